@@ -1,0 +1,141 @@
+"""Classifiers by name, and any function that returns a Keras model."""
+
+import importlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+_MIN_SIDE = 18
+
+
+def cnn(*, input_shape, num_classes: int, seed: int) -> keras.Model:
+    """The confusion poster's network: three convolutions and two dense layers.
+
+    With 32x32x3 images and 10 classes it has the poster's layer shapes and 122,570
+    parameters.
+
+    Args:
+        input_shape: (height, width, channels), at least 18 pixels a side.
+        num_classes: Number of classes, K.
+        seed: Integer from which the initial weights of every layer are drawn.
+
+    Returns:
+        A `keras.Sequential` from images in [0, 1] to logits of shape `(batch, K)`.
+
+    Raises:
+        ValueError: If the images are too small for the layers.
+    """
+    if min(input_shape[:2]) < _MIN_SIDE:
+        raise ValueError(
+            f"Expected images of at least {_MIN_SIDE} pixels a side for the 'cnn' "
+            f"model. Received: input_shape={tuple(input_shape)}. "
+            "Use a larger image size."
+        )
+    layer_seeds = iter(np.random.SeedSequence(seed).generate_state(5).tolist())
+
+    def glorot():
+        return keras.initializers.GlorotUniform(seed=next(layer_seeds))
+
+    def convolution(filters):
+        return keras.layers.Conv2D(
+            filters, 3, activation="relu", kernel_initializer=glorot()
+        )
+
+    return keras.Sequential(
+        [
+            keras.Input(tuple(input_shape)),
+            convolution(32),
+            keras.layers.MaxPooling2D(),
+            convolution(64),
+            keras.layers.MaxPooling2D(),
+            convolution(64),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu", kernel_initializer=glorot()),
+            # Logits stay float32 under a mixed policy: the loss needs the digits.
+            keras.layers.Dense(
+                num_classes, kernel_initializer=glorot(), dtype="float32"
+            ),
+        ]
+    )
+
+
+_BUILDERS = {"cnn": cnn}
+
+ModelFunction = Callable[..., keras.Model]
+
+
+def build_model(
+    model: str | ModelFunction,
+    *,
+    num_classes: int,
+    input_shape,
+    seed: int,
+    dtype_policy: str = "float32",
+) -> keras.Model:
+    """Builds a fresh classifier whose initial weights are a function of the seed.
+
+    Args:
+        model: A name ("cnn"), "package.module:function", or a function that takes the
+            keyword arguments `input_shape`, `num_classes` and `seed` and returns a
+            Keras model from images in [0, 1] to logits.
+        num_classes: Number of classes, K.
+        input_shape: (height, width, channels).
+        seed: Integer, 0 to 2**32 - 1.
+        dtype_policy: "float32" or "mixed_bfloat16", in force while the function runs.
+
+    Returns:
+        A `keras.Model` with input `(batch, height, width, channels)` and output
+        `(batch, K)`.
+
+    Raises:
+        ValueError: If the name is unknown or the model's output is not `(batch, K)`.
+    """
+    build = model if callable(model) else _find_builder(model)
+    policy_before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype_policy)
+    try:
+        built = build(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    finally:
+        keras.config.set_dtype_policy(policy_before)
+    if not isinstance(built, keras.Model):
+        raise ValueError(
+            f"Expected {model_name(model)} to return a `keras.Model`. "
+            f"Received: {type(built).__name__}."
+        )
+    if not built.built:
+        built.build((None, *input_shape))
+    expected, received = (None, num_classes), tuple(built.output_shape)
+    if received != expected:
+        raise ValueError(
+            f"Expected a model whose output has shape (batch, {num_classes}), one "
+            f"logit for each of the data set's {num_classes} classes. Received: "
+            f"{model_name(model)} with output shape {received}. "
+            "Use a last layer `Dense(num_classes)` without activation."
+        )
+    return built
+
+
+def model_name(model: str | ModelFunction) -> str:
+    """The name under which a study records its model."""
+    if isinstance(model, str):
+        return model
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def _find_builder(name: str) -> ModelFunction:
+    if name in _BUILDERS:
+        return _BUILDERS[name]
+    module_name, colon, function_name = name.partition(":")
+    if not colon:
+        raise ValueError(
+            f"Expected a model of {sorted(_BUILDERS)} or 'package.module:function'. "
+            f"Received: {name!r}."
+        )
+    try:
+        return getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"Expected 'package.module:function' to name a function that Python can "
+            f"import. Received: {name!r} ({error})."
+        ) from error

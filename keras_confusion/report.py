@@ -1,0 +1,221 @@
+"""A finished or running study -> tables, figures, TensorBoard, and a text."""
+
+import dataclasses
+import io
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion import (
+    clustering,
+    figures,
+    responses,
+    results,
+    summaries,
+    tables,
+)
+
+FIGURE_DPI = 150
+NUM_FINDINGS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `write_report` made.
+
+    Args:
+        text: The strongest findings and the baseline, for a terminal.
+        table_files: CSV files.
+        figure_files: PNG files; each has an SVG beside it.
+    """
+
+    text: str
+    table_files: list[pathlib.Path]
+    figure_files: list[pathlib.Path]
+
+
+def write_report(directory) -> Report:
+    """Writes everything that can be said of the networks in a study's folder.
+
+    `tables/*.csv`, `figures/*.png` and `.svg`, and the figures for TensorBoard. Nothing
+    is trained; an earlier report is replaced.
+
+    Args:
+        directory: The study's folder, a string or path.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        results.StudyFolderError: If the folder holds no study or no network, or a file
+            cannot be read.
+    """
+    directory = pathlib.Path(directory)
+    description = results.read_description(directory)
+    networks = results.read_networks(directory)
+    if networks["failed"].astype(bool).all():
+        raise results.StudyFolderError(
+            f"Expected trained networks in {directory}. Received: "
+            f"{len(networks)}, all of them failed. Run the study first."
+        )
+    class_names = description["class_names"]
+    study = responses.study_responses(
+        networks,
+        results.read_test_labels(directory),
+        num_classes=len(class_names),
+        pairs=description["settings"]["pairs"],
+    )
+    all_tables = {
+        "target_by_pair": tables.target_by_pair(study, class_names),
+        "target_by_class": tables.target_by_class(study, class_names),
+        "arms": tables.arms(networks, study, class_names),
+        "classes": tables.classes(study, class_names),
+        "networks": tables.networks_table(networks, study, class_names),
+    }
+    return Report(
+        text=findings_text(all_tables, description),
+        table_files=_write_tables(directory, all_tables),
+        figure_files=_write_figures(directory, all_tables, class_names, len(networks)),
+    )
+
+
+def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str:
+    """The baseline and the strongest findings of a study, in sentences."""
+    arms = all_tables["arms"].set_index("arm")
+    lines = [_study_line(arms, description), ""]
+    for response, title in (
+        (
+            "accuracy_without_pair",
+            "What was learned: accuracy_without_pair, the pair left out of the choice",
+        ),
+        ("accuracy", "With competition: accuracy, as the poster measured it"),
+    ):
+        lines.append(title)
+        for name, columns in (
+            ("target_by_pair", "pairs, third classes"),
+            ("target_by_class", "classes"),
+        ):
+            table = all_tables[name]
+            table = table[table["response"] == response]
+            if name == "target_by_pair":
+                table = table[table["family"] == "third"]
+            tested = table["p_value"].notna().sum()
+            found = (table["q_value"] <= figures.SIGNIFICANCE).sum()
+            lines.append(
+                f"  Target x {columns}: {found} of {tested} tests at "
+                f"q <= {figures.SIGNIFICANCE}"
+            )
+            lines += [f"    {line}" for line in _strongest(table)]
+        lines.append("")
+    untested = all_tables["target_by_pair"]
+    untested = untested[untested["p_value"].isna() & (untested["family"] == "third")]
+    if len(untested):
+        reasons = untested["reason"].value_counts()
+        lines += [
+            f"No test in {count} cells of target x pair: {reason}."
+            for reason, count in reasons.items()
+        ] + [""]
+    return "\n".join(lines)
+
+
+def finding_sentence(row) -> str:
+    """For example "not learning cat and dog costs bird 4.1 points, t = -6.2, ..."."""
+    confused = (
+        f"{row['class_a_name']} and {row['class_b_name']}"
+        if "class_a_name" in row
+        else str(row["class_name"])
+    )
+    verb = "costs" if row["difference_points"] < 0 else "gives"
+    return (
+        f"not learning {confused} {verb} {row['target_name']} "
+        f"{abs(row['difference_points']):.1f} points "
+        f"(95% CI {row['ci_low_points']:+.1f} to {row['ci_high_points']:+.1f}), "
+        f"t = {row['t']:.1f}, q = {_small(row['q_value'])}, "
+        f"{row['kl_bits']:+.4f} bits"
+    )
+
+
+def _strongest(table: pd.DataFrame) -> list[str]:
+    tested = table[table["q_value"].notna()]
+    strongest = tested.iloc[
+        np.lexsort((-tested["t"].abs(), tested["q_value"]))[:NUM_FINDINGS]
+    ]
+    return [finding_sentence(row) for _, row in strongest.iterrows()]
+
+
+def _study_line(arms: pd.DataFrame, description: dict) -> str:
+    settings = description["settings"]
+    total = arms["n"].sum()
+    line = (
+        f"{settings['dataset']}: {total} networks, {settings['epochs']} epochs, recipe "
+        f"{settings['recipe']}, {arms['mean_seconds'].mean():.1f} s a network. "
+    )
+    if results.BASELINE in arms.index:
+        baseline = arms.loc[results.BASELINE]
+        line += (
+            f"Baseline accuracy {baseline['mean_accuracy']:.3f} "
+            f"(sd {baseline['sd_accuracy']:.3f}, n = {baseline['n']})."
+        )
+    failed = arms["num_failed"].sum()
+    if failed:
+        line += f" {failed} networks failed and are left out."
+    return line
+
+
+def _small(value: float) -> str:
+    return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
+
+
+def _write_tables(directory, all_tables) -> list[pathlib.Path]:
+    (directory / "tables").mkdir(exist_ok=True)
+    files = []
+    for name, table in all_tables.items():
+        path = directory / "tables" / f"{name}.csv"
+        text = table.to_csv(index=False)
+        results.write_atomically(
+            path, lambda file, text=text: file.write(text.encode())
+        )
+        files.append(path)
+    return files
+
+
+def _write_figures(directory, all_tables, class_names, num_networks):
+    by_class, by_pair = all_tables["target_by_class"], all_tables["target_by_pair"]
+    learned = by_class[by_class["response"] == "accuracy_without_pair"]
+    linkage = clustering.class_linkage(
+        tables.matrix(
+            learned,
+            "difference_points",
+            columns=range(len(class_names)),
+            num_classes=len(class_names),
+        )
+    )
+    order = clustering.class_order(linkage, len(class_names))
+    drawn = {}
+    for measure in figures.MEASURES:
+        drawn[f"target_by_class_{measure}"] = figures.target_by_class(
+            by_class, measure, class_names, order
+        )
+    for measure in figures.MEASURES:
+        drawn[f"target_by_pair_{measure}"] = figures.target_by_pair(
+            by_pair, measure, class_names, order
+        )
+    drawn["accuracy_by_arm"] = figures.accuracy_by_arm(all_tables["networks"])
+    if linkage is not None:
+        drawn["class_dendrogram"] = figures.class_dendrogram(linkage, class_names)
+    (directory / "figures").mkdir(exist_ok=True)
+    files = []
+    for name, figure in drawn.items():
+        for suffix in ("png", "svg"):
+            picture = io.BytesIO()
+            # A date would make every picture another file.
+            metadata = {"Date": None} if suffix == "svg" else None
+            figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=metadata)
+            results.write_atomically(
+                directory / "figures" / f"{name}.{suffix}",
+                lambda file, picture=picture: file.write(picture.getvalue()),
+            )
+        files.append(directory / "figures" / f"{name}.png")
+    summaries.write_figures(directory, files, num_networks=num_networks)
+    return files

@@ -1,0 +1,119 @@
+"""Starting TensorFlow: without its start-up chatter, and on the right threads.
+
+Importing this module does not import TensorFlow; `start_tensorflow` does.
+"""
+
+import contextlib
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import joblib
+
+# Instruction sets in which oneDNN multiplies bfloat16 natively; without them it
+# emulates, and float32 is faster.
+_BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+
+
+@contextlib.contextmanager
+def _native_stderr_held_back() -> Iterator[None]:
+    """Holds back what C++ code writes to standard error; shows it after an error.
+
+    TensorFlow logs its first lines before its own log level is read, so that only
+    the file descriptor itself can keep them away.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held_back:
+        real_stderr = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(real_stderr, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real_stderr, 2)
+            os.close(real_stderr)
+
+
+def start_tensorflow(*, threads: int | None = None) -> None:
+    """Imports TensorFlow and Keras and settles how they use this machine.
+
+    Call it before anything else touches TensorFlow. `TF_CPP_MIN_LOG_LEVEL=0` in the
+    environment brings all of TensorFlow's own messages back.
+
+    Args:
+        threads: Threads of one operation, and operations at a time. One thread is
+            fastest where several processes share the cores, and makes training
+            bit-identical between processes. `None` leaves TensorFlow's choice. Has no
+            effect where TensorFlow already runs in this process.
+    """
+    wants_messages = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Keras reads it at import; every loop of this package is a TensorFlow loop.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    quiet = (
+        contextlib.nullcontext
+        if wants_messages or "tensorflow" in sys.modules
+        else _native_stderr_held_back
+    )
+    with quiet():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        if threads is not None and not _is_running(tf):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        if not _is_running(tf):
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+            tf.config.list_logical_devices()
+
+
+def _is_running(tf) -> bool:
+    """Whether TensorFlow has built its devices, after which threads are fixed."""
+    from tensorflow.python.eager import context
+
+    return context.context()._initialized  # no public way to ask
+
+
+def num_gpus() -> int:
+    """Number of GPUs that TensorFlow sees. Imports TensorFlow."""
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def default_num_workers() -> int:
+    """One process where TensorFlow sees a GPU, else one per physical core."""
+    return 1 if num_gpus() else joblib.cpu_count(only_physical_cores=True)
+
+
+def default_dtype_policy() -> str:
+    """`"mixed_bfloat16"` where the GPU or the processor has it, else `"float32"`."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        capability = details.get("compute_capability", (0, 0))
+        native = capability >= _BFLOAT16_COMPUTE_CAPABILITY
+    else:
+        native = bool(_BFLOAT16_CPU_FLAGS & _cpu_flags())
+    return "mixed_bfloat16" if native else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    """Instruction sets that Linux reports; empty elsewhere."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return set()
+    for line in cpuinfo.read_text().splitlines():
+        if line.lower().startswith(("flags", "features")):
+            return set(line.partition(":")[2].split())
+    return set()

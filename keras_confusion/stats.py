@@ -1,0 +1,436 @@
+"""Statistics of a confusion study: arrays in, arrays out.
+
+`confused` networks saw wrong labels, those of the `comparison` group did not (or not
+those). A value is one network's response to one target class, such as its accuracy;
+networks are the last axis. A statistic that does not exist is NaN, without a warning.
+
+The poster gives no formula for its bits. Four readings are named here, all positive
+for information gained by *not* confusing: `kl_bits` (the default), `entropy_bits`,
+`mutual_information_bits` (comparison minus confused) and `log_likelihood_bits`.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.special
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+# A deviation below this share of the values is rounding, not variance: the steps
+# 0.3 - 0.2 and 0.2 - 0.1 are not quite equal in floating point.
+ROUNDING = 100 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two independent groups of networks, compared by `compare`.
+
+    Scalars for 1-D groups, else arrays of the leading shape, in units of the response:
+    number, mean and sample sd of both groups; `difference` (confused minus comparison)
+    with its interval; `t` and its degrees of freedom `df`; two-sided `p_value`;
+    `hedges_g`, in pooled sd, with its interval; `reason`, why there is no test or "".
+    """
+
+    n_confused: int | NDArray[np.int64]
+    n_comparison: int | NDArray[np.int64]
+    mean_confused: float | FloatArray
+    mean_comparison: float | FloatArray
+    sd_confused: float | FloatArray
+    sd_comparison: float | FloatArray
+    difference: float | FloatArray
+    ci_low: float | FloatArray
+    ci_high: float | FloatArray
+    t: float | FloatArray
+    df: float | FloatArray
+    p_value: float | FloatArray
+    hedges_g: float | FloatArray
+    hedges_g_ci_low: float | FloatArray
+    hedges_g_ci_high: float | FloatArray
+    reason: str | NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedComparison:
+    """Two groups of networks with the same repeats, compared by `compare_paired`.
+
+    Like `Comparison`; `n` counts repeats, `sd` is that of the differences, and
+    `correlation` is Pearson's between both groups, NaN if one has no variance.
+    """
+
+    n: int | NDArray[np.int64]
+    difference: float | FloatArray
+    sd: float | FloatArray
+    ci_low: float | FloatArray
+    ci_high: float | FloatArray
+    t: float | FloatArray
+    df: float | FloatArray
+    p_value: float | FloatArray
+    correlation: float | FloatArray
+    reason: str | NDArray[np.str_]
+
+
+def compare(
+    confused: ArrayLike, comparison: ArrayLike, *, confidence: float = 0.95
+) -> Comparison:
+    """Compares two independent groups of networks by Welch's t-test.
+
+    Welch (1947), Biometrika 34:28. Hedges' g is `J * difference / sd_pooled` with the
+    exact `J = gamma(m/2) / (sqrt(m/2) * gamma((m-1)/2))`, `m = n1 + n2 - 2`; its
+    interval is the large-sample `g -+ z * sqrt((n1+n2)/(n1*n2) + g^2/(2*(n1+n2)))`
+    (Hedges & Olkin 1985, "Statistical Methods for Meta-Analysis", chapter 5).
+
+    Args:
+        confused: Responses, shape (..., n_confused).
+        comparison: Responses, shape (..., n_comparison); leading axes broadcast.
+        confidence: Level of both intervals, in (0, 1).
+
+    Returns:
+        A `Comparison`. With fewer than 2 networks in a group, a value that is not
+        finite, or no variance in either group, the fields from `ci_low` to
+        `hedges_g_ci_high` are NaN and `reason` says why.
+
+    Raises:
+        ValueError: If a group is 0-d, the leading axes do not broadcast, or
+            `confidence` is outside (0, 1).
+
+    Example:
+        >>> result = compare([4, 7, 8, 6, 3, 2], [6, 8, 7, 10, 11, 9, 12])
+        >>> round(result.t, 4), round(result.df, 4), round(result.p_value, 4)
+        (-3.1623, 10.3103, 0.0098)
+        >>> compare([0.5], [0.6, 0.7]).reason
+        'fewer than 2 networks in a group'
+    """
+    confused, comparison = _broadcast(confused, comparison, confidence)
+    n1, n2 = confused.shape[-1], comparison.shape[-1]
+    mean1, sd1 = _mean_and_sd(confused, magnitude=confused)
+    mean2, sd2 = _mean_and_sd(comparison, magnitude=comparison)
+    with np.errstate(invalid="ignore"):
+        difference = mean1 - mean2
+    few, still = "fewer than 2 networks in a group", "no variance in either group"
+    reason = _reason(min(n1, n2), sd1 + sd2, few=few, still=still)
+    tested = reason == ""
+    statistics = np.full((8, *tested.shape), np.nan)
+    if tested.any():
+        groups = confused[tested], comparison[tested]
+        with warnings.catch_warnings():
+            # One constant group makes SciPy warn, but leaves the test defined.
+            warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+            test = scipy.stats.ttest_ind(*groups, axis=-1, equal_var=False)
+        ci = test.confidence_interval(confidence)
+        m = n1 + n2 - 2
+        pooled = ((n1 - 1) * sd1[tested] ** 2 + (n2 - 1) * sd2[tested] ** 2) / m
+        # poch(x, 0.5) is gamma(x + 0.5) / gamma(x), and does not overflow.
+        correction = scipy.special.poch((m - 1) / 2, 0.5) / np.sqrt(m / 2)
+        g = correction * difference[tested] / np.sqrt(pooled)
+        z = scipy.special.ndtri((1 + confidence) / 2)
+        margin = z * np.sqrt((n1 + n2) / (n1 * n2) + g**2 / (2 * (n1 + n2)))
+        welch = ci.low, ci.high, test.statistic, test.df, test.pvalue
+        statistics[:, tested] = *welch, g, g - margin, g + margin
+    described = n1, n2, mean1, mean2, sd1, sd2, difference
+    return Comparison(*_fields(*described, *statistics, reason))
+
+
+def compare_paired(
+    confused: ArrayLike, comparison: ArrayLike, *, confidence: float = 0.95
+) -> PairedComparison:
+    """Compares two groups of networks repeat by repeat, by the paired t-test.
+
+    Student (1908), Biometrika 6:1. Networks of one repeat share their seeds, so they
+    are correlated; the differences within repeats are independent.
+
+    Args:
+        confused: Responses, shape (..., n).
+        comparison: Those of the same repeats in the same order, shape (..., n);
+            leading axes broadcast.
+        confidence: Level of the interval, in (0, 1).
+
+    Returns:
+        A `PairedComparison`. With fewer than 2 repeats, a value that is not finite, or
+        differences that are equal up to rounding, the fields from `ci_low` to
+        `p_value` are NaN and `reason` says why.
+
+    Raises:
+        ValueError: As `compare`, and if the groups differ in their number of repeats.
+
+    Example:
+        >>> result = compare_paired([2, 4, 7], [1, 2, 4])
+        >>> result.difference, result.sd, round(result.t, 4), round(result.p_value, 4)
+        (2.0, 1.0, 3.4641, 0.0742)
+    """
+    confused, comparison = _broadcast(confused, comparison, confidence)
+    if confused.shape != comparison.shape:
+        raise ValueError(
+            "Expected the same repeats in both groups. "
+            f"Received: {confused.shape[-1]} confused and {comparison.shape[-1]} "
+            "comparison values. Use `compare` for groups that are not paired."
+        )
+    _, sd1 = _mean_and_sd(confused, magnitude=confused)
+    _, sd2 = _mean_and_sd(comparison, magnitude=comparison)
+    with np.errstate(invalid="ignore"):
+        differences = confused - comparison
+    # Subtracting keeps the rounding errors of the groups, however small the difference.
+    magnitude = np.maximum(np.abs(confused), np.abs(comparison))
+    difference, sd = _mean_and_sd(differences, magnitude=magnitude)
+    # Var(x - y) = Var(x) + Var(y) - 2 Cov(x, y), solved for the correlation.
+    product = np.where(sd1 * sd2 > 0, sd1 * sd2, np.nan)
+    correlation = np.clip((sd1**2 + sd2**2 - sd**2) / (2 * product), -1, 1)
+    n = confused.shape[-1]
+    few, still = "fewer than 2 repeats", "no variance in the differences"
+    reason = _reason(n, sd, few=few, still=still)
+    tested = reason == ""
+    statistics = np.full((5, *tested.shape), np.nan)
+    if tested.any():
+        test = scipy.stats.ttest_rel(confused[tested], comparison[tested], axis=-1)
+        ci = test.confidence_interval(confidence)
+        student = ci.low, ci.high, test.statistic, test.df, test.pvalue
+        statistics[:, tested] = np.broadcast_arrays(*student)
+    fields = _fields(n, difference, sd, *statistics, correlation, reason)
+    return PairedComparison(*fields)
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
+    """Adjusts one family of p-values for the false discovery rate.
+
+    Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57:289. If `q <= 0.05` is called a
+    finding, the expected share of false findings is at most 0.05.
+
+    Args:
+        p_values: One family in an array of any shape, in [0, 1]. NaN is a test that
+            could not be made and does not count in the family.
+
+    Returns:
+        The q-values in [0, 1], shape of `p_values`, NaN where the p-value is NaN.
+
+    Raises:
+        ValueError: If a p-value is outside [0, 1].
+
+    Example:
+        >>> benjamini_hochberg([0.52, 0.12, 0.0001, 0.03, 0.14]).round(4).tolist()
+        [0.52, 0.175, 0.0005, 0.075, 0.175]
+    """
+    p_values = _shares("p_values", p_values)
+    q_values = np.full(p_values.shape, np.nan)
+    made = ~np.isnan(p_values)
+    if made.any():
+        q_values[made] = scipy.stats.false_discovery_control(p_values[made])
+    return q_values
+
+
+def kl_bits(p: ArrayLike, q: ArrayLike, *, resolution: ArrayLike = 0.0) -> FloatArray:
+    """Signed Kullback-Leibler divergence between two success rates.
+
+    `sign(p-q) * (p*log2(p/q) + (1-p)*log2((1-p)/(1-q)))`; Kullback & Leibler (1951),
+    Ann. Math. Stat. 22:79.
+
+    Args:
+        p: Mean response of the comparison group, in [0, 1].
+        q: Mean response of the confused group, in [0, 1].
+        resolution: Rates are first moved into [resolution, 1 - resolution]; in
+            [0, 0.5]. Half of one test image, 0.5 / number of trials, keeps the result
+            finite; with 0 it is infinite where q is 0 or 1 and p is not.
+
+    Returns:
+        Bits, in the broadcast shape, positive if p > q.
+
+    Raises:
+        ValueError: If a rate or `resolution` is outside its range.
+
+    Example:
+        >>> round(float(kl_bits(0.70, 0.61)), 4)
+        0.0254
+    """
+    resolution = _shares("resolution", resolution, high=0.5)
+    p = np.clip(_shares("p", p), resolution, 1 - resolution)
+    q = np.clip(_shares("q", q), resolution, 1 - resolution)
+    nats = scipy.special.rel_entr(p, q) + scipy.special.rel_entr(1 - p, 1 - q)
+    # Rounding can leave a negative divergence, which would flip the sign.
+    return np.sign(p - q) * np.maximum(nats, 0) / np.log(2)
+
+
+def kl_noise_floor_bits(
+    p: ArrayLike,
+    *,
+    sd_confused: ArrayLike,
+    n_confused: ArrayLike,
+    sd_comparison: ArrayLike,
+    n_comparison: ArrayLike,
+) -> FloatArray:
+    """Mean size of `kl_bits` where confusing has no effect.
+
+    `(sd_confused^2/n_confused + sd_comparison^2/n_comparison) / (2*p*(1-p)*ln 2)`,
+    the expectation of the divergence's second-order term, (p-q)^2 / (2*p*(1-p)*ln 2).
+
+    Args:
+        p: Mean response of the comparison group, in [0, 1].
+        sd_confused: Standard deviation between confused networks, in [0, 1].
+        n_confused: Number of confused networks.
+        sd_comparison: Standard deviation between comparison networks, in [0, 1].
+        n_comparison: Number of networks in the comparison group.
+
+    Returns:
+        Bits, in the broadcast shape; NaN where p is 0 or 1 or a number is below 2.
+
+    Raises:
+        ValueError: If `p` or a standard deviation is outside [0, 1].
+
+    Example:
+        >>> groups = dict(sd_confused=0.1, sd_comparison=0.1, n_comparison=50)
+        >>> round(float(kl_noise_floor_bits(0.7, n_confused=50, **groups)), 6)
+        0.001374
+    """
+    p = _shares("p", p)
+    variance1 = _shares("sd_confused", sd_confused) ** 2
+    variance2 = _shares("sd_comparison", sd_comparison) ** 2
+    n1 = np.where(np.less(n_confused, 2), np.nan, n_confused)
+    n2 = np.where(np.less(n_comparison, 2), np.nan, n_comparison)
+    p_variance = np.where((p == 0) | (p == 1), np.nan, p * (1 - p))
+    return (variance1 / n1 + variance2 / n2) / (2 * p_variance * np.log(2))
+
+
+def entropy_bits(p: ArrayLike, q: ArrayLike) -> FloatArray:
+    """Fall of the binary entropy by not confusing.
+
+    `H2(q) - H2(p)`, with `H2(x) = -x*log2(x) - (1-x)*log2(1-x)`, 0 at 0 and 1; Shannon
+    (1948). Below a rate of 1/2 a better group has more entropy: the sign turns.
+
+    Args:
+        p: Mean response of the comparison group, in [0, 1].
+        q: Mean response of the confused group, in [0, 1].
+
+    Returns:
+        Bits in [-1, 1], in the broadcast shape.
+
+    Raises:
+        ValueError: If a rate is outside [0, 1].
+
+    Example:
+        >>> float(entropy_bits(1.0, 0.5))
+        1.0
+    """
+    return _entropy(_shares("q", q)) - _entropy(_shares("p", p))
+
+
+def mutual_information_bits(
+    true_positive_rate: ArrayLike, false_positive_rate: ArrayLike, *, prior: ArrayLike
+) -> FloatArray:
+    """Information in one group's answer "T" on whether an image shows T.
+
+    `I(1[y=T]; 1[answer=T]) = H2(prior*TPR + (1-prior)*FPR) - prior*H2(TPR) -
+    (1-prior)*H2(FPR)`; Shannon (1948). Subtract the confused group's value from the
+    comparison group's: that is the reading, positive for a gain by not confusing.
+
+    Args:
+        true_positive_rate: Share of T's images called T, in [0, 1].
+        false_positive_rate: Share of the other images called T, in [0, 1].
+        prior: Share of T's images among all test images, in [0, 1].
+
+    Returns:
+        Bits in [0, H2(prior)], in the broadcast shape.
+
+    Raises:
+        ValueError: If an argument is outside [0, 1].
+
+    Example:
+        >>> comparison = mutual_information_bits(0.70, 0.033, prior=0.1)
+        >>> confused = mutual_information_bits(0.65, 0.039, prior=0.1)
+        >>> round(float(comparison - confused), 4)
+        0.0296
+    """
+    tpr = _shares("true_positive_rate", true_positive_rate)
+    fpr = _shares("false_positive_rate", false_positive_rate)
+    prior = _shares("prior", prior)
+    answer = _entropy(prior * tpr + (1 - prior) * fpr)
+    given_image = prior * _entropy(tpr) + (1 - prior) * _entropy(fpr)
+    # Rounding can leave less than nothing where the answer is independent of T.
+    return np.maximum(answer - given_image, 0)
+
+
+def log_likelihood_bits(comparison: ArrayLike, confused: ArrayLike) -> FloatArray:
+    """Gain of log-likelihood by not confusing: `comparison - confused`.
+
+    Args:
+        comparison: Mean log2-probability of the true class over T's test images, in
+            [-inf, 0], of the comparison group.
+        confused: The same of the confused group.
+
+    Returns:
+        Bits per test image, in the broadcast shape; NaN where both are -inf.
+
+    Example:
+        >>> round(float(log_likelihood_bits(-0.80, -0.95)), 2)
+        0.15
+    """
+    with np.errstate(invalid="ignore"):
+        return np.subtract(comparison, confused, dtype=np.float64)
+
+
+def _broadcast(
+    confused: ArrayLike, comparison: ArrayLike, confidence: float
+) -> tuple[FloatArray, FloatArray]:
+    """Checks the arguments of a test; gives both groups the same leading axes."""
+    if not 0 < confidence < 1:
+        raise ValueError(
+            "Expected `confidence` between 0 and 1, both excluded. "
+            f"Received: {confidence}. Use 0.95 for an interval of 95 %."
+        )
+    groups = [np.asarray(g, dtype=np.float64) for g in (confused, comparison)]
+    try:
+        # The last axis of a 0-d array fails here like axes that do not broadcast.
+        leading = np.broadcast_shapes(
+            *(np.moveaxis(g, -1, 0).shape[1:] for g in groups)
+        )
+    except ValueError as error:
+        raise ValueError(
+            "Expected networks on the last axis and leading axes that broadcast. "
+            f"Received: shapes {groups[0].shape} and {groups[1].shape}. "
+            "Use at least 1-D arrays with the same slices in both groups."
+        ) from error
+    first, second = (np.broadcast_to(g, (*leading, g.shape[-1])) for g in groups)
+    return first, second
+
+
+def _mean_and_sd(
+    values: FloatArray, *, magnitude: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Over the last axis; sd is 0 where it is rounding error of `magnitude`."""
+    mean = sd = np.full(values.shape[:-1], np.nan)
+    with np.errstate(invalid="ignore"):
+        if values.shape[-1] > 0:
+            mean = values.mean(axis=-1)
+        if values.shape[-1] > 1:
+            sd = values.std(axis=-1, ddof=1)
+            sd = np.where(sd <= ROUNDING * np.abs(magnitude).max(axis=-1), 0, sd)
+    return mean, sd
+
+
+def _shares(name: str, values: ArrayLike, *, high: float = 1.0) -> FloatArray:
+    """`values` as float64, checked to be in [0, high] or NaN."""
+    array = np.asarray(values, dtype=np.float64)
+    outside = array[(array < 0) | (array > high)]
+    if outside.size:
+        raise ValueError(
+            f"Expected `{name}` in [0, {high:g}]. Received: {outside[0]}. "
+            "Use shares, not percentages, and NaN for what is undefined."
+        )
+    return array
+
+
+def _entropy(share: FloatArray) -> FloatArray:
+    return (scipy.special.entr(share) + scipy.special.entr(1 - share)) / np.log(2)
+
+
+def _reason(n: int, sd: FloatArray, *, few: str, still: str) -> NDArray[np.str_]:
+    """Why there is no test: `few` if n < 2, `still` where sd is 0; "" if there is."""
+    # Without two networks sd is undefined as well: the first reason that holds counts.
+    conditions = [np.full(sd.shape, n < 2), np.isnan(sd), sd == 0]
+    return np.select(conditions, [few, "undefined response", still], default="")
+
+
+def _fields(*values: ArrayLike) -> list[Any]:
+    """All in the shape of the last one; Python scalars if that is 0-d."""
+    shape = np.shape(values[-1])
+    return [np.full(shape, v) if shape else np.asarray(v).item() for v in values]

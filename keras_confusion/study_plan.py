@@ -1,0 +1,346 @@
+"""What a confusion study will train: settings, arms, repeats, seeds.
+
+An arm is the baseline (labels untouched) or a pair of classes that are confused.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import math
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+
+import numpy as np
+
+import keras_confusion
+from keras_confusion import runtime
+
+# Modules that import TensorFlow are imported in the functions that need them: a worker
+# process reads this module before it has started TensorFlow.
+
+MIN_CLASSES = 3
+CORRUPTIONS = ("swap", "one_way", "merge")
+DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
+_VERSIONED = ("tensorflow", "keras", "numpy", "scipy", "tensorflow-datasets")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySettings:
+    """Everything that decides the result of a study.
+
+    Args:
+        dataset: A name or path, see `datasets.load_dataset`.
+        pairs: "all", or pairs of classes as "a-b" strings or (a, b), by name or label.
+        repeats: Networks per confused pair. The poster has 50.
+        baseline_repeats: Baseline networks. `None` takes repeats times the square root
+            of the number of pairs (Dunnett's rule, as the baseline is compared with
+            every pair), rounded.
+        epochs: Passes over the training set.
+        recipe: "annealed" or "tutorial", see `training.find_recipe`.
+        batch_size: Images a step; `None` takes the recipe's.
+        learning_rate: Adam's; `None` takes the recipe's.
+        seed: Integer, 0 or more, from which every draw of the study is derived.
+        model: A model name or function, see `models.build_model`.
+        dtype_policy: "auto", "float32" or "mixed_bfloat16".
+        corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
+            gives a fraction of a the label b, "merge" gives all of b the label a.
+        fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
+        image_size: (height, width) to which images of other sizes are brought.
+        streaming: Reads images through tf.data in every epoch, for data sets that do
+            not fit in memory.
+    """
+
+    dataset: str = "digits"
+    pairs: object = "all"
+    repeats: int = 4
+    baseline_repeats: int | None = None
+    epochs: int = 10
+    recipe: str = "annealed"
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    model: object = "cnn"
+    dtype_policy: str = "auto"
+    corruption: str = "swap"
+    fraction: float = 0.5
+    image_size: tuple[int, int] | None = None
+    streaming: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPlan:
+    """Settings that are settled for one data set, and the networks to train."""
+
+    settings: StudySettings
+    directory: pathlib.Path
+    data_dir: str | None
+
+    @classmethod
+    def make(cls, settings, directory, data_dir) -> "StudyPlan":
+        """Settles the settings; see `confusion_study.run_confusion_study`."""
+        from keras_confusion import models, training
+
+        plan = cls(settings, directory, None if data_dir is None else str(data_dir))
+        dataset = plan.dataset
+        if dataset.num_classes < MIN_CLASSES:
+            raise ValueError(
+                f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
+                f"watch. Received: {dataset.name} with {dataset.num_classes}."
+            )
+        pairs = resolve_pairs(settings.pairs, dataset.class_names)
+        recipe = training.find_recipe(
+            settings.recipe, num_train=dataset.train.num_examples
+        )
+        baseline_repeats = settings.baseline_repeats
+        if baseline_repeats is None:
+            baseline_repeats = round(settings.repeats * math.sqrt(len(pairs)))
+        dtype_policy = settings.dtype_policy
+        if dtype_policy == "auto":
+            dtype_policy = runtime.default_dtype_policy()
+        # Fails here, once, and not in every worker.
+        models.build_model(
+            settings.model,
+            num_classes=dataset.num_classes,
+            input_shape=dataset.image_shape,
+            seed=0,
+        )
+        settled = dataclasses.replace(
+            settings,
+            pairs=pairs,
+            baseline_repeats=baseline_repeats,
+            batch_size=settings.batch_size or recipe.batch_size,
+            learning_rate=settings.learning_rate or recipe.learning_rate,
+            dtype_policy=dtype_policy,
+        )
+        return dataclasses.replace(plan, settings=settled)
+
+    @functools.cached_property
+    def dataset(self):
+        """The `datasets.ImageDataset`, read once in a process."""
+        from keras_confusion import datasets
+
+        return datasets.load_dataset(
+            self.settings.dataset,
+            data_dir=self.data_dir,
+            image_size=self.settings.image_size,
+        )
+
+    @functools.cached_property
+    def trainer(self):
+        """The `training.Trainer`, compiled once in a process."""
+        from keras_confusion import training
+
+        recipe = dataclasses.replace(
+            training.find_recipe(
+                self.settings.recipe, num_train=self.dataset.train.num_examples
+            ),
+            batch_size=self.settings.batch_size,
+            learning_rate=self.settings.learning_rate,
+        )
+        return training.Trainer(
+            self.dataset,
+            self.settings.model,
+            recipe=recipe,
+            epochs=self.settings.epochs,
+            dtype_policy=self.settings.dtype_policy,
+            streaming=self.settings.streaming,
+        )
+
+    def networks(self) -> list[tuple[tuple[int, int] | None, int]]:
+        """All (pair or None, repeat), repeat by repeat, the baseline first in each.
+
+        A study that is stopped early then has all arms, with fewer repeats.
+        """
+        arms = [(None, self.settings.baseline_repeats)]
+        arms += [(pair, self.settings.repeats) for pair in self.settings.pairs]
+        most = max(repeats for _, repeats in arms)
+        return [
+            (pair, repeat)
+            for repeat in range(most)
+            for pair, repeats in arms
+            if repeat < repeats
+        ]
+
+    def description(self) -> dict:
+        """What `study.json` says, see `results.open_study`."""
+        from keras_confusion import models
+
+        settings = dataclasses.asdict(self.settings)
+        settings["model"] = models.model_name(self.settings.model)
+        return {
+            "settings": settings,
+            "class_names": list(self.dataset.class_names),
+            "image_shape": list(self.dataset.image_shape),
+            "num_train": self.dataset.train.num_examples,
+            "num_test": self.dataset.test.num_examples,
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "provenance": _provenance(),
+        }
+
+
+def resolve_pairs(pairs, class_names) -> tuple[tuple[int, int], ...]:
+    """Turns pairs of names or labels into sorted pairs of labels.
+
+    Args:
+        pairs: "all", or an iterable of "a-b" strings or (a, b), each class by name or
+            by label.
+        class_names: Names in the order of the labels.
+
+    Returns:
+        Pairs (a, b) with a < b, sorted, each once.
+
+    Raises:
+        ValueError: If a class is unknown or paired with itself, or a pair comes twice.
+    """
+    if pairs == "all":
+        labels = range(len(class_names))
+        return tuple((a, b) for a in labels for b in labels if a < b)
+    if isinstance(pairs, str):
+        pairs = [pairs]
+    by_name = {str(label): label for label in range(len(class_names))}
+    # A class may be named "3": names go before labels.
+    by_name |= {name: label for label, name in enumerate(class_names)}
+    resolved = []
+    for pair in pairs:
+        first, second = _split_pair(pair, by_name, class_names)
+        if first == second:
+            raise ValueError(
+                f"Expected pairs of two different classes. Received: {pair!r}. "
+                f"Use for example {class_names[0]}-{class_names[1]}."
+            )
+        resolved.append((min(first, second), max(first, second)))
+    twice = {pair for pair in resolved if resolved.count(pair) > 1}
+    if twice:
+        raise ValueError(f"Expected each pair once. Received: {sorted(twice)} twice.")
+    if not resolved:
+        raise ValueError("Expected at least one pair. Use 'all' or for example 3-8.")
+    return tuple(sorted(resolved))
+
+
+def _split_pair(pair, by_name, class_names) -> tuple[int, int]:
+    if isinstance(pair, str):
+        # Names may hold hyphens themselves: take the split that gives two classes.
+        parts = pair.split("-")
+        splits = [
+            ("-".join(parts[:i]), "-".join(parts[i:])) for i in range(1, len(parts))
+        ]
+    else:
+        splits = [tuple(str(label) for label in pair)]
+    for split in splits:
+        if len(split) == 2 and all(name in by_name for name in split):
+            return by_name[split[0]], by_name[split[1]]
+    unknown = [name for name in (splits or [(pair,)])[0] if name not in by_name]
+    raise ValueError(
+        f"Expected a pair of classes such as {class_names[0]}-{class_names[1]}. "
+        f"Received: {pair!r}, where {', '.join(map(repr, unknown))} is not a class. "
+        f"Classes: {', '.join(class_names)}."
+    )
+
+
+def network_seeds(study_seed: int, repeat: int, pair, attempt: int) -> dict[str, int]:
+    """Seeds of one network.
+
+    Networks of one repeat share initial weights and order, so that their differences
+    come from the labels; which labels are wrong is drawn for each arm on its own.
+
+    Args:
+        study_seed: The study's seed.
+        repeat: Number of the repeat, from 0.
+        pair: (a, b), or `None` for the baseline, which has no corruption seed.
+        attempt: 0; 1 for the second attempt of a network whose loss was not finite.
+
+    Returns:
+        `seed`, `initialisation_seed`, `order_seed` and `corruption_seed`, integers
+        from 0 to 2**32 - 1 (`seed`: 2**63 - 1).
+    """
+    of_repeat = np.random.SeedSequence((study_seed, repeat, attempt))
+    seed = int(of_repeat.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    def derived(*key) -> int:
+        return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0])
+
+    return {
+        "seed": seed,
+        "initialisation_seed": derived(0),
+        "order_seed": derived(1),
+        "corruption_seed": None if pair is None else derived(2, *pair),
+    }
+
+
+def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray:
+    """The study's `transition[true, given]` for one pair; see `corruption`."""
+    from keras_confusion import corruption
+
+    if settings.corruption == "merge":
+        return corruption.merge(num_classes, *pair)
+    build = {"swap": corruption.swap, "one_way": corruption.one_way}
+    return build[settings.corruption](num_classes, *pair, fraction=settings.fraction)
+
+
+def check_settings(settings: StudySettings) -> None:
+    """Raises `ValueError` for a setting that makes no sense with any data set."""
+    at_least_one = {
+        "repeats": settings.repeats,
+        "baseline_repeats": settings.baseline_repeats,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+    }
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    if settings.learning_rate is not None and not settings.learning_rate > 0:
+        raise ValueError(
+            f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
+        )
+    if settings.seed < 0:
+        raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
+    if not 0 <= settings.fraction <= 1:
+        raise ValueError(
+            f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
+            "Use 0.5 to swap half of the labels of both classes."
+        )
+    choices = {
+        "corruption": (settings.corruption, CORRUPTIONS),
+        "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
+    }
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(
+                f"Expected `{name}` to be one of {known}. Received: {value!r}."
+            )
+
+
+def _provenance() -> dict:
+    """Versions, machine and commit, for the record."""
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {
+        "keras_confusion": keras_confusion.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        **versions,
+        "processor": platform.processor() or platform.machine(),
+        "num_cores": os.cpu_count(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, if it does."""
+    package = pathlib.Path(keras_confusion.__file__)
+    if shutil.which("git") is None:
+        return None
+
+    def git(*arguments) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=package.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip()
+
+    # A package in site-packages may lie in somebody else's checkout.
+    return git("rev-parse", "HEAD") or None if git("ls-files", package.name) else None

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Which class learns from which? Trains a confusion study and reports what it found.
+
+    python scripts/run_confusion_study.py --dataset digits --out studies/digits
+
+trains the baseline and all 45 confused pairs of scikit-learn's handwritten digits, 4
+repeats each. The same command again takes an interrupted study up where it was stopped.
+See README.md for times and expected numbers.
+"""
+
+import argparse
+import sys
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help="digits, a TensorFlow Datasets name (cifar10, cifar100, ...), a folder of "
+        "class folders, or an .npz file (default: %(default)s)",
+    )
+    data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
+    data.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="resize images",
+    )
+    data.add_argument(
+        "--streaming",
+        action="store_true",
+        help="read images from disk in every epoch, for data that does not fit in "
+        "memory",
+    )
+    study = parser.add_argument_group("study")
+    study.add_argument(
+        "--pairs",
+        nargs="+",
+        default=["all"],
+        metavar="A-B",
+        help="'all', or pairs by class name or label: 3-8 cat-dog (default: all)",
+    )
+    study.add_argument(
+        "--repeats",
+        type=int,
+        default=4,
+        metavar="N",
+        help="networks per pair; the poster has 50 (default: %(default)s)",
+    )
+    study.add_argument(
+        "--baseline-repeats",
+        type=int,
+        metavar="N",
+        help="networks without confusion (default: repeats x sqrt(number of pairs))",
+    )
+    study.add_argument(
+        "--corruption",
+        choices=("swap", "one_way", "merge"),
+        default="swap",
+        help="how a pair is confused (default: %(default)s)",
+    )
+    study.add_argument(
+        "--fraction",
+        type=float,
+        default=0.5,
+        metavar="F",
+        help="share of a class that is given the wrong label (default: %(default)s)",
+    )
+    study.add_argument("--seed", type=int, default=0, metavar="S")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--model",
+        default="cnn",
+        help="cnn, or package.module:function (default: %(default)s)",
+    )
+    training.add_argument(
+        "--recipe",
+        choices=("annealed", "tutorial"),
+        default="annealed",
+        help="Adam with cosine decay, or at a constant rate (default: %(default)s)",
+    )
+    training.add_argument(
+        "--epochs", type=int, default=10, metavar="N", help="(default: %(default)s)"
+    )
+    training.add_argument("--batch-size", type=int, metavar="N")
+    training.add_argument("--learning-rate", type=float, metavar="R")
+    training.add_argument(
+        "--dtype",
+        dest="dtype_policy",
+        choices=("auto", "float32", "mixed_bfloat16"),
+        default="auto",
+        help="auto: mixed_bfloat16 where the machine computes in it",
+    )
+    training.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes (default: one per core, or one on a GPU)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="the study's folder (default: studies/NAME OF THE DATA SET)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = vars(parse_arguments())
+    # Only now: --help should not wait for what training needs.
+    import pathlib
+
+    from keras_confusion import command_line
+
+    options["pairs"] = "all" if options["pairs"] == ["all"] else options["pairs"]
+    if options["image_size"] is not None:
+        options["image_size"] = tuple(options["image_size"])
+    directory = options.pop("out") or (
+        f"studies/{pathlib.Path(options['dataset']).stem}"
+    )
+    return command_line.exit_code(command_line.run_study, directory, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Confusion for TensorBoard: the contract between writers and the plugin."""

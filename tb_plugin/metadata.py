@@ -1,0 +1,24 @@
+"""The contract between who writes a study's event files and who shows them.
+
+A study's folder is a logdir. Runs are folders below it; these are their names, and the
+tags of what TensorBoard's own dashboards show.
+"""
+
+# Scalars; rewritten when a study starts or is taken up again, then appended to.
+TRAINING_RUN = "events/training"
+# Figures; rewritten with every report.
+REPORT_RUN = "events/report"
+
+# Scalars whose step is the number of networks that were finished.
+TAG_NETWORKS_DONE = "progress/networks_done"
+TAG_NETWORKS_FAILED = "progress/networks_failed"
+TAG_SECONDS = "progress/seconds_per_network"
+TAG_TRAINING_LOSS = "progress/final_training_loss"
+# Scalars whose step counts the networks of the group.
+TAG_BASELINE_ACCURACY = "accuracy/baseline"
+TAG_CONFUSED_ACCURACY = "accuracy/confused"
+PREFIX_BASELINE_CLASS = "baseline_accuracy_of_class/"
+PREFIX_ARM_ACCURACY = "accuracy_of_arm/"
+
+# Images, one tag per figure, named like its file.
+PREFIX_FIGURE = "figures/"
