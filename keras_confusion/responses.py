@@ -11,12 +11,15 @@ comparison in both groups, that competition is gone.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import scipy.special
 
 NUM_KEPT_LABELS = 3
+
+Pair = Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,9 @@ class StudyResponses:
     test_images_per_class: np.ndarray
 
 
-def summarise_logits(logits: np.ndarray, test_labels: np.ndarray, pairs) -> dict:
+def summarise_logits(
+    logits: np.ndarray, test_labels: np.ndarray, pairs: Iterable[Pair]
+) -> dict:
     """Returns what is kept of a network's answers.
 
     Args:
@@ -98,7 +103,11 @@ def summarise_logits(logits: np.ndarray, test_labels: np.ndarray, pairs) -> dict
 
 
 def study_responses(
-    networks: pd.DataFrame, test_labels: np.ndarray, *, num_classes: int, pairs
+    networks: pd.DataFrame,
+    test_labels: np.ndarray,
+    *,
+    num_classes: int,
+    pairs: Iterable[Pair],
 ) -> StudyResponses:
     """Computes all responses of a study.
 
@@ -111,14 +120,14 @@ def study_responses(
     Returns:
         `StudyResponses`.
     """
-    pairs = [(int(a), int(b)) for a, b in pairs]
+    plain_pairs = [(int(a), int(b)) for a, b in pairs]
     networks = networks[~networks["failed"].astype(bool)]
     is_baseline = networks["class_a"].isna().to_numpy(bool)
     baseline, confused = networks[is_baseline], networks[~is_baseline]
     baseline_top, confused_top = (
         _top_labels(group, len(test_labels)) for group in (baseline, confused)
     )
-    pair_index = {pair: index for index, pair in enumerate(pairs)}
+    pair_index = {pair: index for index, pair in enumerate(plain_pairs)}
     confused_pair = np.array(
         [
             pair_index[int(a), int(b)]
@@ -128,11 +137,11 @@ def study_responses(
     )
     confused_log2 = _stack(confused["log2_probability_without_pair"], (num_classes,))
     baseline_log2 = _stack(
-        baseline["log2_probability_without_pair"], (len(pairs), num_classes)
+        baseline["log2_probability_without_pair"], (len(plain_pairs), num_classes)
     )
     confused_without_pair = _empty_rates(len(confused), num_classes)
     baseline_without_pair = []
-    for index, pair in enumerate(pairs):
+    for index, pair in enumerate(plain_pairs):
         in_arm = confused_pair == index
         arm_rates = _rates_without_pair(
             confused_top[:, in_arm], test_labels, pair, confused_log2[in_arm]
@@ -148,7 +157,7 @@ def study_responses(
         )
     counts = np.bincount(test_labels, minlength=num_classes)
     return StudyResponses(
-        pairs=pairs,
+        pairs=plain_pairs,
         confused_pair=confused_pair,
         confused_repeat=confused["repeat"].to_numpy(np.int64),
         baseline_repeat=baseline["repeat"].to_numpy(np.int64),
@@ -176,7 +185,7 @@ def study_responses(
     )
 
 
-def winners_without_pair(top_labels: np.ndarray, pair) -> np.ndarray:
+def winners_without_pair(top_labels: np.ndarray, pair: Pair) -> np.ndarray:
     """The most probable label outside a pair.
 
     Args:
@@ -191,7 +200,9 @@ def winners_without_pair(top_labels: np.ndarray, pair) -> np.ndarray:
     return np.where(np.isin(first, pair), second_or_third, first)
 
 
-def _rates(winners, test_labels, log2_probability) -> Rates:
+def _rates(
+    winners: np.ndarray, test_labels: np.ndarray, log2_probability: np.ndarray
+) -> Rates:
     """Rates of `winners` `(num_networks, num_test)` over all the test images."""
     num_classes = log2_probability.shape[-1]
     is_class = test_labels[:, None] == np.arange(num_classes)
@@ -211,7 +222,12 @@ def _rates(winners, test_labels, log2_probability) -> Rates:
         )
 
 
-def _rates_without_pair(top_labels, test_labels, pair, log2_probability) -> Rates:
+def _rates_without_pair(
+    top_labels: np.ndarray,
+    test_labels: np.ndarray,
+    pair: Pair,
+    log2_probability: np.ndarray,
+) -> Rates:
     """Rates on the test images outside the pair, with the pair left out of the race.
 
     Images of the pair cannot be given their own class here; where the network puts
@@ -244,7 +260,9 @@ def _stack(column: pd.Series, shape: tuple[int, ...]) -> np.ndarray:
     return np.stack(column.to_list()).astype(np.float64).reshape(-1, *shape)
 
 
-def _mean_log2_probability(logits, test_labels, num_classes) -> np.ndarray:
+def _mean_log2_probability(
+    logits: np.ndarray, test_labels: np.ndarray, num_classes: int
+) -> np.ndarray:
     """Mean over each class's images of log2 softmax(logits)[true class], `(K,)`."""
     true_logits = logits[np.arange(len(logits)), test_labels]
     bits = (true_logits - scipy.special.logsumexp(logits, axis=1)) / np.log(2)

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import ArrayLike
 
 FORMAT_VERSION = 1
 BASELINE = "baseline"
@@ -86,7 +87,9 @@ def arm_name(pair: tuple[int, int] | None) -> str:
     return BASELINE if pair is None else f"{pair[0]}-{pair[1]}"
 
 
-def network_path(directory: pathlib.Path, pair, repeat: int) -> pathlib.Path:
+def network_path(
+    directory: pathlib.Path, pair: tuple[int, int] | None, repeat: int
+) -> pathlib.Path:
     """Where one network's row is kept."""
     return directory / "networks" / f"{arm_name(pair)}-{repeat:05d}.parquet"
 
@@ -131,7 +134,9 @@ def write_atomically(path: pathlib.Path, write: Callable) -> None:
         raise
 
 
-def open_study(directory: pathlib.Path, description: dict, test_labels) -> None:
+def open_study(
+    directory: pathlib.Path, description: dict, test_labels: ArrayLike
+) -> None:
     """Creates the study's folder, or checks that the one there is the same study.
 
     Args:

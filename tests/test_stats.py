@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from keras_confusion import stats
+from keras_confusion import bits, clustering, stats
 
 FEW = "fewer than 2 networks in a group"
 STILL = "no variance in either group"
@@ -542,9 +542,12 @@ def test_kl_noise_floor_agrees_with_simulation(sd_confused, n_confused):
 # The module as a whole
 
 
-def test_examples_in_docstrings_run():
-    result = doctest.testmod(stats)
-    assert result.attempted >= 10
+@pytest.mark.parametrize(
+    ("module", "examples"), [(stats, 6), (bits, 8), (clustering, 2)]
+)
+def test_examples_in_docstrings_run(module, examples):
+    result = doctest.testmod(module)
+    assert result.attempted >= examples
     assert result.failed == 0
 
 
