@@ -1,11 +1,27 @@
 """Which classes belong together, from what not learning one costs the other."""
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.cluster.hierarchy
 import scipy.spatial.distance
 
 
-def class_linkage(differences: np.ndarray) -> np.ndarray | None:
+class ClassTree(NamedTuple):
+    """Which classes belong together.
+
+    Args:
+        linkage: A SciPy linkage matrix `(K - 1, 4)`, leaves ordered so that neighbours
+            are close.
+        largest_cost: Percentage points; a join at distance d has cost
+            `largest_cost - d`.
+    """
+
+    linkage: np.ndarray
+    largest_cost: float
+
+
+def class_tree(differences: np.ndarray) -> ClassTree | None:
     """Clusters classes by average linkage.
 
     Two classes are close where confusing one (with whatever) costs the other accuracy:
@@ -16,13 +32,15 @@ def class_linkage(differences: np.ndarray) -> np.ndarray | None:
             and class C (columns), in percentage points; the diagonal is not read.
 
     Returns:
-        A SciPy linkage matrix `(K - 1, 4)` with leaves ordered so that neighbours are
-        close, or `None` if for two classes neither direction was measured.
+        A `ClassTree`, or `None` if for two classes neither direction was measured.
 
     Example:
         >>> differences = np.array([[0, -4, 1.], [-4, 0, 1], [1, 1, 0]])
-        >>> sorted(class_linkage(differences)[0, :2].tolist())  # 0 and 1 merge first
+        >>> tree = class_tree(differences)
+        >>> sorted(tree.linkage[0, :2].tolist())  # 0 and 1 merge first
         [0.0, 1.0]
+        >>> tree.largest_cost
+        4.0
     """
     both = np.stack([differences, differences.T])
     known = np.isfinite(both)
@@ -30,16 +48,18 @@ def class_linkage(differences: np.ndarray) -> np.ndarray | None:
     if not known.any(axis=0)[off_diagonal].all():
         return None
     cost = -np.where(known, both, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    distance = cost[off_diagonal].max() - cost
+    largest_cost = float(cost[off_diagonal].max())
+    distance = largest_cost - cost
     np.fill_diagonal(distance, 0)
     condensed = scipy.spatial.distance.squareform(distance, checks=False)
-    return scipy.cluster.hierarchy.linkage(
+    linkage = scipy.cluster.hierarchy.linkage(
         condensed, method="average", optimal_ordering=True
     )
+    return ClassTree(linkage, largest_cost)
 
 
-def class_order(linkage: np.ndarray | None, num_classes: int) -> list[int]:
-    """Labels in the order of the dendrogram's leaves, or in their own order."""
-    if linkage is None:
+def class_order(tree: ClassTree | None, num_classes: int) -> list[int]:
+    """Labels in the order of the tree's leaves, or in their own order without one."""
+    if tree is None:
         return list(range(num_classes))
-    return scipy.cluster.hierarchy.leaves_list(linkage).tolist()
+    return scipy.cluster.hierarchy.leaves_list(tree.linkage).tolist()

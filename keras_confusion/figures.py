@@ -7,18 +7,24 @@ target, purple where it gains. A dot marks a cell that is significant at the cho
 import dataclasses
 
 import matplotlib
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 import scipy.cluster.hierarchy
 from matplotlib.figure import Figure
 
-from keras_confusion import tables
+from keras_confusion import clustering, tables
 
 COLORMAP = "PuOr"
 MISSING_COLOR = "0.88"
 ACCENT = "#b35806"
 MUTED = "#542788"
 SIGNIFICANCE = 0.05
+# Inches.
+MIN_WIDTH = 7.5
+MAX_LENGTH = 40.0
+MAX_UPRIGHT_NAME = 3
+MAX_CLASSES_WITH_NUMBERS = 12
 _RESPONSE_TITLES = {
     "accuracy": "accuracy\n(learned + competition)",
     "accuracy_without_pair": "accuracy_without_pair\n(learned)",
@@ -86,11 +92,15 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
         )
         names = [class_names[label] for label in order]
         for axis in axes:
-            axis.set_xticks(range(num_classes), names, rotation=45, ha="right")
+            if max(map(len, names)) > MAX_UPRIGHT_NAME:
+                axis.set_xticks(range(num_classes), names, rotation=45, ha="right")
+            else:
+                axis.set_xticks(range(num_classes), names)
             axis.set_xlabel("class C that is confused")
         axes[0].set_yticks(range(num_classes), names)
         axes[0].set_ylabel("target class T")
         figure.suptitle("What confusing class C does to class T")
+        figure.supxlabel(_caption(table), fontsize=8, color="0.35")
     return figure
 
 
@@ -109,7 +119,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
         key=lambda pair: sorted((rank[pair[0]], rank[pair[1]])),
     )
     third = table[table["family"] == "third"]
-    width = min(3.2 + 0.22 * len(pairs), 40)
+    width = min(max(3.2 + 0.22 * len(pairs), MIN_WIDTH), MAX_LENGTH)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, 2.6 + 0.44 * num_classes), layout="constrained")
         axes = figure.subplots(2, 1, sharex=True)
@@ -133,6 +143,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
         axes[1].set_xticks(range(len(pairs)), names, rotation=90)
         axes[1].set_xlabel("confused pair")
         figure.suptitle("What confusing a pair does to third classes")
+        figure.supxlabel(_caption(third), fontsize=8, color="0.35")
     return figure
 
 
@@ -157,7 +168,8 @@ def accuracy_by_arm(networks: pd.DataFrame) -> Figure:
     }
     with matplotlib.rc_context(_STYLE):
         figure = Figure(
-            figsize=(6.5, min(1.4 + 0.2 * len(arms), 40)), layout="constrained"
+            figsize=(MIN_WIDTH, min(1.4 + 0.2 * len(arms), MAX_LENGTH)),
+            layout="constrained",
         )
         axis = figure.subplots()
         for position, (arm, summary) in enumerate(arms.iterrows()):
@@ -195,28 +207,50 @@ def accuracy_by_arm(networks: pd.DataFrame) -> Figure:
     return figure
 
 
-def class_dendrogram(linkage: np.ndarray, class_names) -> Figure:
-    """Which classes belong together; see `clustering.class_linkage`."""
+def class_dendrogram(
+    tree: clustering.ClassTree, class_names, *, margin: float
+) -> Figure:
+    """Which classes belong together.
+
+    Args:
+        tree: As `clustering.class_tree` returns it.
+        class_names: Names in the order of the labels.
+        margin: Half the width of a typical 95 % interval of one cost, percentage
+            points, so that joins are not taken for more than they are.
+
+    Returns:
+        A Matplotlib figure.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(
-            figsize=(6.5, 1.6 + 0.28 * len(class_names)), layout="constrained"
+            figsize=(MIN_WIDTH, 1.9 + 0.28 * len(class_names)), layout="constrained"
         )
         axis = figure.subplots()
         scipy.cluster.hierarchy.dendrogram(
-            linkage,
+            tree.linkage,
             labels=list(class_names),
             orientation="left",
             ax=axis,
             color_threshold=0,
             above_threshold_color=MUTED,
         )
+        farthest = tree.linkage[:, 2].max() or 1.0
+        costs = matplotlib.ticker.MaxNLocator(6).tick_values(
+            tree.largest_cost - farthest, tree.largest_cost
+        )
+        costs = [cost for cost in costs if cost <= tree.largest_cost]
+        axis.set_xticks(
+            [tree.largest_cost - cost for cost in costs],
+            [f"{cost:.3g}".replace("-", "−") for cost in costs],
+        )
+        axis.set_xlim(1.05 * farthest, -0.02 * farthest)
         axis.tick_params(axis="y", labelsize=9)
         axis.spines["left"].set_visible(False)
-        axis.set_xlabel("distance: largest cost − cost of this join, percentage points")
-        axis.set_title(
-            "Classes that learn from each other\n"
-            "(cost to one of not learning the other, accuracy_without_pair)"
+        axis.set_xlabel(
+            "mean cost to one class of not learning the other, percentage points\n"
+            f"(accuracy_without_pair; 95 % interval of one cost about ±{margin:.1f})"
         )
+        axis.set_title("Classes that learn from each other")
     return figure
 
 
@@ -224,7 +258,7 @@ def _heat_maps(
     figure, axes, table, measure: Measure, *, columns, num_classes, arrange
 ) -> None:
     """One panel a response, one scale, one colour bar; dots where significant."""
-    values, significant = {}, {}
+    values, significant, tested = {}, {}, {}
     for response in tables.RESPONSES:
         rows = table[table["response"] == response]
         cells = {
@@ -235,6 +269,7 @@ def _heat_maps(
         }
         values[response] = cells[measure.column]
         significant[response] = cells["q_value"] <= SIGNIFICANCE
+        tested[response] = np.isfinite(cells["q_value"]).sum()
     finite = np.concatenate([v[np.isfinite(v)] for v in values.values()])
     limit = np.abs(finite).max() if finite.size else 1.0
     # The scale of orange to purple follows the difference, confused minus comparison.
@@ -248,12 +283,16 @@ def _heat_maps(
             vmax=limit or 1.0,
             aspect="auto",
         )
+        if values[response].size <= MAX_CLASSES_WITH_NUMBERS**2:
+            _write_numbers(axis, values[response], limit)
         rows, cols = np.nonzero(significant[response])
-        axis.plot(cols, rows, "o", color="black", ms=2.5, mew=0)
-        count = np.isfinite(values[response]).sum()
+        # A corner, where the number leaves room; an edge, to be seen on dark cells.
+        axis.plot(
+            cols + 0.32, rows - 0.32, "o", color="black", ms=3.5, mec="white", mew=0.6
+        )
         axis.set_title(
             f"{_RESPONSE_TITLES[response]}\n"
-            f"{len(rows)} of {count} cells at q ≤ {SIGNIFICANCE}"
+            f"{len(rows)} of {tested[response]} tests at q ≤ {SIGNIFICANCE}"
         )
         axis.tick_params(length=0)
         for spine in axis.spines.values():
@@ -261,3 +300,38 @@ def _heat_maps(
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label(measure.label)
     bar.outline.set_visible(False)
+
+
+def _write_numbers(axis, values, limit) -> None:
+    """The value of every cell, so that colour does not stand alone."""
+    decimals = 3 if limit < 0.2 else 1
+    for row, col in np.argwhere(np.isfinite(values)):
+        value = values[row, col]
+        # Minus signs of rounded zeros say nothing.
+        text = f"{value:.{decimals}f}".replace("-", "−")
+        if float(text.replace("−", "-")) == 0:
+            text = "0"
+        axis.text(
+            col,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if abs(value) > 0.6 * limit else "0.2",
+        )
+
+
+def _caption(table: pd.DataFrame) -> str:
+    """What marks and numbers mean, and how many networks stand behind a cell."""
+
+    def span(column) -> str:
+        low, high = table[column].min(), table[column].max()
+        return f"{low}" if low == high else f"{low} to {high}"
+
+    return (
+        f"● significant (Welch's t, Benjamini–Hochberg q ≤ {SIGNIFICANCE}).  "
+        "Grey: not defined.  "
+        f"A cell: {span('n_confused')} confused against {span('n_comparison')} "
+        "networks."
+    )

@@ -25,14 +25,18 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._total = total
         self._initial = self._done = done
-        self._unit = f" {unit}"
+        self._format = (
+            "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            + unit
+            + "{postfix} [{elapsed} elapsed, {remaining} left]"
+        )
         self._start = self._last_line = time.monotonic()
         self._bar = None
         if self._stream.isatty():
             self._bar = tqdm.tqdm(
                 total=total,
                 initial=done,
-                unit=self._unit,
+                bar_format=self._format,
                 file=self._stream,
                 dynamic_ncols=True,
                 # The rate since the start: workers finish in bursts.
@@ -43,6 +47,7 @@ class Progress:
         """Shows that so many are done by now."""
         self._done = done
         if self._bar is not None:
+            self._bar.set_postfix_str(self._rate(), refresh=False)
             self._bar.update(done - self._bar.n)
         elif (
             done == self._total
@@ -63,13 +68,17 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
+    def _rate(self) -> str:
+        minutes = (time.monotonic() - self._start) / 60
+        return f"{(self._done - self._initial) / minutes:.1f} a minute"
+
     def _write_line(self) -> None:
         line = tqdm.tqdm.format_meter(
             self._done,
             self._total,
             self._last_line - self._start,
-            unit=self._unit,
             initial=self._initial,
-            ncols=0,
+            postfix=self._rate(),
+            bar_format=self._format.replace("|{bar}|", ""),
         )
         print(line, file=self._stream, flush=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import pathlib
 
 import numpy as np
@@ -18,6 +19,12 @@ from keras_confusion import (
 
 FIGURE_DPI = 150
 NUM_FINDINGS = 8
+_TITLES = {
+    "accuracy_without_pair": (
+        "What was learned: accuracy_without_pair, the pair left out of the choice"
+    ),
+    "accuracy": "With competition: accuracy, as the poster measured it",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,72 +83,85 @@ def write_report(directory) -> Report:
     return Report(
         text=findings_text(all_tables, description),
         table_files=_write_tables(directory, all_tables),
-        figure_files=_write_figures(directory, all_tables, class_names, len(networks)),
+        figure_files=_write_figures(directory, all_tables, description, len(networks)),
     )
 
 
 def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
-    lines = [_study_line(arms, description), ""]
-    for response, title in (
-        (
-            "accuracy_without_pair",
-            "What was learned: accuracy_without_pair, the pair left out of the choice",
-        ),
-        ("accuracy", "With competition: accuracy, as the poster measured it"),
-    ):
-        lines.append(title)
-        for name, columns in (
-            ("target_by_pair", "pairs, third classes"),
-            ("target_by_class", "classes"),
-        ):
-            table = all_tables[name]
-            table = table[table["response"] == response]
-            if name == "target_by_pair":
-                table = table[table["family"] == "third"]
-            tested = table["p_value"].notna().sum()
-            found = (table["q_value"] <= figures.SIGNIFICANCE).sum()
-            lines.append(
-                f"  Target x {columns}: {found} of {tested} tests at "
-                f"q <= {figures.SIGNIFICANCE}"
-            )
-            lines += [f"    {line}" for line in _strongest(table)]
-        lines.append("")
-    untested = all_tables["target_by_pair"]
-    untested = untested[untested["p_value"].isna() & (untested["family"] == "third")]
-    if len(untested):
-        reasons = untested["reason"].value_counts()
-        lines += [
-            f"No test in {count} cells of target x pair: {reason}."
-            for reason, count in reasons.items()
-        ] + [""]
-    return "\n".join(lines)
+    by_pair, by_class = all_tables["target_by_pair"], all_tables["target_by_class"]
+    third = by_pair[by_pair["family"] == "third"]
+    has_all_pairs = _has_all_pairs(description)
+    lines = [_study_line(arms, description)]
+    for response, title in _TITLES.items():
+        lines += ["", title]
+        lines += _findings("pairs, third classes", third[third["response"] == response])
+        if has_all_pairs:
+            rows = by_class[by_class["response"] == response]
+            lines += _findings("classes", rows)
+    notes = []
+    if not has_all_pairs:
+        notes.append(
+            "Target x classes compares all arms with a class and all without: not told "
+            "here, as not all pairs were run. tables/target_by_class.csv has it."
+        )
+    untested = third[third["p_value"].isna()]
+    for reason, count in untested["reason"].value_counts().items():
+        notes.append(f"No test in {count} cells of target x pair: {reason}.")
+    return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
+
+
+def _has_all_pairs(description: dict) -> bool:
+    """Whether every class met every other.
+
+    If not, the arms without C are a few certain pairs, and what these do would be read
+    as what C does.
+    """
+    num_classes = len(description["class_names"])
+    return len(description["settings"]["pairs"]) == math.comb(num_classes, 2)
+
+
+def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
+    """How many tests found something, and the strongest of them."""
+    tested = rows[rows["q_value"].notna()]
+    ordered = tested.iloc[np.lexsort((-tested["t"].abs(), tested["q_value"]))]
+    found = ordered[ordered["q_value"] <= figures.SIGNIFICANCE]
+    lines = [
+        f"  Target x {columns}: {len(found)} of {len(tested)} tests at "
+        f"q <= {figures.SIGNIFICANCE}"
+    ]
+    if len(found):
+        told = found[:NUM_FINDINGS]
+        return lines + [f"    {finding_sentence(row)}" for _, row in told.iterrows()]
+    return lines + [
+        f"    (not significant) {finding_sentence(row)}"
+        for _, row in ordered[:1].iterrows()
+    ]
 
 
 def finding_sentence(row) -> str:
-    """For example "not learning cat and dog costs bird 4.1 points, t = -6.2, ..."."""
+    """For example "not learning cat and dog costs bird 4.1 points (95 % CI ...)"."""
     confused = (
-        f"{row['class_a_name']} and {row['class_b_name']}"
+        f"{_name(row['class_a_name'])} and {_name(row['class_b_name'])}"
         if "class_a_name" in row
-        else str(row["class_name"])
+        else _name(row["class_name"])
     )
-    verb = "costs" if row["difference_points"] < 0 else "gives"
+    # A cost is told as a positive number; t keeps the sign of the difference.
+    verb, sign = ("costs", -1) if row["difference_points"] < 0 else ("gives", 1)
+    low, high = sorted((sign * row["ci_low_points"], sign * row["ci_high_points"]))
     return (
-        f"not learning {confused} {verb} {row['target_name']} "
-        f"{abs(row['difference_points']):.1f} points "
-        f"(95% CI {row['ci_low_points']:+.1f} to {row['ci_high_points']:+.1f}), "
+        f"not learning {confused} {verb} {_name(row['target_name'])} "
+        f"{sign * row['difference_points']:.1f} points "
+        f"(95 % CI {low:.1f} to {high:.1f}), "
         f"t = {row['t']:.1f}, q = {_small(row['q_value'])}, "
-        f"{row['kl_bits']:+.4f} bits"
+        f"{row['kl_bits']:.4f} bits"
     )
 
 
-def _strongest(table: pd.DataFrame) -> list[str]:
-    tested = table[table["q_value"].notna()]
-    strongest = tested.iloc[
-        np.lexsort((-tested["t"].abs(), tested["q_value"]))[:NUM_FINDINGS]
-    ]
-    return [finding_sentence(row) for _, row in strongest.iterrows()]
+def _name(class_name: str) -> str:
+    """A class's name, quoted where it could be taken for a number of points."""
+    return f"'{class_name}'" if class_name[:1].isdigit() else class_name
 
 
 def _study_line(arms: pd.DataFrame, description: dict) -> str:
@@ -180,10 +200,11 @@ def _write_tables(directory, all_tables) -> list[pathlib.Path]:
     return files
 
 
-def _write_figures(directory, all_tables, class_names, num_networks):
+def _write_figures(directory, all_tables, description, num_networks):
+    class_names = description["class_names"]
     by_class, by_pair = all_tables["target_by_class"], all_tables["target_by_pair"]
     learned = by_class[by_class["response"] == "accuracy_without_pair"]
-    linkage = clustering.class_linkage(
+    tree = clustering.class_tree(
         tables.matrix(
             learned,
             "difference_points",
@@ -191,19 +212,23 @@ def _write_figures(directory, all_tables, class_names, num_networks):
             num_classes=len(class_names),
         )
     )
-    order = clustering.class_order(linkage, len(class_names))
+    order = clustering.class_order(tree, len(class_names))
     drawn = {}
-    for measure in figures.MEASURES:
-        drawn[f"target_by_class_{measure}"] = figures.target_by_class(
-            by_class, measure, class_names, order
-        )
+    if _has_all_pairs(description):
+        for measure in figures.MEASURES:
+            drawn[f"target_by_class_{measure}"] = figures.target_by_class(
+                by_class, measure, class_names, order
+            )
     for measure in figures.MEASURES:
         drawn[f"target_by_pair_{measure}"] = figures.target_by_pair(
             by_pair, measure, class_names, order
         )
     drawn["accuracy_by_arm"] = figures.accuracy_by_arm(all_tables["networks"])
-    if linkage is not None:
-        drawn["class_dendrogram"] = figures.class_dendrogram(linkage, class_names)
+    if _has_all_pairs(description) and tree is not None:
+        margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
+        drawn["class_dendrogram"] = figures.class_dendrogram(
+            tree, class_names, margin=margin
+        )
     (directory / "figures").mkdir(exist_ok=True)
     files = []
     for name, figure in drawn.items():

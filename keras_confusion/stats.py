@@ -8,7 +8,6 @@ The four readings of the poster's bits and their noise floor are here too; `bits
 their formulas.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +109,10 @@ def compare(
 
     Returns:
         A `Comparison`. With fewer than 2 networks in a group, a value that is not
-        finite, or no variance in either group, the fields from `ci_low` to
-        `hedges_g_ci_high` are NaN and `reason` says why.
+        finite, or no variance in a group, the fields from `ci_low` to
+        `hedges_g_ci_high` are NaN and `reason` says why. A few networks that all get
+        the same images right show a coarse response, not one without spread: Welch's
+        test would take their sd of 0 at its word and find too much.
 
     Raises:
         ValueError: If a group is 0-d, the leading axes do not broadcast, or
@@ -130,16 +131,13 @@ def compare(
     mean2, sd2 = _mean_and_sd(comparison, magnitude=comparison)
     with np.errstate(invalid="ignore"):
         difference = mean1 - mean2
-    few, still = "fewer than 2 networks in a group", "no variance in either group"
-    reason = _reason(min(n1, n2), sd1 + sd2, few=few, still=still)
+    few, still = "fewer than 2 networks in a group", "no variance in a group"
+    reason = _reason(min(n1, n2), np.minimum(sd1, sd2), few=few, still=still)
     tested = reason == ""
     statistics = np.full((8, *tested.shape), np.nan)
     if tested.any():
         groups = confused[tested], comparison[tested]
-        with warnings.catch_warnings():
-            # One constant group makes SciPy warn, but leaves the test defined.
-            warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-            test = scipy.stats.ttest_ind(*groups, axis=-1, equal_var=False)
+        test = scipy.stats.ttest_ind(*groups, axis=-1, equal_var=False)
         ci = test.confidence_interval(confidence)
         m = n1 + n2 - 2
         pooled = ((n1 - 1) * sd1[tested] ** 2 + (n2 - 1) * sd2[tested] ** 2) / m

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import psutil
 
 import keras_confusion
 from keras_confusion import runtime
@@ -90,6 +91,8 @@ class StudyPlan:
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
                 f"watch. Received: {dataset.name} with {dataset.num_classes}."
             )
+        if not settings.streaming:
+            _check_memory(dataset)
         pairs = resolve_pairs(settings.pairs, dataset.class_names)
         recipe = training.find_recipe(
             settings.recipe, num_train=dataset.train.num_examples
@@ -311,6 +314,18 @@ def check_settings(settings: StudySettings) -> None:
             raise ValueError(
                 f"Expected `{name}` to be one of {known}. Received: {value!r}."
             )
+
+
+def _check_memory(dataset) -> None:
+    # Each worker holds the images twice for a moment: as read and as tensors.
+    needed = 2 * (dataset.train.nbytes + dataset.test.nbytes)
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise ValueError(
+            f"Expected images that fit in memory. Received: {dataset.name}, which "
+            f"needs {needed / 1e9:.1f} GB in every worker where {available / 1e9:.1f} "
+            "GB are free. Use --streaming to read them from disk in every epoch."
+        )
 
 
 def _provenance() -> dict:

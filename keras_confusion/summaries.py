@@ -8,20 +8,25 @@ import collections
 import functools
 import pathlib
 import shutil
+import socket
 import struct
 import time
 
 import numpy as np
-from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.compat.proto import (
+    event_pb2,
+    summary_pb2,
+    tensor_pb2,
+    tensor_shape_pb2,
+    types_pb2,
+)
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
-from tensorboard.summary.writer import event_file_writer
+from tensorboard.summary.writer import record_writer
 from tensorboard.util import tensor_util
 
 from keras_confusion import results
 from tb_plugin import metadata
-
-FLUSH_SECONDS = 5
 
 
 class StudySummaries:
@@ -40,7 +45,6 @@ class StudySummaries:
 
     def add_network(self, row: dict) -> None:
         """Adds one finished network, a row of `results.SCHEMA`."""
-        test_labels, class_names = self._study
         self._num_done += 1
         self._num_failed += bool(row["failed"])
         scalars = {
@@ -52,8 +56,13 @@ class StudySummaries:
             scalars[metadata.TAG_TRAINING_LOSS] = row["final_training_loss"]
         for tag, value in scalars.items():
             self._writer.scalar(tag, value, self._num_done)
-        if row["failed"]:
-            return
+        if not row["failed"]:
+            self._add_accuracies(row)
+        # What TensorBoard shows is never behind.
+        self._writer.flush()
+
+    def _add_accuracies(self, row: dict) -> None:
+        test_labels, class_names = self._study
         right = np.asarray(row["predictions"]) == test_labels
         if row["arm"] == results.BASELINE:
             self._count(metadata.TAG_BASELINE_ACCURACY, right.mean())
@@ -102,16 +111,31 @@ def write_figures(directory, figure_files, *, num_networks: int) -> None:
     writer.close()
 
 
+def _strings(*values: bytes) -> tensor_pb2.TensorProto:
+    """A tensor of rank 1; `make_tensor_proto` would go through fixed-width bytes."""
+    shape = tensor_shape_pb2.TensorShapeProto(
+        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=len(values))]
+    )
+    return tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=values
+    )
+
+
 class _RunWriter:
-    """The one event file of a run; an earlier one is deleted."""
+    """The one event file of a run; an earlier one is deleted.
+
+    TensorBoard's own `EventFileWriter` imports TensorFlow, and writes in a thread that
+    keeps a full disk to itself.
+    """
 
     def __init__(self, run_directory: pathlib.Path):
         if run_directory.exists():
             shutil.rmtree(run_directory)
         run_directory.mkdir(parents=True)
-        self._writer = event_file_writer.EventFileWriter(
-            str(run_directory), flush_secs=FLUSH_SECONDS
-        )
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self._file = open(run_directory / name, "wb")  # noqa: SIM115
+        self._records = record_writer.RecordWriter(self._file)
+        self._write(event_pb2.Event(file_version="brain.Event:2"))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         self._add(
@@ -128,7 +152,7 @@ class _RunWriter:
         width, height = struct.unpack(">II", png[16:24])
         self._add(
             tag,
-            tensor_util.make_tensor_proto([str(width), str(height), png], dtype=object),
+            _strings(str(width).encode(), str(height).encode(), png),
             step,
             image_metadata.create_summary_metadata(display_name=None, description=None),
         )
@@ -137,13 +161,16 @@ class _RunWriter:
         value = summary_pb2.Summary.Value(
             tag=tag, tensor=tensor, metadata=summary_metadata
         )
-        self._writer.add_event(
-            event_pb2.Event(
-                wall_time=time.time(),
-                step=step,
-                summary=summary_pb2.Summary(value=[value]),
-            )
+        self._write(
+            event_pb2.Event(step=step, summary=summary_pb2.Summary(value=[value]))
         )
 
+    def _write(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        self._records.flush()
+
     def close(self) -> None:
-        self._writer.close()
+        self._records.close()

@@ -173,16 +173,16 @@ def arms(networks: pd.DataFrame, study: StudyResponses, class_names) -> pd.DataF
 
 def classes(study: StudyResponses, class_names) -> pd.DataFrame:
     """Describes the baseline's accuracy on every class: n, mean, sd."""
-    accuracy = study.baseline.accuracy
-    enough = len(accuracy) > 1
+    # Compared with itself for its mean and sd, which know rounding from variance.
+    accuracy = stats.compare(study.baseline.accuracy.T, study.baseline.accuracy.T)
     return pd.DataFrame(
         {
             "class": np.arange(len(class_names)),
             "class_name": list(class_names),
             "test_images": study.test_images_per_class,
-            "n_baseline": len(accuracy),
-            "mean_accuracy": [_mean(column) for column in accuracy.T],
-            "sd_accuracy": accuracy.std(axis=0, ddof=1) if enough else np.nan,
+            "n_baseline": accuracy.n_comparison,
+            "mean_accuracy": accuracy.mean_comparison,
+            "sd_accuracy": accuracy.sd_comparison,
         }
     )
 

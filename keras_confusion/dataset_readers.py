@@ -1,0 +1,334 @@
+"""Readers behind `datasets.load_dataset`, one per kind of data set.
+
+Each returns `DatasetContents`: class names, images and labels of both splits. Images
+come as an array, or as an `ImageStream` where they may not fit into memory.
+"""
+
+import dataclasses
+import zipfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+DEFAULT_IMAGE_SIZE = (32, 32)
+_FOLDER_TEST_FRACTION = 1 / 5
+_DIGITS_TEST_FRACTION = 1 / 3
+_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+_SPLIT_SEED = 0
+# What np.load raises: missing or cut off, not a zip file or pickled, a .npy file.
+_UNREADABLE_NPZ = (
+    OSError,
+    EOFError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageStream:
+    """Images that are read from disk whenever they are needed.
+
+    Attributes:
+        shape: `(h, w, c)` of one image.
+        dtype: NumPy type of the images, uint8 in 0..255 or float32 in [0, 1].
+        open: Returns a `tf.data.Dataset` of single images, always in the same order.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: type
+    open: Callable[[], tf.data.Dataset]
+
+
+class DatasetContents(NamedTuple):
+    """What a reader found; labels are integers, images are in the labels' order."""
+
+    class_names: tuple[str, ...]
+    train_images: np.ndarray | ImageStream
+    train_labels: np.ndarray
+    test_images: np.ndarray | ImageStream
+    test_labels: np.ndarray
+
+
+def read_digits(image_size):
+    """Read scikit-learn's digits.
+
+    Args:
+        image_size: `(h, w)` to which the 8x8 pictures are enlarged; None for (32, 32).
+
+    Returns:
+        `DatasetContents` in memory, uint8 `[n, h, w, 3]`, a third for the test.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures = digits.images[..., None].astype(np.float32) / digits.images.max()
+    images = _resized_array(pictures, image_size or DEFAULT_IMAGE_SIZE)
+    images = np.repeat(np.rint(images * 255).astype(np.uint8), 3, axis=-1)
+    is_test = _stratified_test_mask(digits.target, _DIGITS_TEST_FRACTION)
+    return DatasetContents(
+        tuple(str(digit) for digit in digits.target_names),
+        images[~is_test],
+        digits.target[~is_test],
+        images[is_test],
+        digits.target[is_test],
+    )
+
+
+def read_folder(folder, image_size):
+    """Read a folder with one folder of images per class.
+
+    Args:
+        folder: `pathlib.Path` that holds `train` and `test`, each with one folder per
+            class, or the class folders themselves.
+        image_size: `(h, w)` to which images are resized; None for (32, 32).
+
+    Returns:
+        `DatasetContents` whose images are read on demand, uint8 with three channels.
+
+    Raises:
+        ValueError: If class folders are missing, empty or differ between the splits.
+    """
+    image_size = image_size or DEFAULT_IMAGE_SIZE
+    parts = [part for part in ("train", "test") if (folder / part).is_dir()]
+    # A class may be called "train": alone, it is a split only if it holds folders.
+    if len(parts) == 1 and _folders_in(folder / parts[0]):
+        raise ValueError(
+            "Expected both a train and a test folder, or class folders only. "
+            f"Received: {folder} with {parts[0]} alone. "
+            f"Use {folder}/train/<class>/* and {folder}/test/<class>/*."
+        )
+    if len(parts) == 2:
+        class_names, train_paths, train_labels = _list_images(folder / "train")
+        test_class_names, test_paths, test_labels = _list_images(folder / "test")
+        if test_class_names != class_names:
+            different = sorted(set(class_names) ^ set(test_class_names))
+            raise ValueError(
+                f"Expected the same class folders in {folder}/train and test. "
+                f"Received: {', '.join(different)} in one of them only. "
+                "Use one folder per class in both."
+            )
+    else:
+        class_names, paths, labels = _list_images(folder, at_least=2)
+        is_test = _stratified_test_mask(labels, _FOLDER_TEST_FRACTION)
+        train_paths, train_labels = paths[~is_test], labels[~is_test]
+        test_paths, test_labels = paths[is_test], labels[is_test]
+    return DatasetContents(
+        class_names,
+        _stream_files(train_paths, image_size),
+        train_labels,
+        _stream_files(test_paths, image_size),
+        test_labels,
+    )
+
+
+def read_npz(path, image_size):
+    """Read an `.npz` file in the layout of `keras.datasets`.
+
+    Args:
+        path: `pathlib.Path` of a file with x_train, y_train, x_test, y_test and
+            optionally class_names.
+        image_size: `(h, w)` to which images are resized; None keeps their size.
+
+    Returns:
+        `DatasetContents` in memory, uint8 or float32 `[n, h, w, c]`.
+
+    Raises:
+        ValueError: If the file cannot be read or an array is not what it should be.
+    """
+    required = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        # np.load leaves a file open that it opened itself and could not read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {
+                key: archive[key]
+                for key in (*required, "class_names")
+                if key in archive.files
+            }
+    except _UNREADABLE_NPZ as error:
+        raise ValueError(
+            "Expected an .npz file of plain arrays. "
+            f"Received: {path} ({error}). "
+            "Use np.savez_compressed with x_train, y_train, x_test and y_test."
+        ) from error
+    missing = [key for key in required if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"Expected the arrays {', '.join(required)}. "
+            f"Received: {path} without {', '.join(missing)}. "
+            "Use np.savez_compressed with all four."
+        )
+    x_train, x_test = (_npz_images(arrays, key) for key in ("x_train", "x_test"))
+    y_train, y_test = (
+        _npz_labels(arrays, key, len(images))
+        for key, images in (("y_train", x_train), ("y_test", x_test))
+    )
+    for what, train, test in (
+        ("shape", x_train.shape[1:], x_test.shape[1:]),
+        ("type", x_train.dtype, x_test.dtype),
+    ):
+        if train != test:
+            raise ValueError(
+                f"Expected training and test images of one {what}. "
+                f"Received: x_train {train} and x_test {test}. "
+                f"Use the same {what} for both."
+            )
+    if "class_names" in arrays:
+        class_names = tuple(np.atleast_1d(arrays["class_names"]).astype(str).tolist())
+    else:
+        num_classes = max(int(y_train.max()), int(y_test.max())) + 1
+        class_names = tuple(str(k) for k in range(num_classes))
+    if image_size is not None:
+        x_train = _resized_array(x_train, image_size)
+        x_test = _resized_array(x_test, image_size)
+    return DatasetContents(class_names, x_train, y_train, x_test, y_test)
+
+
+def resize_images(images, image_size):
+    """Resize images bilinearly, with antialiasing where they shrink.
+
+    Args:
+        images: `[h, w, c]` or `[n, h, w, c]`, uint8 in 0..255 or float32 in [0, 1].
+        image_size: `(h, w)` of the result in pixels.
+
+    Returns:
+        Tensor of the same type and range; uint8 is rounded to the nearest integer.
+    """
+    resized = tf.image.resize(images, image_size, antialias=True)
+    if images.dtype == np.uint8:
+        return tf.saturate_cast(tf.round(resized), tf.uint8)
+    # Rounding in the filter may pass 1 by one unit in the last place.
+    return tf.clip_by_value(resized, 0.0, 1.0)
+
+
+def _resized_array(images, image_size):
+    """Resize an array `[n, h, w, c]`, in pieces to bound the float32 copies."""
+    pieces = [
+        resize_images(images[start : start + 1024], image_size).numpy()
+        for start in range(0, len(images), 1024)
+    ]
+    return np.concatenate(pieces)
+
+
+def _stratified_test_mask(labels, test_fraction):
+    """Choose a fixed share of each class: bool `[n]`, at least one and never all."""
+    generator = np.random.default_rng(_SPLIT_SEED)
+    is_test = np.zeros(len(labels), bool)
+    for k in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == k))
+        num_test = min(max(1, round(len(members) * test_fraction)), len(members) - 1)
+        is_test[members[:num_test]] = True
+    return is_test
+
+
+def _folders_in(folder):
+    return sorted(
+        child
+        for child in folder.iterdir()
+        if child.is_dir() and not child.name.startswith(".")
+    )
+
+
+def _list_images(folder, at_least=1):
+    """List class names, paths `[n]` and labels `[n]` of the images in class folders."""
+    class_folders = _folders_in(folder)
+    if not class_folders:
+        raise ValueError(
+            "Expected one folder of images per class. "
+            f"Received: {folder} without folders. Use {folder}/<class>/*."
+        )
+    paths, labels = [], []
+    for label, class_folder in enumerate(class_folders):
+        found = sorted(
+            str(path)
+            for path in class_folder.iterdir()
+            if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
+        if len(found) < at_least:
+            raise ValueError(
+                f"Expected at least {at_least} image(s) in every class folder. "
+                f"Received: {len(found)} in {class_folder}. "
+                f"Use files that end in {', '.join(_IMAGE_SUFFIXES)}, "
+                "or remove the folder."
+            )
+        paths += found
+        labels += [label] * len(found)
+    class_names = tuple(class_folder.name for class_folder in class_folders)
+    return class_names, np.array(paths), np.array(labels)
+
+
+def _decode_file(path):
+    """Decode one image file to uint8 `[h, w, 3]`; the error names the file."""
+    path = path.decode()
+    try:
+        with open(path, "rb") as file:
+            contents = file.read()
+        return tf.io.decode_image(contents, 3, expand_animations=False).numpy()
+    except (OSError, tf.errors.InvalidArgumentError) as error:
+        reason = getattr(error, "message", str(error))
+        raise ValueError(
+            "Expected a readable BMP, GIF, JPEG or PNG image. "
+            f"Received: {path} ({reason}). Use a valid image or remove the file."
+        ) from None
+
+
+def _stream_files(paths, image_size):
+    def open_file(path):
+        # Through Python, because TensorFlow's own error would not name the file.
+        image = tf.numpy_function(_decode_file, [path], tf.uint8, stateful=False)
+        image = resize_images(tf.ensure_shape(image, (None, None, 3)), image_size)
+        return tf.ensure_shape(image, (*image_size, 3))
+
+    def open_images():
+        return tf.data.Dataset.from_tensor_slices(paths).map(
+            open_file, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    return ImageStream((*image_size, 3), np.uint8, open_images)
+
+
+def _npz_images(arrays, key):
+    """Return images `[n, h, w, c]`, uint8 or float32."""
+    images = arrays[key]
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(
+            f"Expected {key} of shape [n, h, w] or [n, h, w, c], not empty. "
+            f"Received: {list(images.shape)}. Use one image per row."
+        )
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise ValueError(
+            f"Expected {key} of type uint8 (0..255) or float ([0, 1]). "
+            f"Received: {images.dtype}. Use {key}.astype('uint8')."
+        )
+    # The comparison is false for NaN, which therefore counts as outside.
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"Expected floats of {key} in [0, 1]. "
+            f"Received: {images.min():g} to {images.max():g}. "
+            f"Use {key} / 255, or uint8 images."
+        )
+    return images.astype(np.float32)
+
+
+def _npz_labels(arrays, key, num_images):
+    """Return labels `[n]`."""
+    labels = arrays[key]
+    if labels.shape not in ((num_images,), (num_images, 1)):
+        raise ValueError(
+            f"Expected {key} of shape [{num_images}] or [{num_images}, 1], "
+            "one label per image. "
+            f"Received: {list(labels.shape)}. Use integer labels, not one-hot rows."
+        )
+    if labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected integer labels in {key}. "
+            f"Received: {labels.dtype}. Use {key}.astype('int64')."
+        )
+    return labels.reshape(-1).astype(np.int64)

@@ -1,0 +1,315 @@
+"""Image data sets by name: train and test images under an index that never changes.
+
+`load_dataset` reads scikit-learn's digits, a folder of images, an `.npz` file or any
+image classification set of TensorFlow Datasets, and returns the same `ImageDataset`
+for all of them. The position of an example in its split is its index; it is the same
+in every pass, epoch and process, so that label corruption can be keyed by it.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_confusion.dataset_readers import (
+    DatasetContents,
+    ImageStream,
+    read_digits,
+    read_folder,
+    read_npz,
+)
+from keras_confusion.tfds_reader import (
+    DatasetUnavailableError,
+    read_tensorflow_dataset,
+)
+
+__all__ = [
+    "DatasetUnavailableError",
+    "ImageDataset",
+    "Split",
+    "load_dataset",
+    "to_unit_range",
+]
+
+_BUILT_IN_READERS = {"digits": read_digits}
+_READ_BATCH_SIZE = 1024
+
+
+def to_unit_range(images):
+    """Convert images as stored to float32 in [0, 1].
+
+    Args:
+        images: NumPy array or tensor of any shape; uint8 in 0..255, or float32 in
+            [0, 1], which is returned unchanged.
+
+    Returns:
+        float32 array or tensor (whichever was given) of the same shape, in [0, 1].
+
+    Raises:
+        ValueError: If `images` is neither uint8 nor float32.
+    """
+    # A product, not a quotient: TensorFlow's graph optimiser and XLA rewrite x / 255
+    # as x * (1 / 255), which rounds differently. The product has the same bits in
+    # NumPy, eager TensorFlow, tf.data and XLA.
+    scale = np.float32(1 / 255)
+    if images.dtype == np.uint8:
+        if isinstance(images, np.ndarray):
+            return images.astype(np.float32) * scale
+        return tf.cast(images, tf.float32) * scale
+    if images.dtype == np.float32:
+        return images
+    raise ValueError(
+        "Expected images of type uint8 (0..255) or float32 ([0, 1]). "
+        f"Received: {images.dtype}. Use images.astype('float32') for other floats."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """The training or the test examples of a data set, in a fixed order.
+
+    Attributes:
+        labels: int32 `[n]`, the class of every example, in 0..K-1.
+        images: The images in the order of `labels`: an array `[n, h, w, c]`, uint8 in
+            0..255 or float32 in [0, 1], or an `ImageStream` that reads them from disk.
+    """
+
+    labels: np.ndarray
+    images: np.ndarray | ImageStream
+
+    @property
+    def num_examples(self):
+        """Number of examples n."""
+        return len(self.labels)
+
+    @property
+    def image_shape(self):
+        """Shape `(h, w, c)` of one image."""
+        if isinstance(self.images, ImageStream):
+            return self.images.shape
+        return tuple(int(size) for size in self.images.shape[1:])
+
+    @property
+    def nbytes(self):
+        """Bytes that `arrays()` holds in memory, known without reading the images."""
+        num_values = self.num_examples * int(np.prod(self.image_shape))
+        itemsize = np.dtype(self.images.dtype).itemsize
+        return num_values * itemsize + self.labels.nbytes
+
+    def arrays(self):
+        """Return all examples in memory, reading the images from disk at most once.
+
+        Returns:
+            Images as stored, `[n, h, w, c]`, uint8 in 0..255 or float32 in [0, 1], and
+            labels, int32 `[n]`. Both are read-only, since every caller gets the same
+            arrays. `to_unit_range` makes the images those of `dataset()`.
+
+        Raises:
+            RuntimeError: If the files hold fewer images than labels.
+            ValueError: If an image cannot be decoded; for a folder the message names
+                the file.
+        """
+        return self._stored_images, self.labels
+
+    # cached_property writes into the instance's __dict__, which a frozen dataclass
+    # allows: the cache is not part of its value.
+    @functools.cached_property
+    def _stored_images(self):
+        if not isinstance(self.images, ImageStream):
+            return self.images
+        images = np.empty((self.num_examples, *self.image_shape), self.images.dtype)
+        start = 0
+        batches = self.images.open().batch(_READ_BATCH_SIZE).prefetch(1)
+        try:
+            for batch in batches.as_numpy_iterator():
+                images[start : start + len(batch)] = batch
+                start += len(batch)
+        except tf.errors.InvalidArgumentError as error:
+            # The reader's own words come after "ValueError: ", before a traceback.
+            _, _, told = error.message.partition("ValueError: ")
+            raise ValueError(told.partition("\n")[0] or error.message) from error
+        if start != self.num_examples:
+            raise RuntimeError(
+                f"Expected {self.num_examples} images, as many as labels. "
+                f"Received: {start}. Use a complete copy of the data set."
+            )
+        images.setflags(write=False)
+        return images
+
+    def dataset(self):
+        """Return the examples as a `tf.data.Dataset`, in the order of their index.
+
+        Images that `arrays()` has read come from memory, others from disk.
+
+        Returns:
+            `tf.data.Dataset` of (index, image, label): int64 scalar in 0..n-1, float32
+            `[h, w, c]` in [0, 1], int32 scalar in 0..K-1. Shuffle after anything that
+            is keyed by the index.
+        """
+        if isinstance(self.images, ImageStream) and "_stored_images" not in vars(self):
+            images = self.images.open()
+        else:
+            images = tf.data.Dataset.from_tensor_slices(self._stored_images)
+        labels = tf.data.Dataset.from_tensor_slices(self.labels)
+        examples = tf.data.Dataset.zip(
+            tf.data.Dataset.range(self.num_examples), images, labels
+        )
+        return examples.map(
+            lambda index, image, label: (index, to_unit_range(image), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A labelled image data set.
+
+    Attributes:
+        name: The name it was loaded by.
+        class_names: One distinct name per class, in the order of the labels.
+        train: Training examples, at least one of every class.
+        test: Test examples, at least one of every class.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+
+    @property
+    def num_classes(self):
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self):
+        """Shape `(h, w, c)` of one image."""
+        return self.train.image_shape
+
+    @functools.cached_property
+    def fingerprint(self):
+        """Hex sha256 of image shape, class names and labels; not of name or pixels.
+
+        A resumed study compares it, so as not to mix results of two data sets.
+        """
+        header = {
+            "image_shape": self.image_shape,
+            "class_names": self.class_names,
+            "num_examples": (self.train.num_examples, self.test.num_examples),
+        }
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        for split in (self.train, self.test):
+            # Little endian, so that the machine does not matter.
+            digest.update(split.labels.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(name, *, data_dir=None, image_size=None):
+    """Load an image data set by name or path.
+
+    An existing folder or a path that ends in `.npz` is read as such; TensorFlow
+    Datasets is imported for other names only.
+
+    Args:
+        name: One of
+            `"digits"`: scikit-learn's handwritten digits, as 32x32 images with three
+            equal channels;
+            a folder: `DIR/train/<class>/*` and `DIR/test/<class>/*`, or
+            `DIR/<class>/*`, of which a fixed fifth of each class becomes the test set.
+            BMP, GIF, JPEG and PNG files, read with three channels;
+            a `.npz` file with `x_train`, `y_train`, `x_test`, `y_test` and optionally
+            `class_names`; images `[n, h, w]` or `[n, h, w, c]`, uint8 or floats in
+            [0, 1], labels `[n]` or `[n, 1]` in 0..K-1;
+            a name of TensorFlow Datasets with images and labels, such as `"cifar10"`.
+            The test set is its "test" split if that is labelled, else "validation",
+            else the last fifth of "train".
+        data_dir: Where TensorFlow Datasets keeps its data; the environment variable
+            TFDS_DATA_DIR or its own default if None.
+        image_size: `(h, w)` in pixels to which images are resized; None keeps the size
+            they have, and means (32, 32) where images differ in size.
+
+    Returns:
+        `ImageDataset`. Images that are read from disk are not yet read.
+
+    Raises:
+        ValueError: If the name is unknown, or the data set is not what it should be.
+        DatasetUnavailableError: If the data set is known but neither on this machine
+            nor to be downloaded.
+    """
+    image_size = _checked_image_size(image_size)
+    name = os.fspath(name)
+    path = Path(name).expanduser()
+    if name in _BUILT_IN_READERS:
+        contents = _BUILT_IN_READERS[name](image_size)
+    elif name and path.is_dir():
+        contents = read_folder(path, image_size)
+    elif path.suffix == ".npz":
+        contents = read_npz(path, image_size)
+    else:
+        contents = read_tensorflow_dataset(
+            name, data_dir, image_size, tuple(_BUILT_IN_READERS)
+        )
+    return _image_dataset(name, contents)
+
+
+def _checked_image_size(image_size):
+    """Return `image_size` as `(height, width)`, or None if it is None."""
+    if image_size is None:
+        return None
+    sizes = np.asarray(image_size)
+    if sizes.shape != (2,) or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        raise ValueError(
+            "Expected image_size to be two positive integers, height and width. "
+            f"Received: {image_size!r}. Use for example image_size=(32, 32)."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def _image_dataset(name, contents: DatasetContents):
+    """Check what a reader returned and put it together."""
+    class_names = tuple(str(class_name) for class_name in contents.class_names)
+    if len(set(class_names)) < len(class_names):
+        raise ValueError(
+            "Expected distinct class names. "
+            f"Received: {class_names}. Use one name per class in {name}."
+        )
+    splits = []
+    for part, images, labels in (
+        ("training", contents.train_images, contents.train_labels),
+        ("test", contents.test_images, contents.test_labels),
+    ):
+        labels = np.asarray(labels)
+        _check_labels(name, part, labels, class_names)
+        labels = labels.astype(np.int32)
+        for array in (images, labels):
+            # Shared by every caller: nobody may corrupt labels in place.
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+        splits.append(Split(labels, images))
+    return ImageDataset(name, class_names, *splits)
+
+
+def _check_labels(name, part, labels, class_names):
+    """Raise unless every label names a class and every class has an example."""
+    num_classes = len(class_names)
+    outside = labels[(labels < 0) | (labels >= num_classes)]
+    if outside.size:
+        raise ValueError(
+            f"Expected {part} labels in 0..{num_classes - 1}, one per class name. "
+            f"Received: {np.unique(outside)[:5].tolist()} in {name}. "
+            "Use labels that count classes from 0."
+        )
+    counts = np.bincount(labels, minlength=num_classes)
+    missing = [class_names[k] for k in np.flatnonzero(counts == 0)]
+    if missing:
+        raise ValueError(
+            f"Expected at least one {part} image of every class. "
+            f"Received: none of {', '.join(missing)} in {name}. "
+            "Use a data set in which every class has training and test images."
+        )

@@ -1,0 +1,376 @@
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_confusion import confusion_study, results, study_plan
+
+SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
+SETTINGS = {
+    "pairs": ["3-8", "4-9"],
+    "repeats": 2,
+    "baseline_repeats": 3,
+    "epochs": 1,
+}
+NUM_NETWORKS = 2 * 2 + 3
+OPTIONS = "--pairs 3-8 4-9 --repeats 2 --baseline-repeats 3 --epochs 1"
+# What may differ between two runs of the same study.
+CHANGING = ["seconds", "finished_at"]
+
+
+def command(directory, *options):
+    return [
+        sys.executable,
+        str(SCRIPT),
+        *OPTIONS.split(),
+        "--out",
+        str(directory),
+        *options,
+    ]
+
+
+def comparable(directory):
+    return results.read_networks(directory).drop(columns=CHANGING)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """A whole study by two worker processes, and what the script said."""
+    directory = tmp_path_factory.mktemp("study") / "uninterrupted"
+    done = subprocess.run(
+        command(directory, "--workers", "2"), capture_output=True, text=True, check=True
+    )
+    return directory, done
+
+
+def test_every_network_of_the_plan_is_there_once(uninterrupted):
+    networks = results.read_networks(uninterrupted[0])
+    assert len(networks) == NUM_NETWORKS
+    assert networks["arm"].value_counts().to_dict() == {
+        "baseline": 3,
+        "3-8": 2,
+        "4-9": 2,
+    }
+    assert not networks["failed"].any()
+    for answers in networks["predictions"]:
+        assert len(answers) == len(results.read_test_labels(uninterrupted[0]))
+
+
+def test_arms_of_a_repeat_share_seeds_of_weights_and_order(uninterrupted):
+    networks = results.read_networks(uninterrupted[0])
+    for _, repeat in networks.groupby("repeat"):
+        for column in ("seed", "initialisation_seed", "order_seed"):
+            assert repeat[column].nunique() == 1
+    assert networks["seed"].nunique() == 3
+    assert networks["initialisation_seed"].nunique() == 3
+    confused = networks[networks["arm"] != "baseline"]
+    assert confused["corruption_seed"].nunique() == len(confused)
+    assert networks.loc[networks["arm"] == "baseline", "corruption_seed"].isna().all()
+
+
+def test_confused_classes_lose_about_half(uninterrupted):
+    arms = pd.read_csv(uninterrupted[0] / "tables" / "arms.csv").set_index("arm")
+    baseline = arms.loc["baseline", "mean_accuracy"]
+    assert baseline > 0.6
+    for arm in ("3-8", "4-9"):
+        assert arms.loc[arm, "mean_accuracy_members"] < 0.75 * baseline
+
+
+def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
+    directory, done = uninterrupted
+    assert "What was learned: accuracy_without_pair" in done.stdout
+    assert "Baseline accuracy" in done.stdout
+    assert done.stdout.rstrip().endswith(f"tensorboard --logdir {directory}")
+    for line in done.stdout.splitlines():
+        if line.strip().endswith(".png"):
+            assert pathlib.Path(line.split()[-1]).stat().st_size > 10_000
+    tables = {path.stem for path in (directory / "tables").glob("*.csv")}
+    assert tables == {
+        "arms",
+        "classes",
+        "networks",
+        "target_by_class",
+        "target_by_pair",
+    }
+
+
+def test_tensorflow_stays_quiet(uninterrupted):
+    for line in uninterrupted[1].stderr.splitlines():
+        assert "networks" in line, line
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in uninterrupted[1].stderr
+    assert "a minute" in uninterrupted[1].stderr
+
+
+def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
+    directory = tmp_path / "killed"
+    # One worker in the process itself: other than in the uninterrupted study.
+    process = subprocess.Popen(
+        command(directory, "--workers", "1"), stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(list(directory.glob("networks/*.parquet"))) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {
+        path: path.stat().st_mtime_ns for path in directory.glob("networks/*.parquet")
+    }
+    assert 2 <= len(before) < NUM_NETWORKS
+    # As a writer leaves it that is killed between writing and renaming.
+    (directory / "networks" / ".4-9-00001.parquet.1.tmp").write_bytes(b"half")
+    subprocess.run(
+        command(directory, "--workers", "1"), capture_output=True, check=True
+    )
+    for path, modified in before.items():
+        assert path.stat().st_mtime_ns == modified
+    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
+
+
+def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
+    directory = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command(directory, "--workers", "2", "--repeats", "50"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A process group of its own, which gets the signal as from a terminal.
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(directory.glob("networks/*.parquet")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "The same command goes on with what is missing" in errors
+    assert "Traceback" not in errors
+    assert not list(directory.glob("networks/.*.tmp"))
+
+
+def test_killed_worker_is_replaced(tmp_path, uninterrupted):
+    directory = tmp_path / "worker_killed"
+    process = subprocess.Popen(
+        command(directory, "--workers", "2"), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(directory.glob("networks/*.parquet")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = subprocess.run(
+        ["ps", "--no-headers", "-o", "pid,args", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    workers = [int(c.split()[0]) for c in children.splitlines() if "loky" in c]
+    os.kill(workers[-1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    assert "A worker process was killed" in errors
+    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
+
+
+def test_same_command_on_a_finished_study_trains_nothing(uninterrupted):
+    directory, _ = uninterrupted
+    rows = []
+    summary = confusion_study.run_confusion_study(
+        directory, workers=1, on_network=rows.append, **SETTINGS
+    )
+    assert summary.num_trained == 0
+    assert summary.num_networks == len(rows) == NUM_NETWORKS
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(uninterrupted):
+    directory, _ = uninterrupted
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*.parquet")}
+    with pytest.raises(results.StudyFolderError) as error:
+        confusion_study.run_confusion_study(
+            directory, workers=1, **(SETTINGS | {"epochs": 2, "seed": 1})
+        )
+    assert "epochs: 1 in the folder, 2 asked for" in str(error.value)
+    assert "seed: 0 in the folder, 1 asked for" in str(error.value)
+    assert before == {
+        path: path.stat().st_mtime_ns for path in directory.rglob("*.parquet")
+    }
+
+
+def test_null_arms_equal_their_baseline(tmp_path):
+    # With no label changed an arm is the baseline of its repeat, bit for bit: whatever
+    # moves a confused arm is its labels and nothing else.
+    confusion_study.run_confusion_study(
+        tmp_path, workers=1, fraction=0.0, **(SETTINGS | {"baseline_repeats": 2})
+    )
+    networks = results.read_networks(tmp_path)
+    for _, repeat in networks.groupby("repeat"):
+        baseline, *arms = repeat["predictions"]
+        assert len(arms) == 2
+        for arm in arms:
+            np.testing.assert_array_equal(arm, baseline)
+    assert np.any(networks["predictions"][0] != networks["predictions"][1])
+
+
+def test_streaming_study(tmp_path):
+    settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 1}
+    confusion_study.run_confusion_study(tmp_path, workers=1, streaming=True, **settings)
+    networks = results.read_networks(tmp_path)
+    assert networks["final_training_loss"].between(0.05, 2.3).all()
+    assert json.loads((tmp_path / "study.json").read_text())["settings"]["streaming"]
+
+
+def linear(*, input_shape, num_classes, seed):
+    initializer = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(num_classes, kernel_initializer=initializer),
+        ]
+    )
+
+
+def sometimes_infinite(*, input_shape, num_classes, seed):
+    """Overflows for the weights of some repeats."""
+    model = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    scale = 1e38 if seed in BAD_SEEDS else 1.0
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel * scale, bias])
+    return model
+
+
+BAD_SEEDS: set[int] = set()
+
+
+@pytest.fixture
+def bad_seeds():
+    yield BAD_SEEDS
+    BAD_SEEDS.clear()
+
+
+def initialisation_seed(repeat, attempt):
+    return study_plan.network_seeds(0, repeat, None, attempt)["initialisation_seed"]
+
+
+def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
+    bad_seeds.add(initialisation_seed(0, attempt=0))
+    settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 2}
+    summary = confusion_study.run_confusion_study(
+        tmp_path, workers=1, model=sometimes_infinite, **settings
+    )
+    networks = results.read_networks(tmp_path)
+    assert networks["attempt"].tolist() == [1, 0, 1]
+    assert not networks["failed"].any()
+    assert "Attempt 1 failed: The training loss was" in networks["note"][0]
+    assert summary.failed == []
+    assert summary.retried == ["baseline, repeat 0", "3-8, repeat 0"]
+
+
+def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
+    bad_seeds |= {initialisation_seed(1, attempt) for attempt in (0, 1)}
+    settings = SETTINGS | {"pairs": ["3-8"], "repeats": 2, "baseline_repeats": 3}
+    summary = confusion_study.run_confusion_study(
+        tmp_path, workers=1, model=sometimes_infinite, **settings
+    )
+    assert summary.failed == ["baseline, repeat 1", "3-8, repeat 1"]
+    networks = results.read_networks(tmp_path)
+    assert networks["failed"].tolist() == [False, True, False, False, True]
+    again = confusion_study.run_confusion_study(
+        tmp_path, workers=1, model=sometimes_infinite, **settings
+    )
+    assert again.num_trained == 0
+    assert again.failed == summary.failed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pairs": ["3-3"]}, "two different classes.*'3-3'"),
+        ({"pairs": ["3-eleven"]}, "'eleven' is not a class. Classes: 0, 1, 2"),
+        ({"pairs": ["3"]}, "'3'"),
+        ({"pairs": ["3-8", "8-3"]}, "each pair once"),
+        ({"pairs": []}, "at least one pair"),
+        ({"repeats": 0}, "`repeats` of at least 1"),
+        ({"baseline_repeats": 0}, "`baseline_repeats` of at least 1"),
+        ({"epochs": 0}, "`epochs` of at least 1"),
+        ({"workers": 0}, "`workers` of at least 1"),
+        ({"batch_size": 0}, "`batch_size` of at least 1"),
+        ({"learning_rate": 0.0}, "`learning_rate` above 0"),
+        ({"fraction": 1.5}, r"`fraction` in \[0, 1\].*1.5"),
+        ({"seed": -1}, "`seed` of 0 or more"),
+        ({"corruption": "shuffle"}, "'swap', 'one_way', 'merge'"),
+        ({"dtype_policy": "float64"}, "'auto', 'float32'"),
+        ({"recipe": "fast"}, r"\['annealed', 'tutorial'\]"),
+        ({"model": "vgg"}, r"\['cnn'\]"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        confusion_study.run_confusion_study(tmp_path / "study", **settings)
+    assert not (tmp_path / "study" / "study.json").exists()
+
+
+def test_model_with_the_wrong_number_of_outputs_is_refused(tmp_path):
+    def seven(*, input_shape, num_classes, seed):
+        return linear(input_shape=input_shape, num_classes=7, seed=seed)
+
+    with pytest.raises(ValueError, match=r"10 classes.*output shape \(None, 7\)"):
+        confusion_study.run_confusion_study(tmp_path, workers=1, model=seven)
+
+
+def test_two_classes_are_too_few(tmp_path):
+    images = np.zeros((8, 20, 20, 1), np.uint8)
+    labels = np.arange(8) % 2
+    data = tmp_path / "two.npz"
+    np.savez(data, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(ValueError, match="at least 3 classes.* with 2"):
+        confusion_study.run_confusion_study(tmp_path / "study", dataset=str(data))
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        confusion_study.run_confusion_study(tmp_path / "file")
+
+
+def test_pairs_by_name_label_and_with_hyphens():
+    names = ["cat", "t-rex", "dog", "0"]
+    resolve = study_plan.resolve_pairs
+    assert resolve("all", names[:3]) == ((0, 1), (0, 2), (1, 2))
+    assert resolve(["dog-cat", "1-t-rex"[2:] + "-dog"], names) == ((0, 2), (1, 2))
+    assert resolve([(2, 1)], names) == ((1, 2),)
+    # A class that is named "0" wins over label 0.
+    assert resolve(["0-cat"], names) == ((0, 3),)
+
+
+def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
+    settings = study_plan.StudySettings(repeats=50)
+    plan = study_plan.StudyPlan.make(settings, tmp_path, None)
+    # 50 repeats of 45 pairs: 50 * sqrt(45).
+    assert plan.settings.baseline_repeats == 335
+    assert len(plan.networks()) == 335 + 50 * 45
+    assert len(set(plan.networks())) == len(plan.networks())
+
+
+@pytest.mark.parametrize("corruption", study_plan.CORRUPTIONS)
+def test_every_corruption_has_its_matrix(corruption):
+    settings = dataclasses.replace(
+        study_plan.StudySettings(), corruption=corruption, fraction=0.25
+    )
+    transition = study_plan.transition_of(settings, 3, (0, 2))
+    expected = {
+        "swap": [[0.75, 0, 0.25], [0, 1, 0], [0.25, 0, 0.75]],
+        "one_way": [[0.75, 0, 0.25], [0, 1, 0], [0, 0, 1]],
+        "merge": [[1, 0, 0], [0, 1, 0], [1, 0, 0]],
+    }
+    np.testing.assert_allclose(transition, expected[corruption])
