@@ -105,7 +105,7 @@ def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
 
 def test_tensorflow_stays_quiet(uninterrupted):
     for line in uninterrupted[1].stderr.splitlines():
-        assert "networks" in line, line
+        assert not line or "networks" in line
     assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in uninterrupted[1].stderr
     assert "a minute" in uninterrupted[1].stderr
 
