@@ -83,15 +83,15 @@ def run_confusion_study(
     study_plan.check_settings(settings)
     if workers is not None and workers < 1:
         raise ValueError(f"Expected `workers` of at least 1. Received: {workers}.")
+    # With a single worker this process is the one that trains.
+    runtime.start_tensorflow(threads=1 if workers == 1 else None)
+    workers = workers or runtime.default_num_workers()
+    plan = StudyPlan.make(settings, directory, data_dir)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
     with results.locked(directory):
-        # Data first: with a single worker, this process is the one that trains.
-        runtime.start_tensorflow(threads=1 if workers == 1 else None)
-        workers = workers or runtime.default_num_workers()
-        plan = StudyPlan.make(settings, directory, data_dir)
         results.open_study(directory, plan.description(), plan.dataset.test.labels)
         return _run(plan, workers, on_network)
 

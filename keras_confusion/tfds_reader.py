@@ -17,6 +17,11 @@ from keras_confusion.dataset_readers import (
 )
 
 _CONNECT_TIMEOUT_SECONDS = 10
+# Image classification sets that are named to somebody who looks for one.
+_EXAMPLES = (
+    *("cifar10", "cifar100", "mnist", "fashion_mnist", "kmnist", "svhn_cropped"),
+    *("stl10", "eurosat", "oxford_flowers102", "oxford_iiit_pet", "imagenette"),
+)
 
 # TensorFlow Datasets' own `PartialDecoding` uses what it deprecates, once a process.
 logging.getLogger("absl").addFilter(
@@ -124,12 +129,15 @@ def _find_builder(name, data_dir, built_in_names):
                 f"Received: {name!r}. Use {base_name!r} alone, or one of those "
                 f"that TensorFlow Datasets names: {error}"
             ) from error
-        close = difflib.get_close_matches(base_name.lower(), known, n=5)
+        close = difflib.get_close_matches(
+            base_name.lower(), [*built_in_names, *known], n=5
+        )
         nearest = f"The closest are: {', '.join(close)}. " if close else ""
+        examples = ", ".join(name for name in _EXAMPLES if name in known)
         raise ValueError(
             f"Expected a built-in data set ({', '.join(built_in_names)}), an existing "
             "folder of images, the path of an .npz file, or a name of TensorFlow "
-            f"Datasets. Received: {name!r}. {nearest}"
+            f"Datasets ({examples}, ...). Received: {name!r}. {nearest}"
             "Use tensorflow_datasets.list_builders() to list all of them."
         ) from error
 

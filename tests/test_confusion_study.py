@@ -317,7 +317,7 @@ def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         confusion_study.run_confusion_study(tmp_path / "study", **settings)
-    assert not (tmp_path / "study" / "study.json").exists()
+    assert not (tmp_path / "study").exists()
 
 
 def test_model_with_the_wrong_number_of_outputs_is_refused(tmp_path):

@@ -646,7 +646,7 @@ def test_data_set_without_labelled_images(name, tmp_path, no_network):
 def test_unknown_name_lists_what_there_is(tmp_path, no_network):
     message = (
         r"built-in data set \(digits\).*folder of images.*\.npz file.*TensorFlow "
-        r"Datasets\. Received: 'cifar_10'\. The closest are: .*\bcifar10\b.*"
+        r"Datasets \(cifar10, .*Received: 'cifar_10'\. The closest are: .*\bcifar10\b.*"
         r"list_builders\(\)"
     )
     with pytest.raises(ValueError, match=message):

@@ -1,0 +1,133 @@
+import errno
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_confusion import command_line, results
+
+SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
+
+
+def run(script, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("script", ["run_confusion_study.py", "analyse_study.py"])
+def test_help_does_not_wait_for_tensorflow(script):
+    start = time.perf_counter()
+    done = run(script, "--help")
+    assert time.perf_counter() - start < 1
+    assert done.returncode == 0
+    # The docstring: what it shows and the exact command.
+    assert f"python scripts/{script}" in done.stdout
+    code = """
+import runpy, sys
+script = sys.argv[1]
+sys.argv = [script, "--help"]
+try:
+    runpy.run_path(script, run_name="__main__")
+except SystemExit:
+    sys.exit("tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, SCRIPTS / script]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("Expected a. Received: b."), "Error: Expected a. Received: b."),
+        (results.StudyFolderError("Not a study."), "Error: Not a study."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
+            "No room to write networks/0-1.parquet",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/studies"),
+            "No permission to write /studies",
+        ),
+        (NotADirectoryError("x is a file, not a folder."), "x is a file"),
+    ],
+)
+def test_errors_become_one_message_and_an_exit_code(error, expected, capsys):
+    def fail():
+        raise error
+
+    assert command_line.exit_code(fail) == 1
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.out == ""
+
+
+def test_defects_keep_their_traceback():
+    def fail():
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        command_line.exit_code(fail)
+
+
+def test_ctrl_c_says_how_to_go_on(capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    assert command_line.exit_code(stop) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pairs", "3-3"], "Expected pairs of two different classes"),
+        (["--dataset", "digitz"], "The closest are: digits"),
+    ],
+)
+def test_script_refuses_what_makes_no_sense(arguments, message, tmp_path):
+    done = run("run_confusion_study.py", *arguments, "--out", tmp_path / "study")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "study").exists()
+
+
+def test_analysing_nothing_is_an_error(tmp_path):
+    for directory in (tmp_path, tmp_path / "missing"):
+        done = run("analyse_study.py", directory)
+        assert done.returncode == 1
+        assert "without study.json" in done.stderr
+
+
+def test_full_disk_leaves_nothing_half_written(tmp_path):
+    # Every file that grows past a limit fails, as on a full disk. The limit lies
+    # above study.json and the test labels and below a network's row.
+    limit = 3_500
+    done = run(
+        "run_confusion_study.py",
+        *("--pairs", "3-8", "--repeats", "1", "--epochs", "1", "--workers", "1"),
+        *("--out", tmp_path / "study"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1
+    assert "No room to write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "study" / "networks").iterdir()) == []
+    labels = results.read_test_labels(tmp_path / "study")
+    assert np.bincount(labels).min() > 50
+    again = run(
+        "run_confusion_study.py",
+        *("--pairs", "3-8", "--repeats", "1", "--epochs", "1", "--workers", "1"),
+        *("--out", tmp_path / "study"),
+    )
+    assert again.returncode == 0
+    assert len(results.read_networks(tmp_path / "study")) == 2

@@ -1,0 +1,57 @@
+import io
+import re
+
+import pytest
+
+from keras_confusion import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_lines_now_and_then_where_there_is_no_terminal(clock):
+    stream = io.StringIO()
+    shown = progress.Progress(60, done=10, unit="networks", stream=stream)
+    for done in range(11, 61):
+        clock.now += 3.0
+        shown.show(done)
+    shown.close()
+    lines = stream.getvalue().splitlines()
+    # 150 seconds, a line at most every ten.
+    assert 10 <= len(lines) <= 16
+    assert "\r" not in stream.getvalue()
+    # Networks that were there before do not count for the rate.
+    assert re.match(r" *23% 14/60 networks, 20\.0 a minute", lines[0])
+    assert "00:12 elapsed, 02:18 left" in lines[0]
+    assert lines[-1].startswith("100% 60/60 networks")
+
+
+def test_bar_on_a_terminal():
+    stream = Terminal()
+    shown = progress.Progress(4, done=1, unit="networks", stream=stream)
+    for done in (2, 3, 4):
+        shown.show(done)
+    shown.note("a worker was killed")
+    shown.close()
+    last = stream.getvalue().rstrip().split("\r")[-1]
+    assert "4/4 networks" in last
+    assert "a minute" in last
+    assert "a worker was killed\n" in stream.getvalue()
+
+
+def test_notes_are_lines_of_their_own():
+    stream = io.StringIO()
+    shown = progress.Progress(4, done=0, unit="networks", stream=stream)
+    shown.note("retried")
+    assert stream.getvalue() == "retried\n"

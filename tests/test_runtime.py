@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import pytest
+
+from keras_confusion import runtime
+
+
+def run(code, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_start_is_quiet_single_threaded_and_on_the_right_backend():
+    done = run(
+        "from keras_confusion import runtime\n"
+        "runtime.start_tensorflow(threads=1)\n"
+        "import tensorflow as tf, keras\n"
+        "print(tf.config.threading.get_intra_op_parallelism_threads(),"
+        " tf.config.threading.get_inter_op_parallelism_threads(),"
+        " keras.backend.backend())",
+        KERAS_BACKEND="numpy",
+    )
+    assert done.stdout.split() == ["1", "1", "tensorflow"]
+    assert done.stderr == ""
+
+
+def test_messages_come_back_on_request():
+    code = "from keras_confusion import runtime; runtime.start_tensorflow()"
+    assert "oneDNN" in run(code, TF_CPP_MIN_LOG_LEVEL="0").stderr
+
+
+def test_what_was_held_back_is_shown_after_an_error():
+    done = run(
+        "import os\n"
+        "from keras_confusion import runtime\n"
+        "try:\n"
+        "    with runtime._native_stderr_held_back():\n"
+        "        os.write(2, b'native words')\n"
+        "        raise ImportError('no TensorFlow')\n"
+        "except ImportError: pass\n"
+        "with runtime._native_stderr_held_back():\n"
+        "    os.write(2, b'chatter')\n"
+    )
+    assert done.stderr == "native words"
+
+
+def test_second_start_changes_nothing():
+    runtime.start_tensorflow(threads=7)
+    import tensorflow as tf
+
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "policy"),
+    [
+        ({"avx2", "avx512_bf16"}, "mixed_bfloat16"),
+        ({"amx_bf16"}, "mixed_bfloat16"),
+        ({"avx2", "avx512f"}, "float32"),
+        (set(), "float32"),
+    ],
+)
+def test_bfloat16_where_the_processor_has_it(flags, policy, monkeypatch):
+    monkeypatch.setattr(runtime, "_cpu_flags", lambda: flags)
+    assert runtime.default_dtype_policy() == policy
+
+
+def test_one_worker_per_core_without_a_gpu():
+    assert runtime.num_gpus() == 0
+    assert runtime.default_num_workers() >= 1
