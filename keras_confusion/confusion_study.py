@@ -79,14 +79,14 @@ def run_confusion_study(
         OSError: If results cannot be written, or data cannot be fetched.
     """
     directory = pathlib.Path(directory)
-    settings = StudySettings(**settings)
-    study_plan.check_settings(settings)
+    study_settings = StudySettings(**settings)
+    study_plan.check_settings(study_settings)
     if workers is not None and workers < 1:
         raise ValueError(f"Expected `workers` of at least 1. Received: {workers}.")
     # With a single worker this process is the one that trains.
     runtime.start_tensorflow(threads=1 if workers == 1 else None)
     workers = workers or runtime.default_num_workers()
-    plan = StudyPlan.make(settings, directory, data_dir)
+    plan = StudyPlan.make(study_settings, directory, data_dir)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -139,7 +139,7 @@ def train_network(plan: StudyPlan, pair, repeat: int) -> dict:
         **responses.summarise_logits(
             trainer.test_logits(),
             plan.dataset.test.labels,
-            plan.settings.pairs if pair is None else [pair],
+            plan.pairs if pair is None else [pair],
         ),
     }
 
@@ -233,7 +233,7 @@ def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
         for pair, repeat in networks:
             yield _train_and_write(plan, pair, repeat)
         return
-    bare = dataclasses.replace(plan)  # without the cached data set
+    bare = dataclasses.replace(plan)  # without a trainer
     parallel = joblib.Parallel(
         n_jobs=workers, backend="loky", batch_size=1, return_as="generator_unordered"
     )

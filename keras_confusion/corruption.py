@@ -129,10 +129,8 @@ def given_labels(
         order = np.append(np.delete(np.arange(num_classes), true_class), true_class)
         upper = np.cumsum(transition[true_class, order])
         if assignment == "exact":
-            position = np.empty(len(members), np.int64)
-            position[np.argsort(draws[members], kind="stable")] = np.arange(
-                len(members)
-            )
+            position = np.empty(len(members))
+            position[np.argsort(draws[members], kind="stable")] = range(len(members))
             # Rows sum to 1 only up to rounding; without the slack 0.3 + 0.7 of ten
             # examples could come out as nine.
             upper = np.floor(upper * len(members) + 1e-6)

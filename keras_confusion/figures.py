@@ -5,6 +5,7 @@ target, purple where it gains. A dot marks a cell that is significant at the cho
 """
 
 import dataclasses
+from typing import Any
 
 import matplotlib
 import matplotlib.ticker
@@ -13,7 +14,7 @@ import pandas as pd
 import scipy.cluster.hierarchy
 from matplotlib.figure import Figure
 
-from keras_confusion import clustering, tables
+from keras_confusion import clustering, responses, tables
 
 COLORMAP = "PuOr"
 MISSING_COLOR = "0.88"
@@ -30,7 +31,7 @@ _RESPONSE_TITLES = {
     "accuracy_without_pair": "accuracy_without_pair\n(learned)",
 }
 # Text as text in SVG: it can be searched, and the file is the same in every run.
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "keras-confusion",
     "font.size": 9,
@@ -67,7 +68,7 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
     """Heat map of every target T by every class C, both responses on one scale.
 
     Args:
-        table: As `tables.target_by_class` returns it.
+        table: As `comparisons.target_by_class` returns it.
         measure: A key of `MEASURES`.
         class_names: Names in the order of the labels.
         order: Labels in the order of rows and columns.
@@ -137,7 +138,9 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
             axis.set_yticks(range(num_classes), names)
             axis.set_ylabel("target class T")
         names = [
-            " – ".join(class_names[label] for label in sorted(pair, key=rank.get))
+            " – ".join(
+                class_names[label] for label in sorted(pair, key=rank.__getitem__)
+            )
             for pair in pairs
         ]
         axes[1].set_xticks(range(len(pairs)), names, rotation=90)
@@ -259,7 +262,7 @@ def _heat_maps(
 ) -> None:
     """One panel a response, one scale, one colour bar; dots where significant."""
     values, significant, tested = {}, {}, {}
-    for response in tables.RESPONSES:
+    for response in responses.RESPONSES:
         rows = table[table["response"] == response]
         cells = {
             column: arrange(
@@ -275,7 +278,7 @@ def _heat_maps(
     # The scale of orange to purple follows the difference, confused minus comparison.
     colormap = matplotlib.colormaps[COLORMAP + ("" if measure.sign > 0 else "_r")]
     colormap = colormap.with_extremes(bad=MISSING_COLOR)
-    for axis, response in zip(axes, tables.RESPONSES, strict=True):
+    for axis, response in zip(axes, responses.RESPONSES, strict=True):
         image = axis.imshow(
             np.ma.masked_invalid(values[response]),
             cmap=colormap,

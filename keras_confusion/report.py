@@ -10,6 +10,7 @@ import pandas as pd
 
 from keras_confusion import (
     clustering,
+    comparisons,
     figures,
     responses,
     results,
@@ -74,8 +75,8 @@ def write_report(directory) -> Report:
         pairs=description["settings"]["pairs"],
     )
     all_tables = {
-        "target_by_pair": tables.target_by_pair(study, class_names),
-        "target_by_class": tables.target_by_class(study, class_names),
+        "target_by_pair": comparisons.target_by_pair(study, class_names),
+        "target_by_class": comparisons.target_by_class(study, class_names),
         "arms": tables.arms(networks, study, class_names),
         "classes": tables.classes(study, class_names),
         "networks": tables.networks_table(networks, study, class_names),

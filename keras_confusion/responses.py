@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
+RESPONSES = ("accuracy", "accuracy_without_pair")
 NUM_KEPT_LABELS = 3
 
 Pair = Sequence[int]

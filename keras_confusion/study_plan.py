@@ -5,19 +5,14 @@ An arm is the baseline (labels untouched) or a pair of classes that are confused
 
 import dataclasses
 import functools
-import importlib.metadata
 import math
-import os
 import pathlib
-import platform
-import shutil
-import subprocess
+from typing import Any
 
 import numpy as np
 import psutil
 
-import keras_confusion
-from keras_confusion import runtime
+from keras_confusion import provenance, runtime
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
@@ -25,7 +20,6 @@ from keras_confusion import runtime
 MIN_CLASSES = 3
 CORRUPTIONS = ("swap", "one_way", "merge")
 DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
-_VERSIONED = ("tensorflow", "keras", "numpy", "scipy", "tensorflow-datasets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +49,7 @@ class StudySettings:
     """
 
     dataset: str = "digits"
-    pairs: object = "all"
+    pairs: Any = "all"
     repeats: int = 4
     baseline_repeats: int | None = None
     epochs: int = 10
@@ -63,7 +57,7 @@ class StudySettings:
     batch_size: int | None = None
     learning_rate: float | None = None
     seed: int = 0
-    model: object = "cnn"
+    model: Any = "cnn"
     dtype_policy: str = "auto"
     corruption: str = "swap"
     fraction: float = 0.5
@@ -73,19 +67,31 @@ class StudySettings:
 
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
-    """Settings that are settled for one data set, and the networks to train."""
+    """Settings that are settled for one data set, and what follows from them.
+
+    Args:
+        settings: What was asked for.
+        directory: The study's folder.
+        data_dir: Where TensorFlow Datasets keeps its data, or `None`.
+        pairs: Pairs of labels (a, b), a < b, sorted.
+        baseline_repeats: Number of baseline networks.
+        dtype_policy: "float32" or "mixed_bfloat16".
+    """
 
     settings: StudySettings
     directory: pathlib.Path
     data_dir: str | None
+    pairs: tuple[tuple[int, int], ...]
+    baseline_repeats: int
+    dtype_policy: str
 
     @classmethod
-    def make(cls, settings, directory, data_dir) -> "StudyPlan":
+    def make(cls, settings: StudySettings, directory, data_dir) -> "StudyPlan":
         """Settles the settings; see `confusion_study.run_confusion_study`."""
-        from keras_confusion import models, training
+        from keras_confusion import models
 
-        plan = cls(settings, directory, None if data_dir is None else str(data_dir))
-        dataset = plan.dataset
+        data_dir = None if data_dir is None else str(data_dir)
+        dataset = _load_dataset(settings.dataset, data_dir, settings.image_size)
         if dataset.num_classes < MIN_CLASSES:
             raise ValueError(
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
@@ -94,41 +100,42 @@ class StudyPlan:
         if not settings.streaming:
             _check_memory(dataset)
         pairs = resolve_pairs(settings.pairs, dataset.class_names)
-        recipe = training.find_recipe(
-            settings.recipe, num_train=dataset.train.num_examples
-        )
         baseline_repeats = settings.baseline_repeats
         if baseline_repeats is None:
             baseline_repeats = round(settings.repeats * math.sqrt(len(pairs)))
         dtype_policy = settings.dtype_policy
         if dtype_policy == "auto":
             dtype_policy = runtime.default_dtype_policy()
-        # Fails here, once, and not in every worker.
+        plan = cls(settings, directory, data_dir, pairs, baseline_repeats, dtype_policy)
+        # What is wrong with recipe or model shows here, once, not in every worker.
+        _ = plan.recipe
         models.build_model(
             settings.model,
             num_classes=dataset.num_classes,
             input_shape=dataset.image_shape,
             seed=0,
         )
-        settled = dataclasses.replace(
-            settings,
-            pairs=pairs,
-            baseline_repeats=baseline_repeats,
-            batch_size=settings.batch_size or recipe.batch_size,
-            learning_rate=settings.learning_rate or recipe.learning_rate,
-            dtype_policy=dtype_policy,
-        )
-        return dataclasses.replace(plan, settings=settled)
+        return plan
 
-    @functools.cached_property
+    @property
     def dataset(self):
         """The `datasets.ImageDataset`, read once in a process."""
-        from keras_confusion import datasets
+        return _load_dataset(
+            self.settings.dataset, self.data_dir, self.settings.image_size
+        )
 
-        return datasets.load_dataset(
-            self.settings.dataset,
-            data_dir=self.data_dir,
-            image_size=self.settings.image_size,
+    @property
+    def recipe(self):
+        """The `training.Recipe`, with what was asked for in place of its own."""
+        from keras_confusion import training
+
+        recipe = training.find_recipe(
+            self.settings.recipe, num_train=self.dataset.train.num_examples
+        )
+        return dataclasses.replace(
+            recipe,
+            batch_size=self.settings.batch_size or recipe.batch_size,
+            learning_rate=self.settings.learning_rate or recipe.learning_rate,
         )
 
     @functools.cached_property
@@ -136,19 +143,12 @@ class StudyPlan:
         """The `training.Trainer`, compiled once in a process."""
         from keras_confusion import training
 
-        recipe = dataclasses.replace(
-            training.find_recipe(
-                self.settings.recipe, num_train=self.dataset.train.num_examples
-            ),
-            batch_size=self.settings.batch_size,
-            learning_rate=self.settings.learning_rate,
-        )
         return training.Trainer(
             self.dataset,
             self.settings.model,
-            recipe=recipe,
+            recipe=self.recipe,
             epochs=self.settings.epochs,
-            dtype_policy=self.settings.dtype_policy,
+            dtype_policy=self.dtype_policy,
             streaming=self.settings.streaming,
         )
 
@@ -157,8 +157,9 @@ class StudyPlan:
 
         A study that is stopped early then has all arms, with fewer repeats.
         """
-        arms = [(None, self.settings.baseline_repeats)]
-        arms += [(pair, self.settings.repeats) for pair in self.settings.pairs]
+        arms: list[tuple[tuple[int, int] | None, int]]
+        arms = [(None, self.baseline_repeats)]
+        arms += [(pair, self.settings.repeats) for pair in self.pairs]
         most = max(repeats for _, repeats in arms)
         return [
             (pair, repeat)
@@ -171,8 +172,16 @@ class StudyPlan:
         """What `study.json` says, see `results.open_study`."""
         from keras_confusion import models
 
-        settings = dataclasses.asdict(self.settings)
-        settings["model"] = models.model_name(self.settings.model)
+        recipe = self.recipe
+        settings = dataclasses.asdict(self.settings) | {
+            "dataset": str(self.settings.dataset),
+            "model": models.model_name(self.settings.model),
+            "pairs": self.pairs,
+            "baseline_repeats": self.baseline_repeats,
+            "batch_size": recipe.batch_size,
+            "learning_rate": recipe.learning_rate,
+            "dtype_policy": self.dtype_policy,
+        }
         return {
             "settings": settings,
             "class_names": list(self.dataset.class_names),
@@ -180,8 +189,15 @@ class StudyPlan:
             "num_train": self.dataset.train.num_examples,
             "num_test": self.dataset.test.num_examples,
             "dataset_fingerprint": self.dataset.fingerprint,
-            "provenance": _provenance(),
+            "provenance": provenance.provenance(),
         }
+
+
+@functools.lru_cache(maxsize=1)
+def _load_dataset(name, data_dir, image_size):
+    from keras_confusion import datasets
+
+    return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)
 
 
 def resolve_pairs(pairs, class_names) -> tuple[tuple[int, int], ...]:
@@ -228,14 +244,14 @@ def _split_pair(pair, by_name, class_names) -> tuple[int, int]:
         # Names may hold hyphens themselves: take the split that gives two classes.
         parts = pair.split("-")
         splits = [
-            ("-".join(parts[:i]), "-".join(parts[i:])) for i in range(1, len(parts))
+            ["-".join(parts[:i]), "-".join(parts[i:])] for i in range(1, len(parts))
         ]
     else:
-        splits = [tuple(str(label) for label in pair)]
+        splits = [[str(label) for label in pair]]
     for split in splits:
         if len(split) == 2 and all(name in by_name for name in split):
             return by_name[split[0]], by_name[split[1]]
-    unknown = [name for name in (splits or [(pair,)])[0] if name not in by_name]
+    unknown = [name for name in (splits or [[pair]])[0] if name not in by_name]
     raise ValueError(
         f"Expected a pair of classes such as {class_names[0]}-{class_names[1]}. "
         f"Received: {pair!r}, where {', '.join(map(repr, unknown))} is not a class. "
@@ -243,7 +259,9 @@ def _split_pair(pair, by_name, class_names) -> tuple[int, int]:
     )
 
 
-def network_seeds(study_seed: int, repeat: int, pair, attempt: int) -> dict[str, int]:
+def network_seeds(
+    study_seed: int, repeat: int, pair, attempt: int
+) -> dict[str, int | None]:
     """Seeds of one network.
 
     Networks of one repeat share initial weights and order, so that their differences
@@ -285,7 +303,7 @@ def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray
 
 def check_settings(settings: StudySettings) -> None:
     """Raises `ValueError` for a setting that makes no sense with any data set."""
-    at_least_one = {
+    at_least_one: dict[str, int | None] = {
         "repeats": settings.repeats,
         "baseline_repeats": settings.baseline_repeats,
         "epochs": settings.epochs,
@@ -309,10 +327,10 @@ def check_settings(settings: StudySettings) -> None:
         "corruption": (settings.corruption, CORRUPTIONS),
         "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
     }
-    for name, (value, known) in choices.items():
-        if value not in known:
+    for name, (choice, known) in choices.items():
+        if choice not in known:
             raise ValueError(
-                f"Expected `{name}` to be one of {known}. Received: {value!r}."
+                f"Expected `{name}` to be one of {known}. Received: {choice!r}."
             )
 
 
@@ -326,36 +344,3 @@ def _check_memory(dataset) -> None:
             f"needs {needed / 1e9:.1f} GB in every worker where {available / 1e9:.1f} "
             "GB are free. Use --streaming to read them from disk in every epoch."
         )
-
-
-def _provenance() -> dict:
-    """Versions, machine and commit, for the record."""
-    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    return {
-        "keras_confusion": keras_confusion.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        **versions,
-        "processor": platform.processor() or platform.machine(),
-        "num_cores": os.cpu_count(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, if it does."""
-    package = pathlib.Path(keras_confusion.__file__)
-    if shutil.which("git") is None:
-        return None
-
-    def git(*arguments) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=package.parent,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.strip()
-
-    # A package in site-packages may lie in somebody else's checkout.
-    return git("rev-parse", "HEAD") or None if git("ls-files", package.name) else None

@@ -357,7 +357,7 @@ def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
     settings = study_plan.StudySettings(repeats=50)
     plan = study_plan.StudyPlan.make(settings, tmp_path, None)
     # 50 repeats of 45 pairs: 50 * sqrt(45).
-    assert plan.settings.baseline_repeats == 335
+    assert plan.baseline_repeats == 335
     assert len(plan.networks()) == 335 + 50 * 45
     assert len(set(plan.networks())) == len(plan.networks())
 

@@ -1,0 +1,239 @@
+"""The comparisons of a study, every cell with all of its statistics.
+
+Two comparisons, each for both responses of `responses`:
+
+    target x pair    networks that confuse {a, b} against the baseline networks
+    target x class   networks of all arms with C and not T against networks of the
+                     arms with neither; the baseline, which confuses nothing, is in
+                     neither group
+
+Differences are confused minus comparison, in percentage points; bits are positive where
+not confusing gains information.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion import stats
+from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+
+IN_PAIR = "the target is in the pair"
+POINTS = 100.0
+
+
+def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
+    """Compares every pair's networks with the baseline, for every target class.
+
+    Args:
+        study: The responses of all networks.
+        class_names: Names in the order of the labels.
+
+    Returns:
+        One row per response, pair and target, with the columns of `stats.Comparison`
+        (`difference_points` and its interval in percentage points), `q_value` within
+        the family, the bits, and the paired comparison within repeats. `family` is
+        "third" where the target is outside the pair, else "members".
+    """
+    num_classes = len(class_names)
+    frames = []
+    for response in RESPONSES:
+        for index, pair in enumerate(study.pairs):
+            in_arm = study.confused_pair == index
+            if response == "accuracy":
+                confused, comparison = study.confused, study.baseline
+            else:
+                confused = study.confused_without_pair
+                comparison = _select(study.baseline_without_pair, index)
+            frame = _compare_rates(
+                _select(confused, in_arm),
+                comparison,
+                prior=study.prior,
+                images=study.test_images_per_class,
+            )
+            paired = _paired_columns(
+                _select(confused, in_arm).accuracy,
+                study.confused_repeat[in_arm],
+                comparison.accuracy,
+                study.baseline_repeat,
+            )
+            targets = np.arange(num_classes)
+            is_member = np.isin(targets, pair)
+            frame = frame.join(paired)
+            frame.insert(0, "response", response)
+            frame.insert(1, "family", np.where(is_member, "members", "third"))
+            frame.insert(2, "target", targets)
+            frame.insert(3, "target_name", list(class_names))
+            frame.insert(4, "class_a", pair[0])
+            frame.insert(5, "class_b", pair[1])
+            frame.insert(6, "class_a_name", class_names[pair[0]])
+            frame.insert(7, "class_b_name", class_names[pair[1]])
+            if response == "accuracy_without_pair":
+                frame.loc[is_member, "reason"] = IN_PAIR
+            frames.append(frame)
+    return _with_q_values(pd.concat(frames, ignore_index=True), ["response", "family"])
+
+
+def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
+    """Compares arms with a class C and arms without it, for every target class T.
+
+    `accuracy_without_pair` of a network is first centred on the baseline's mean for the
+    same pair, since leaving out different pairs gives different levels, and then put
+    on the common level of all pairs without T.
+
+    Args:
+        study: The responses of all networks.
+        class_names: Names in the order of the labels.
+
+    Returns:
+        One row per response, target and class; columns as `target_by_pair`, with
+        `class` and `class_name` in place of the pair.
+    """
+    num_classes = len(class_names)
+    members = np.zeros((len(study.pairs), num_classes), bool)
+    for index, pair in enumerate(study.pairs):
+        members[index, list(pair)] = True
+    has_class = members[study.confused_pair]
+    frames = []
+    for response in RESPONSES:
+        rates = study.confused
+        if response == "accuracy_without_pair":
+            rates = _centred(study, members)
+        for target in range(num_classes):
+            for other in range(num_classes):
+                if other == target:
+                    continue
+                without_target = ~has_class[:, target]
+                confused = without_target & has_class[:, other]
+                comparison = without_target & ~has_class[:, other]
+                of_target = _select(rates, (slice(None), [target]))
+                frame = _compare_rates(
+                    _select(of_target, confused),
+                    _select(of_target, comparison),
+                    prior=study.prior[[target]],
+                    images=study.test_images_per_class[[target]],
+                )
+                paired = _paired_columns(
+                    of_target.accuracy[confused],
+                    study.confused_repeat[confused],
+                    of_target.accuracy[comparison],
+                    study.confused_repeat[comparison],
+                )
+                frame = frame.join(paired)
+                frame.insert(0, "response", response)
+                frame.insert(1, "target", target)
+                frame.insert(2, "target_name", class_names[target])
+                frame.insert(3, "class", other)
+                frame.insert(4, "class_name", class_names[other])
+                frames.append(frame)
+    return _with_q_values(pd.concat(frames, ignore_index=True), ["response"])
+
+
+def _compare_rates(
+    confused: Rates, comparison: Rates, *, prior, images
+) -> pd.DataFrame:
+    """All statistics of two groups of networks, one row per class of the arrays."""
+    record = stats.compare(confused.accuracy.T, comparison.accuracy.T)
+    frame = pd.DataFrame(
+        {
+            field.name: np.asarray(getattr(record, field.name))
+            for field in dataclasses.fields(record)
+        }
+    )
+    frame = frame.rename(
+        columns={name: f"{name}_points" for name in ("difference", "ci_low", "ci_high")}
+    )
+    points = ["difference_points", "ci_low_points", "ci_high_points"]
+    frame[points] *= POINTS
+    # Centring can lift a class that is nearly always right above its ceiling.
+    p = np.clip(record.mean_comparison, 0, 1)
+    q = np.clip(record.mean_confused, 0, 1)
+    smaller = np.minimum(record.n_confused, record.n_comparison)
+    frame["kl_bits"] = stats.kl_bits(
+        p, q, resolution=0.5 / np.maximum(smaller * images, 1)
+    )
+    frame["kl_noise_floor_bits"] = stats.kl_noise_floor_bits(
+        p,
+        sd_confused=record.sd_confused,
+        n_confused=record.n_confused,
+        sd_comparison=record.sd_comparison,
+        n_comparison=record.n_comparison,
+    )
+    frame["entropy_bits"] = stats.entropy_bits(p, q)
+    frame["mutual_information_bits"] = stats.mutual_information_bits(
+        p, _mean_rate(comparison.false_positive_rate), prior=prior
+    ) - stats.mutual_information_bits(
+        q, _mean_rate(confused.false_positive_rate), prior=prior
+    )
+    frame["log_likelihood_bits"] = stats.log_likelihood_bits(
+        _mean_over_networks(comparison.log2_probability),
+        _mean_over_networks(confused.log2_probability),
+    )
+    return frame
+
+
+def _paired_columns(confused, confused_repeat, comparison, comparison_repeat):
+    """The comparison within repeats; arrays `(num_networks, classes)`.
+
+    Where a repeat has several networks in a group their mean stands for it.
+    """
+    repeats = np.intersect1d(confused_repeat, comparison_repeat)
+
+    def by_repeat(values, of_repeat):
+        means = [values[of_repeat == repeat].mean(axis=0) for repeat in repeats]
+        return np.array(means).reshape(len(repeats), values.shape[1]).T
+
+    record = stats.compare_paired(
+        by_repeat(confused, confused_repeat), by_repeat(comparison, comparison_repeat)
+    )
+    return pd.DataFrame(
+        {
+            "paired_n": record.n,
+            "paired_difference_points": np.asarray(record.difference) * POINTS,
+            "paired_ci_low_points": np.asarray(record.ci_low) * POINTS,
+            "paired_ci_high_points": np.asarray(record.ci_high) * POINTS,
+            "paired_t": record.t,
+            "paired_p_value": record.p_value,
+            "paired_correlation": record.correlation,
+        }
+    )
+
+
+def _centred(study: StudyResponses, members: np.ndarray) -> Rates:
+    """Rates without the pair, moved from their pair's level to the common one."""
+    # A class that is in every pair has no level: its rows have no networks either.
+    num_pairs = np.maximum((~members).sum(axis=0), 1)
+
+    def centre(field: str):
+        of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
+        level = _mean_over_networks(of_pairs)
+        common = np.where(members, 0.0, level).sum(axis=0) / num_pairs
+        values = getattr(study.confused_without_pair, field)
+        return values - level[study.confused_pair] + common
+
+    return Rates(*(centre(field.name) for field in dataclasses.fields(Rates)))
+
+
+def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
+    q_values = table.groupby(family)["p_value"].transform(
+        lambda p_values: stats.benjamini_hochberg(p_values.to_numpy(float))
+    )
+    table.insert(table.columns.get_loc("p_value") + 1, "q_value", q_values)
+    return table
+
+
+def _select(rates: Rates, index) -> Rates:
+    return Rates(*(getattr(rates, f.name)[index] for f in dataclasses.fields(Rates)))
+
+
+def _mean_over_networks(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis; NaN without a warning where there is no network."""
+    if len(values) == 0:
+        return np.full(values.shape[1:], np.nan)
+    return values.mean(axis=0)
+
+
+def _mean_rate(values: np.ndarray) -> np.ndarray:
+    """Mean over networks of centred rates, brought back into [0, 1]."""
+    return np.clip(_mean_over_networks(values), 0, 1)

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from keras_confusion import comparisons, responses, stats
+
+NAMES = ["cat", "dog", "car", "ship"]
+PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+REPEATS = 6
+NUM_BASELINE = 9
+
+
+def cell(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+@pytest.mark.parametrize("response", responses.RESPONSES)
+def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
+    table = comparisons.target_by_pair(study, NAMES)
+    assert len(table) == 2 * len(PAIRS) * 4
+    row = cell(table, response=response, class_a=1, class_b=3, target=2)
+    in_arm = study.confused_pair == PAIRS.index((1, 3))
+    if response == "accuracy":
+        confused, comparison = study.confused, study.baseline
+    else:
+        confused = study.confused_without_pair
+        comparison = comparisons._select(
+            study.baseline_without_pair, PAIRS.index((1, 3))
+        )
+    confused_values = confused.accuracy[in_arm, 2]
+    test = scipy.stats.ttest_ind(
+        confused_values, comparison.accuracy[:, 2], equal_var=False
+    )
+    p, q = comparison.accuracy[:, 2].mean(), confused_values.mean()
+    assert row["target_name"] == "car"
+    assert row["family"] == "third"
+    assert (row["n_confused"], row["n_comparison"]) == (REPEATS, NUM_BASELINE)
+    assert row["difference_points"] == pytest.approx(100 * (q - p))
+    assert row["ci_low_points"] == pytest.approx(100 * test.confidence_interval().low)
+    assert row["t"] == pytest.approx(test.statistic)
+    assert row["df"] == pytest.approx(test.df)
+    assert row["p_value"] == pytest.approx(test.pvalue)
+    assert row["kl_bits"] == pytest.approx(stats.kl_bits(p, q))
+    assert row["entropy_bits"] == pytest.approx(stats.entropy_bits(p, q))
+    assert row["mutual_information_bits"] == pytest.approx(
+        stats.mutual_information_bits(
+            p, comparison.false_positive_rate[:, 2].mean(), prior=0.2
+        )
+        - stats.mutual_information_bits(
+            q, confused.false_positive_rate[in_arm, 2].mean(), prior=0.2
+        )
+    )
+    assert row["log_likelihood_bits"] == pytest.approx(
+        comparison.log2_probability[:, 2].mean()
+        - confused.log2_probability[in_arm, 2].mean()
+    )
+    paired = scipy.stats.ttest_rel(confused_values, comparison.accuracy[:REPEATS, 2])
+    assert row["paired_n"] == REPEATS
+    assert row["paired_t"] == pytest.approx(paired.statistic)
+    assert row["paired_p_value"] == pytest.approx(paired.pvalue)
+
+
+def test_q_values_are_within_declared_families(study):
+    table = comparisons.target_by_pair(study, NAMES)
+    for (response, family), rows in table.groupby(["response", "family"]):
+        if (response, family) == ("accuracy_without_pair", "members"):
+            assert rows["q_value"].isna().all()
+            assert set(rows["reason"]) == {comparisons.IN_PAIR}
+        else:
+            expected = scipy.stats.false_discovery_control(rows["p_value"])
+            np.testing.assert_allclose(rows["q_value"], expected)
+    assert table.groupby(["response", "family"]).ngroups == 4
+
+
+def test_target_by_class_pools_the_arms_that_the_design_says(study):
+    table = comparisons.target_by_class(study, NAMES)
+    assert len(table) == 2 * 4 * 3
+    row = cell(table, response="accuracy", target=3, **{"class": 0})
+    arm_pairs = [PAIRS[index] for index in study.confused_pair]
+    confused = [0 in pair and 3 not in pair for pair in arm_pairs]
+    comparison = [0 not in pair and 3 not in pair for pair in arm_pairs]
+    assert (row["n_confused"], row["n_comparison"]) == (2 * REPEATS, REPEATS)
+    test = scipy.stats.ttest_ind(
+        study.confused.accuracy[confused, 3],
+        study.confused.accuracy[comparison, 3],
+        equal_var=False,
+    )
+    assert row["t"] == pytest.approx(test.statistic)
+    # Within a repeat two confused networks stand against one.
+    by_repeat = [
+        study.confused.accuracy[confused, 3].reshape(2, REPEATS).mean(axis=0),
+        study.confused.accuracy[comparison, 3],
+    ]
+    assert row["paired_n"] == REPEATS
+    assert row["paired_t"] == pytest.approx(scipy.stats.ttest_rel(*by_repeat).statistic)
+
+
+def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
+    # Leaving out different pairs gives different levels, in both groups alike.
+    level = rng.uniform(0.4, 0.8, (len(PAIRS), 4))
+    noise = rng.normal(0, 0.001, study.confused.accuracy.shape)
+    study.baseline_without_pair.accuracy[:] = level[:, None, :]
+    study.confused_without_pair.accuracy[:] = level[study.confused_pair] + noise
+    for index, pair in enumerate(PAIRS):
+        study.baseline_without_pair.accuracy[index][:, pair] = np.nan
+        study.confused_without_pair.accuracy[
+            np.ix_(study.confused_pair == index, pair)
+        ] = np.nan
+    table = comparisons.target_by_class(study, NAMES)
+    rows = table[table["response"] == "accuracy_without_pair"]
+    assert rows["difference_points"].abs().max() < 0.2
+    assert rows["sd_confused"].max() < 0.003
+    # ... and p and q stay shares that bits can be computed of.
+    for target, mean in rows.groupby("target")["mean_comparison"]:
+        outside = [i for i, pair in enumerate(PAIRS) if target not in pair]
+        assert mean.mean() == pytest.approx(level[outside, target].mean(), abs=0.003)
+
+
+def test_no_baseline_for_pairs_that_were_not_run(study):
+    few = responses.StudyResponses(
+        **{
+            **vars(study),
+            "confused_pair": study.confused_pair[:REPEATS],
+            "confused_repeat": study.confused_repeat[:REPEATS],
+            "confused": comparisons._select(study.confused, slice(REPEATS)),
+            "confused_without_pair": comparisons._select(
+                study.confused_without_pair, slice(REPEATS)
+            ),
+        }
+    )
+    table = comparisons.target_by_pair(few, NAMES)
+    missing = table[table["class_a"] == 2]
+    assert (missing["n_confused"] == 0).all()
+    assert missing["p_value"].isna().all()
+    assert "fewer than 2 networks in a group" in set(missing["reason"])
+    by_class = comparisons.target_by_class(few, NAMES)
+    assert by_class["p_value"].isna().all()
