@@ -4,7 +4,7 @@
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
 PYTHON ?= python3
-STUDY ?= --dataset digits --pairs all --repeats 4 --epochs 8 --out studies/digits
+STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --out studies/digits
 
 .PHONY: study test test-all lint clean
 

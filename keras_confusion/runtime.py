@@ -66,20 +66,17 @@ def start_tensorflow(*, threads: int | None = None) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
-        if threads is not None and not _is_running(tf):
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        if not _is_running(tf):
+        try:
+            if threads is not None:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(threads)
             for gpu in tf.config.list_physical_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
-            tf.config.list_logical_devices()
-
-
-def _is_running(tf) -> bool:
-    """Whether TensorFlow has built its devices, after which threads are fixed."""
-    from tensorflow.python.eager import context
-
-    return context.context()._initialized  # no public way to ask
+        except RuntimeError:
+            # TensorFlow runs already in this process, and keeps its settings.
+            return
+        # Starts it now, while its messages are held back.
+        tf.config.list_logical_devices()
 
 
 def num_gpus() -> int:
