@@ -1,12 +1,12 @@
 # make study   a full study of scikit-learn's handwritten digits, in minutes
-# make test    the test suite
+# make test    the test suite; make test-slow has what takes longer
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
 PYTHON ?= python3
 STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --out studies/digits
 
-.PHONY: study test test-all lint clean
+.PHONY: study test test-slow lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -14,8 +14,8 @@ study: .venv/installed
 test: .venv/installed-test
 	.venv/bin/python -m pytest -m "not slow and not gpu"
 
-test-all: .venv/installed-test
-	.venv/bin/python -m pytest
+test-slow: .venv/installed-test
+	.venv/bin/python -m pytest -m "slow and not gpu"
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .

@@ -4,6 +4,7 @@ import errno
 import pathlib
 import shlex
 import sys
+import traceback
 from collections.abc import Callable
 
 from keras_confusion import confusion_study, report, results, summaries
@@ -28,7 +29,11 @@ def exit_code(command: Callable[..., int], *args, **options) -> int:
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
-    except (ValueError, results.StudyFolderError) as error:
+    except (results.StudyFolderError, confusion_study.WorkersKilledError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+    except ValueError as error:
+        if not _is_ours(error):
+            raise
         print(f"Error: {error}", file=sys.stderr)
     except OSError as error:
         print(f"Error: {_explain(error)}", file=sys.stderr)
@@ -90,6 +95,12 @@ def _print_report(directory: pathlib.Path) -> None:
     print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
     print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
     print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory))}")
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this package raised the error itself, knowing what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return pathlib.Path(frames[-1].filename).parent == pathlib.Path(__file__).parent
 
 
 def _explain(error: OSError) -> str:

@@ -43,20 +43,22 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
             in_arm = study.confused_pair == index
             if response == "accuracy":
                 confused, comparison = study.confused, study.baseline
+                prior = study.prior
             else:
                 confused = study.confused_without_pair
                 comparison = _select(study.baseline_without_pair, index)
+                prior = _prior_outside(study, pair)
             frame = _compare_rates(
                 _select(confused, in_arm),
                 comparison,
-                prior=study.prior,
+                prior=prior,
                 images=study.test_images_per_class,
             )
             paired = _paired_columns(
                 _select(confused, in_arm).accuracy,
-                study.confused_repeat[in_arm],
+                study.confused_seed[in_arm],
                 comparison.accuracy,
-                study.baseline_repeat,
+                study.baseline_seed,
             )
             targets = np.arange(num_classes)
             is_member = np.isin(targets, pair)
@@ -80,7 +82,9 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
 
     `accuracy_without_pair` of a network is first centred on the baseline's mean for the
     same pair, since leaving out different pairs gives different levels, and then put
-    on the common level of all pairs without T.
+    on the common level of all pairs without T. The error of that mean, which all
+    networks of an arm share, is part of the standard error; the comparison within
+    repeats centres on the baseline network of the repeat.
 
     Args:
         study: The responses of all networks.
@@ -95,30 +99,39 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     for index, pair in enumerate(study.pairs):
         members[index, list(pair)] = True
     has_class = members[study.confused_pair]
+    priors = np.stack([_prior_outside(study, pair) for pair in study.pairs])
     frames = []
     for response in RESPONSES:
-        rates = study.confused
-        if response == "accuracy_without_pair":
-            rates = _centred(study, members)
+        without_pair = response == "accuracy_without_pair"
+        rates = _centred(study, members) if without_pair else study.confused
+        within_repeats = _centred_in_repeat(study) if without_pair else rates.accuracy
         for target in range(num_classes):
+            without_target = ~has_class[:, target]
+            of_target = _select(rates, (slice(None), [target]))
             for other in range(num_classes):
                 if other == target:
                     continue
-                without_target = ~has_class[:, target]
                 confused = without_target & has_class[:, other]
                 comparison = without_target & ~has_class[:, other]
-                of_target = _select(rates, (slice(None), [target]))
+                prior, level = study.prior[target], None
+                if without_pair:
+                    arms = study.confused_pair[confused | comparison]
+                    prior = priors[arms, target].mean() if len(arms) else np.nan
+                    level = _level_contrast(study, target, confused, comparison)
                 frame = _compare_rates(
                     _select(of_target, confused),
                     _select(of_target, comparison),
-                    prior=study.prior[[target]],
+                    prior=np.array([prior]),
                     images=study.test_images_per_class[[target]],
+                    level=level,
                 )
+                values = within_repeats[:, [target]]
+                known = np.isfinite(values[:, 0])
                 paired = _paired_columns(
-                    of_target.accuracy[confused],
-                    study.confused_repeat[confused],
-                    of_target.accuracy[comparison],
-                    study.confused_repeat[comparison],
+                    values[confused & known],
+                    study.confused_seed[confused & known],
+                    values[comparison & known],
+                    study.confused_seed[comparison & known],
                 )
                 frame = frame.join(paired)
                 frame.insert(0, "response", response)
@@ -131,10 +144,15 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
 
 
 def _compare_rates(
-    confused: Rates, comparison: Rates, *, prior, images
+    confused: Rates, comparison: Rates, *, prior, images, level=None
 ) -> pd.DataFrame:
     """All statistics of two groups of networks, one row per class of the arrays."""
-    record = stats.compare(confused.accuracy.T, comparison.accuracy.T)
+    record = stats.compare(confused.accuracy.T, comparison.accuracy.T, level=level)
+    sd_comparison = record.sd_comparison
+    if level is not None and level.shape[-1] > 1:
+        # The error of the level counts with the comparison's, as in `stats.compare`.
+        of_level = level.var(axis=-1, ddof=1) / level.shape[-1]
+        sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
     frame = pd.DataFrame(
         {
             field.name: np.asarray(getattr(record, field.name))
@@ -157,7 +175,8 @@ def _compare_rates(
         p,
         sd_confused=record.sd_confused,
         n_confused=record.n_confused,
-        sd_comparison=record.sd_comparison,
+        # Of shares, at most 1; a level from few networks can be worse than that.
+        sd_comparison=np.minimum(sd_comparison, 1),
         n_comparison=record.n_comparison,
     )
     frame["entropy_bits"] = stats.entropy_bits(p, q)
@@ -198,6 +217,53 @@ def _paired_columns(confused, confused_repeat, comparison, comparison_repeat):
             "paired_correlation": record.correlation,
         }
     )
+
+
+def _level_contrast(study: StudyResponses, target, confused, comparison):
+    """What each baseline network adds to the difference by way of the levels.
+
+    Args:
+        study: The responses of all networks.
+        target: The target class.
+        confused: bool `(num_confused,)`, the networks of the one group.
+        comparison: bool `(num_confused,)`, those of the other.
+
+    Returns:
+        Float array `(1, num_baseline)`: over the arms of each group, weighted by their
+        networks, the mean of the baseline network's response without the arm's pair,
+        confused minus comparison.
+    """
+    of_pairs = study.baseline_without_pair.accuracy[:, :, target]
+    num_pairs = len(study.pairs)
+    weights = np.zeros(num_pairs)
+    for group, sign in ((confused, 1), (comparison, -1)):
+        counts = np.bincount(study.confused_pair[group], minlength=num_pairs)
+        weights += sign * counts / max(counts.sum(), 1)
+    used = weights != 0
+    return (weights[used] @ of_pairs[used])[None]
+
+
+def _centred_in_repeat(study: StudyResponses) -> np.ndarray:
+    """Accuracy without the pair minus that of the repeat's own baseline network.
+
+    `(num_confused, K)`, NaN where the repeat has no baseline network.
+    """
+    position = {seed: index for index, seed in enumerate(study.baseline_seed)}
+    centred = np.full(study.confused_without_pair.accuracy.shape, np.nan)
+    for network, seed in enumerate(study.confused_seed):
+        if seed in position:
+            own = study.baseline_without_pair.accuracy[
+                study.confused_pair[network], position[seed]
+            ]
+            centred[network] = study.confused_without_pair.accuracy[network] - own
+    return centred
+
+
+def _prior_outside(study: StudyResponses, pair) -> np.ndarray:
+    """Share of each class among the test images outside a pair, `(K,)`."""
+    prior = study.prior / (1 - study.prior[list(pair)].sum())
+    prior[list(pair)] = np.nan
+    return prior
 
 
 def _centred(study: StudyResponses, members: np.ndarray) -> Rates:

@@ -7,9 +7,12 @@ place in the plan, trains it, and writes its row. What is on disk is not trained
 
 import dataclasses
 import functools
+import os
 import pathlib
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 import joblib
@@ -25,6 +28,11 @@ from keras_confusion.study_plan import StudyPlan, StudySettings
 MAX_ATTEMPTS = 2
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class WorkersKilledError(RuntimeError):
+    """Worker processes die again and again; the message says what to try."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +86,16 @@ def run_confusion_study(
         results.StudyFolderError: If the folder holds something else.
         OSError: If results cannot be written, or data cannot be fetched.
     """
-    directory = pathlib.Path(directory)
+    # Worker processes that are used again keep the working directory they had.
+    directory = pathlib.Path(directory).absolute()
     study_settings = StudySettings(**settings)
     study_plan.check_settings(study_settings)
     if workers is not None and workers < 1:
         raise ValueError(f"Expected `workers` of at least 1. Received: {workers}.")
-    # With a single worker this process is the one that trains.
-    runtime.start_tensorflow(threads=1 if workers == 1 else None)
+    runtime.start_tensorflow(threads=1)
     workers = workers or runtime.default_num_workers()
     plan = StudyPlan.make(study_settings, directory, data_dir)
+    plan.check_memory(workers)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -190,7 +199,11 @@ def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
             except TerminatedWorkerError:
                 crashes += 1
                 if crashes == MAX_CRASHES:
-                    raise
+                    raise WorkersKilledError(
+                        f"Worker processes were killed {MAX_CRASHES} times without "
+                        "finishing a network, probably as memory ran out. Use fewer "
+                        "--workers, or --streaming; what is finished is kept."
+                    ) from None
                 progress.note(
                     "A worker process was killed (by the system when memory runs "
                     "out?). Its network is trained again."
@@ -229,31 +242,53 @@ def _missing(planned, taken) -> list[tuple[tuple[int, int] | None, int]]:
 
 def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
     """Yields the row of every network as it is finished, in any order."""
-    if workers == 1:
+    if workers == 1 and (runtime.num_gpus() or runtime.is_single_threaded()):
         for pair, repeat in networks:
             yield _train_and_write(plan, pair, repeat)
         return
-    bare = dataclasses.replace(plan)  # without a trainer
     parallel = joblib.Parallel(
-        n_jobs=workers, backend="loky", batch_size=1, return_as="generator_unordered"
+        # joblib trains in this process for n_jobs=1; where TensorFlow has more than one
+        # thread here, one task at a time goes to another process instead.
+        n_jobs=max(workers, 2),
+        pre_dispatch=1 if workers == 1 else "2*n_jobs",
+        backend="loky",
+        batch_size=1,
+        return_as="generator_unordered",
     )
+    bare = dataclasses.replace(plan)  # without a trainer
+    study = uuid.uuid4().hex
     yield from parallel(
-        joblib.delayed(_train_in_worker)(bare, pair, repeat)
+        joblib.delayed(_train_in_worker)(study, os.getpid(), bare, pair, repeat)
         for pair, repeat in networks
     )
 
 
-def _train_in_worker(plan: StudyPlan, pair, repeat: int) -> dict:
-    # Ctrl-C reaches every process of the terminal; the parent handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    runtime.start_tensorflow(threads=1)
-    return _train_and_write(_plan_of_this_process(plan), pair, repeat)
+# In a worker: the plan of the study that it works for, with its data and its compiled
+# loop. Plans cannot be compared: a model function comes as a new one with every task.
+_plan_of_study: dict[str, StudyPlan] = {}
 
 
-@functools.lru_cache(maxsize=1)
-def _plan_of_this_process(plan: StudyPlan) -> StudyPlan:
-    """Keeps the data set and the compiled loop from one network to the next."""
-    return plan
+def _train_in_worker(study: str, parent: int, plan: StudyPlan, pair, repeat) -> dict:
+    if study not in _plan_of_study:
+        # Ctrl-C reaches every process of the terminal; the parent handles it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _watch(parent)
+        runtime.start_tensorflow(threads=1)
+        _plan_of_study.clear()
+        _plan_of_study[study] = plan
+    return _train_and_write(_plan_of_study[study], pair, repeat)
+
+
+@functools.cache
+def _watch(parent: int) -> None:
+    """Ends this process when its parent is gone, killed and unable to say so."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _train_and_write(plan: StudyPlan, pair, repeat: int) -> dict:

@@ -116,6 +116,9 @@ def read_folder(folder, image_size):
         is_test = _stratified_test_mask(labels, _FOLDER_TEST_FRACTION)
         train_paths, train_labels = paths[~is_test], labels[~is_test]
         test_paths, test_labels = paths[is_test], labels[is_test]
+    # Not class by class: a stream is shuffled within a buffer only.
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(train_labels))
+    train_paths, train_labels = train_paths[order], train_labels[order]
     return DatasetContents(
         class_names,
         _stream_files(train_paths, image_size),

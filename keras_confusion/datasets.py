@@ -111,7 +111,7 @@ class Split:
 
         Raises:
             RuntimeError: If the files hold fewer images than labels.
-            ValueError: If an image cannot be decoded; for a folder the message names
+            OSError: If an image cannot be decoded; for a folder the message names
                 the file.
         """
         return self._stored_images, self.labels
@@ -132,7 +132,7 @@ class Split:
         except tf.errors.InvalidArgumentError as error:
             # The reader's own words come after "ValueError: ", before a traceback.
             _, _, told = error.message.partition("ValueError: ")
-            raise ValueError(told.partition("\n")[0] or error.message) from error
+            raise OSError(told.partition("\n")[0] or error.message) from error
         if start != self.num_examples:
             raise RuntimeError(
                 f"Expected {self.num_examples} images, as many as labels. "

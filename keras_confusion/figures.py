@@ -33,6 +33,8 @@ _RESPONSE_TITLES = {
 # Text as text in SVG: it can be searched, and the file is the same in every run.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    # Names of classes are text, whatever signs are in them.
+    "text.parse_math": False,
     "svg.hashsalt": "keras-confusion",
     "font.size": 9,
     "axes.titlesize": 10,

@@ -76,11 +76,13 @@ def write_report(directory) -> Report:
     )
     all_tables = {
         "target_by_pair": comparisons.target_by_pair(study, class_names),
-        "target_by_class": comparisons.target_by_class(study, class_names),
         "arms": tables.arms(networks, study, class_names),
         "classes": tables.classes(study, class_names),
         "networks": tables.networks_table(networks, study, class_names),
     }
+    if _has_all_pairs(description):
+        by_class = comparisons.target_by_class(study, class_names)
+        all_tables["target_by_class"] = by_class
     return Report(
         text=findings_text(all_tables, description),
         table_files=_write_tables(directory, all_tables),
@@ -91,7 +93,7 @@ def write_report(directory) -> Report:
 def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
-    by_pair, by_class = all_tables["target_by_pair"], all_tables["target_by_class"]
+    by_pair = all_tables["target_by_pair"]
     third = by_pair[by_pair["family"] == "third"]
     has_all_pairs = _has_all_pairs(description)
     lines = [_study_line(arms, description)]
@@ -99,13 +101,14 @@ def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str
         lines += ["", title]
         lines += _findings("pairs, third classes", third[third["response"] == response])
         if has_all_pairs:
+            by_class = all_tables["target_by_class"]
             rows = by_class[by_class["response"] == response]
             lines += _findings("classes", rows)
     notes = []
     if not has_all_pairs:
         notes.append(
-            "Target x classes compares all arms with a class and all without: not told "
-            "here, as not all pairs were run. tables/target_by_class.csv has it."
+            "Target x classes compares all arms with a class and all without: left "
+            "out, as not all pairs were run."
         )
     untested = third[third["p_value"].isna()]
     for reason, count in untested["reason"].value_counts().items():
@@ -203,18 +206,20 @@ def _write_tables(directory, all_tables) -> list[pathlib.Path]:
 
 def _write_figures(directory, all_tables, description, num_networks):
     class_names = description["class_names"]
-    by_class, by_pair = all_tables["target_by_class"], all_tables["target_by_pair"]
-    learned = by_class[by_class["response"] == "accuracy_without_pair"]
-    tree = clustering.class_tree(
-        tables.matrix(
-            learned,
-            "difference_points",
-            columns=range(len(class_names)),
-            num_classes=len(class_names),
+    by_pair = all_tables["target_by_pair"]
+    num_classes, tree, drawn = len(class_names), None, {}
+    if _has_all_pairs(description):
+        by_class = all_tables["target_by_class"]
+        learned = by_class[by_class["response"] == "accuracy_without_pair"]
+        tree = clustering.class_tree(
+            tables.matrix(
+                learned,
+                "difference_points",
+                columns=range(num_classes),
+                num_classes=num_classes,
+            )
         )
-    )
-    order = clustering.class_order(tree, len(class_names))
-    drawn = {}
+    order = clustering.class_order(tree, num_classes)
     if _has_all_pairs(description):
         for measure in figures.MEASURES:
             drawn[f"target_by_class_{measure}"] = figures.target_by_class(
@@ -225,7 +230,7 @@ def _write_figures(directory, all_tables, description, num_networks):
             by_pair, measure, class_names, order
         )
     drawn["accuracy_by_arm"] = figures.accuracy_by_arm(all_tables["networks"])
-    if _has_all_pairs(description) and tree is not None:
+    if tree is not None:
         margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
         drawn["class_dendrogram"] = figures.class_dendrogram(
             tree, class_names, margin=margin

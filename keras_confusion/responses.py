@@ -19,6 +19,7 @@ import scipy.special
 
 RESPONSES = ("accuracy", "accuracy_without_pair")
 NUM_KEPT_LABELS = 3
+_DIGITS_LEFT = 1e-6
 
 Pair = Sequence[int]
 
@@ -45,8 +46,9 @@ class StudyResponses:
     Args:
         pairs: The study's pairs (a, b), in order; P of them.
         confused_pair: int array `(num_confused,)`, index into `pairs` per network.
-        confused_repeat: int array `(num_confused,)`.
-        baseline_repeat: int array `(num_baseline,)`.
+        confused_seed: int array `(num_confused,)`, the seed of the repeat. Networks
+            with the same one start from the same weights and see the same order.
+        baseline_seed: int array `(num_baseline,)`.
         confused: Rates `(num_confused, K)` over all classes.
         confused_without_pair: Rates `(num_confused, K)`, the network's own pair left
             out; NaN for its two classes.
@@ -58,8 +60,8 @@ class StudyResponses:
 
     pairs: list[tuple[int, int]]
     confused_pair: np.ndarray
-    confused_repeat: np.ndarray
-    baseline_repeat: np.ndarray
+    confused_seed: np.ndarray
+    baseline_seed: np.ndarray
     confused: Rates
     confused_without_pair: Rates
     baseline: Rates
@@ -87,18 +89,25 @@ def summarise_logits(
     num_classes = logits.shape[1]
     logits = logits.astype(np.float64)
     top = np.argsort(-logits, axis=1, kind="stable")[:, :NUM_KEPT_LABELS]
+    log_probabilities = scipy.special.log_softmax(logits, axis=1)
+    of_true_class = log_probabilities[np.arange(len(logits)), test_labels]
+
+    def mean_bits(nats: np.ndarray) -> np.ndarray:
+        counts = np.bincount(test_labels, minlength=num_classes)
+        sums = np.bincount(test_labels, weights=nats, minlength=num_classes)
+        with np.errstate(invalid="ignore"):
+            return sums / counts / np.log(2)
+
     without_pairs = []
     for pair in pairs:
-        outside = logits.copy()
-        outside[:, list(pair)] = -np.inf
-        mean = _mean_log2_probability(outside, test_labels, num_classes)
+        mean = mean_bits(of_true_class - _log_outside(log_probabilities, pair))
         mean[list(pair)] = np.nan
         without_pairs.append(mean)
     return {
         "predictions": top[:, 0],
         "second_labels": top[:, 1],
         "third_labels": top[:, 2],
-        "log2_probability": _mean_log2_probability(logits, test_labels, num_classes),
+        "log2_probability": mean_bits(of_true_class),
         "log2_probability_without_pair": np.concatenate(without_pairs),
     }
 
@@ -160,8 +169,8 @@ def study_responses(
     return StudyResponses(
         pairs=plain_pairs,
         confused_pair=confused_pair,
-        confused_repeat=confused["repeat"].to_numpy(np.int64),
-        baseline_repeat=baseline["repeat"].to_numpy(np.int64),
+        confused_seed=confused["seed"].to_numpy(np.int64),
+        baseline_seed=baseline["seed"].to_numpy(np.int64),
         confused=_rates(
             confused_top[0],
             test_labels,
@@ -261,15 +270,13 @@ def _stack(column: pd.Series, shape: tuple[int, ...]) -> np.ndarray:
     return np.stack(column.to_list()).astype(np.float64).reshape(-1, *shape)
 
 
-def _mean_log2_probability(
-    logits: np.ndarray, test_labels: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """Mean over each class's images of log2 softmax(logits)[true class], `(K,)`."""
-    true_logits = logits[np.arange(len(logits)), test_labels]
-    bits = (true_logits - scipy.special.logsumexp(logits, axis=1)) / np.log(2)
-    counts = np.bincount(test_labels, minlength=num_classes)
-    # Images of a left-out class have -inf bits; the caller blanks their class.
-    sums = np.zeros(num_classes)
-    np.add.at(sums, test_labels, bits)
-    with np.errstate(invalid="ignore"):
-        return sums / counts
+def _log_outside(log_probabilities: np.ndarray, pair: Pair) -> np.ndarray:
+    """Log of the probability of all classes outside a pair, nats, `(num_test,)`."""
+    inside = np.exp(log_probabilities[:, list(pair)]).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        outside = np.log1p(-inside)
+    # Where the pair has nearly everything, 1 - inside has lost its digits.
+    lost = inside > 1 - _DIGITS_LEFT
+    others = np.delete(log_probabilities[lost], list(pair), axis=1)
+    outside[lost] = scipy.special.logsumexp(others, axis=1)
+    return outside

@@ -154,8 +154,9 @@ def open_study(
         strangers = [
             path.name for path in directory.glob("*") if not path.name.startswith(".")
         ]
-        # test_labels.npy alone: killed between the two files below.
-        if set(strangers) - {"test_labels.npy", "networks"}:
+        # test_labels.npy and no network: killed before study.json was written.
+        has_networks = any((directory / "networks").glob("*.parquet"))
+        if has_networks or set(strangers) - {"test_labels.npy", "networks"}:
             raise StudyFolderError(
                 f"Expected {directory} to be empty or to hold a study. Received: "
                 f"{', '.join(sorted(strangers)[:5])}. Use another --out."

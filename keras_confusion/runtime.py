@@ -51,7 +51,7 @@ def start_tensorflow(*, threads: int | None = None) -> None:
         threads: Threads of one operation, and operations at a time. One thread is
             fastest where several processes share the cores, and makes training
             bit-identical between processes. `None` leaves TensorFlow's choice. Has no
-            effect where TensorFlow already runs in this process.
+            effect where TensorFlow already runs in this process, or sees a GPU.
     """
     wants_messages = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -66,17 +66,25 @@ def start_tensorflow(*, threads: int | None = None) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+        gpus = tf.config.list_physical_devices("GPU")
         try:
-            if threads is not None:
+            if threads is not None and not gpus:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
-            for gpu in tf.config.list_physical_devices("GPU"):
+            for gpu in gpus:
                 tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
             # TensorFlow runs already in this process, and keeps its settings.
             return
         # Starts it now, while its messages are held back.
         tf.config.list_logical_devices()
+
+
+def is_single_threaded() -> bool:
+    """Whether operations in this process compute in one thread."""
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() == 1
 
 
 def num_gpus() -> int:

@@ -93,7 +93,11 @@ class PairedComparison:
 
 
 def compare(
-    confused: ArrayLike, comparison: ArrayLike, *, confidence: float = 0.95
+    confused: ArrayLike,
+    comparison: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    level: ArrayLike | None = None,
 ) -> Comparison:
     """Compares two independent groups of networks by Welch's t-test.
 
@@ -106,6 +110,11 @@ def compare(
         confused: Responses, shape (..., n_confused).
         comparison: Responses, shape (..., n_comparison); leading axes broadcast.
         confidence: Level of both intervals, in (0, 1).
+        level: Where the responses are deviations from levels that were estimated from
+            other networks: what each of these adds to the difference, shape
+            (..., n_level). The error of the estimate does not shrink with more networks
+            in the groups, so that its variance, var(level) / n_level, is a third term
+            of the squared standard error and of Satterthwaite's df.
 
     Returns:
         A `Comparison`. With fewer than 2 networks in a group, a value that is not
@@ -131,14 +140,28 @@ def compare(
     mean2, sd2 = _mean_and_sd(comparison, magnitude=comparison)
     with np.errstate(invalid="ignore"):
         difference = mean1 - mean2
+    n3, variance3 = 2, np.zeros(())
+    if level is not None:
+        level = np.asarray(level, dtype=np.float64)
+        n3 = level.shape[-1]
+        _, sd3 = _mean_and_sd(level, magnitude=level)
+        variance3 = np.broadcast_to(sd3**2 / max(n3, 1), difference.shape)
     few, still = "fewer than 2 networks in a group", "no variance in a group"
-    reason = _reason(min(n1, n2), np.minimum(sd1, sd2), few=few, still=still)
+    # A level that is not known leaves the difference unknown: NaN takes the reason.
+    reason = _reason(
+        min(n1, n2, n3), np.minimum(sd1, sd2) + 0 * variance3, few=few, still=still
+    )
     tested = reason == ""
     statistics = np.full((8, *tested.shape), np.nan)
     if tested.any():
-        groups = confused[tested], comparison[tested]
-        test = scipy.stats.ttest_ind(*groups, axis=-1, equal_var=False)
-        ci = test.confidence_interval(confidence)
+        terms = [(sd1[tested] ** 2 / n1, n1 - 1), (sd2[tested] ** 2 / n2, n2 - 1)]
+        if level is not None:
+            terms.append((variance3[tested], n3 - 1))
+        variance = sum(term for term, _ in terms)
+        df = variance**2 / sum(term**2 / freedom for term, freedom in terms)
+        t = difference[tested] / np.sqrt(variance)
+        p_value = 2 * scipy.stats.t.sf(np.abs(t), df)
+        half = scipy.stats.t.ppf((1 + confidence) / 2, df) * np.sqrt(variance)
         m = n1 + n2 - 2
         pooled = ((n1 - 1) * sd1[tested] ** 2 + (n2 - 1) * sd2[tested] ** 2) / m
         # poch(x, 0.5) is gamma(x + 0.5) / gamma(x), and does not overflow.
@@ -146,7 +169,8 @@ def compare(
         g = correction * difference[tested] / np.sqrt(pooled)
         z = scipy.special.ndtri((1 + confidence) / 2)
         margin = z * np.sqrt((n1 + n2) / (n1 * n2) + g**2 / (2 * (n1 + n2)))
-        welch = ci.low, ci.high, test.statistic, test.df, test.pvalue
+        low, high = difference[tested] - half, difference[tested] + half
+        welch = low, high, t, df, p_value
         statistics[:, tested] = *welch, g, g - margin, g + margin
     described = n1, n2, mean1, mean2, sd1, sd2, difference
     return Comparison(*_fields(*described, *statistics, reason))

@@ -41,7 +41,8 @@ class StudySettings:
         model: A model name or function, see `models.build_model`.
         dtype_policy: "auto", "float32" or "mixed_bfloat16".
         corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
-            gives a fraction of a the label b, "merge" gives all of b the label a.
+            gives a fraction of a the label b, "merge" gives all of b the label a; a
+            is the class with the lower label.
         fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
         image_size: (height, width) to which images of other sizes are brought.
         streaming: Reads images through tf.data in every epoch, for data sets that do
@@ -91,15 +92,20 @@ class StudyPlan:
         from keras_confusion import models
 
         data_dir = None if data_dir is None else str(data_dir)
+        if settings.image_size is not None:
+            height, width = settings.image_size
+            settings = dataclasses.replace(settings, image_size=(height, width))
         dataset = _load_dataset(settings.dataset, data_dir, settings.image_size)
         if dataset.num_classes < MIN_CLASSES:
             raise ValueError(
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
                 f"watch. Received: {dataset.name} with {dataset.num_classes}."
             )
-        if not settings.streaming:
-            _check_memory(dataset)
-        pairs = resolve_pairs(settings.pairs, dataset.class_names)
+        pairs = resolve_pairs(
+            settings.pairs,
+            dataset.class_names,
+            ordered=settings.corruption != "swap" and settings.pairs != "all",
+        )
         baseline_repeats = settings.baseline_repeats
         if baseline_repeats is None:
             baseline_repeats = round(settings.repeats * math.sqrt(len(pairs)))
@@ -109,12 +115,22 @@ class StudyPlan:
         plan = cls(settings, directory, data_dir, pairs, baseline_repeats, dtype_policy)
         # What is wrong with recipe or model shows here, once, not in every worker.
         _ = plan.recipe
-        models.build_model(
-            settings.model,
-            num_classes=dataset.num_classes,
-            input_shape=dataset.image_shape,
-            seed=0,
+        first, second = (
+            models.build_model(
+                settings.model,
+                num_classes=dataset.num_classes,
+                input_shape=dataset.image_shape,
+                seed=0,
+            ).get_weights()
+            for _ in range(2)
         )
+        if any(np.any(a != b) for a, b in zip(first, second, strict=True)):
+            raise ValueError(
+                "Expected initial weights that are a function of `seed`, so that the "
+                "arms of a repeat can share them. Received: "
+                f"{models.model_name(settings.model)}, which gives others at the same "
+                "seed. Use initializers with seeds derived from it."
+            )
         return plan
 
     @property
@@ -151,6 +167,22 @@ class StudyPlan:
             dtype_policy=self.dtype_policy,
             streaming=self.settings.streaming,
         )
+
+    def check_memory(self, workers: int) -> None:
+        """Raises `ValueError` if the images of all workers do not fit in memory."""
+        if self.settings.streaming:
+            return
+        # Each worker holds the images twice: as read and as tensors.
+        dataset = self.dataset
+        needed = 2 * workers * (dataset.train.nbytes + dataset.test.nbytes)
+        available = psutil.virtual_memory().available
+        if needed > available:
+            raise ValueError(
+                f"Expected images that fit in memory. Received: {dataset.name}, which "
+                f"needs {needed / 1e9:.1f} GB for {workers} workers where "
+                f"{available / 1e9:.1f} GB are free. Use --streaming to read images "
+                "from disk in every epoch, or fewer --workers."
+            )
 
     def networks(self) -> list[tuple[tuple[int, int] | None, int]]:
         """All (pair or None, repeat), repeat by repeat, the baseline first in each.
@@ -200,19 +232,24 @@ def _load_dataset(name, data_dir, image_size):
     return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)
 
 
-def resolve_pairs(pairs, class_names) -> tuple[tuple[int, int], ...]:
+def resolve_pairs(
+    pairs, class_names, *, ordered: bool = False
+) -> tuple[tuple[int, int], ...]:
     """Turns pairs of names or labels into sorted pairs of labels.
 
     Args:
         pairs: "all", or an iterable of "a-b" strings or (a, b), each class by name or
             by label.
         class_names: Names in the order of the labels.
+        ordered: Whether a-b is something else than b-a, so that the latter, which a
+            study has no arm for, is refused.
 
     Returns:
         Pairs (a, b) with a < b, sorted, each once.
 
     Raises:
-        ValueError: If a class is unknown or paired with itself, or a pair comes twice.
+        ValueError: If a class is unknown or paired with itself, a pair comes twice, can
+            be read in two ways, or is in the wrong order.
     """
     if pairs == "all":
         labels = range(len(class_names))
@@ -229,6 +266,13 @@ def resolve_pairs(pairs, class_names) -> tuple[tuple[int, int], ...]:
             raise ValueError(
                 f"Expected pairs of two different classes. Received: {pair!r}. "
                 f"Use for example {class_names[0]}-{class_names[1]}."
+            )
+        if ordered and first > second:
+            raise ValueError(
+                "Expected pairs in the order of the classes where the corruption goes "
+                f"from the one to the other. Received: {pair!r}. Use "
+                f"{class_names[second]}-{class_names[first]}, or your own matrix with "
+                "`corruption.corrupt_labels`."
             )
         resolved.append((min(first, second), max(first, second)))
     twice = {pair for pair in resolved if resolved.count(pair) > 1}
@@ -248,9 +292,20 @@ def _split_pair(pair, by_name, class_names) -> tuple[int, int]:
         ]
     else:
         splits = [[str(label) for label in pair]]
-    for split in splits:
-        if len(split) == 2 and all(name in by_name for name in split):
-            return by_name[split[0]], by_name[split[1]]
+    readings = [
+        split
+        for split in splits
+        if len(split) == 2 and all(name in by_name for name in split)
+    ]
+    if len(readings) > 1:
+        raise ValueError(
+            f"Expected a pair that can be read in one way. Received: {pair!r}, that is "
+            + " or ".join(f"{a!r} and {b!r}" for a, b in readings)
+            + ". Use labels, or (a, b) from Python."
+        )
+    if readings:
+        first, second = readings[0]
+        return by_name[first], by_name[second]
     unknown = [name for name in (splits or [[pair]])[0] if name not in by_name]
     raise ValueError(
         f"Expected a pair of classes such as {class_names[0]}-{class_names[1]}. "
@@ -323,6 +378,11 @@ def check_settings(settings: StudySettings) -> None:
             f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
             "Use 0.5 to swap half of the labels of both classes."
         )
+    if settings.corruption == "merge" and settings.fraction != 0.5:
+        raise ValueError(
+            "Expected no `fraction` with `merge`, which gives all of b the label a. "
+            f"Received: {settings.fraction}. Use 'one_way' to give a part of it."
+        )
     choices = {
         "corruption": (settings.corruption, CORRUPTIONS),
         "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
@@ -332,15 +392,3 @@ def check_settings(settings: StudySettings) -> None:
             raise ValueError(
                 f"Expected `{name}` to be one of {known}. Received: {choice!r}."
             )
-
-
-def _check_memory(dataset) -> None:
-    # Each worker holds the images twice for a moment: as read and as tensors.
-    needed = 2 * (dataset.train.nbytes + dataset.test.nbytes)
-    available = psutil.virtual_memory().available
-    if needed > available:
-        raise ValueError(
-            f"Expected images that fit in memory. Received: {dataset.name}, which "
-            f"needs {needed / 1e9:.1f} GB in every worker where {available / 1e9:.1f} "
-            "GB are free. Use --streaming to read them from disk in every epoch."
-        )

@@ -115,11 +115,12 @@ def matrix(
     """
     values = np.full((num_classes, len(columns)), np.nan)
     position = {key: index for index, key in enumerate(columns)}
-    by_pair = "class_a" in table
-    for row in table.itertuples(index=False):
-        # `class` is a keyword, so that itertuples renames it: read by position.
-        key = (row.class_a, row.class_b) if by_pair else row[3]
-        values[row.target, position[key]] = getattr(row, column)
+    if "class" in table:
+        keys = table["class"]
+    else:
+        keys = zip(table["class_a"], table["class_b"], strict=True)
+    columns_of_rows = [position[key] for key in keys]
+    values[table["target"].to_numpy(int), columns_of_rows] = table[column]
     return values
 
 

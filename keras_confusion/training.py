@@ -12,7 +12,7 @@ from keras_confusion import datasets, models
 
 SMALL_DATASET = 10_000
 EVALUATION_BATCH_SIZE = 500
-SHUFFLE_BUFFER_SIZE = 10_000
+SHUFFLE_BUFFER_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +201,11 @@ class Trainer:
         return corrupt(examples).batch(len(labels)).get_single_element()[1].numpy()
 
     def _shuffled_batches(self, examples, order_seed: int, epoch: int):
-        buffer_size = min(SHUFFLE_BUFFER_SIZE, self.dataset.train.num_examples)
+        # Of float32 images; what does not fit is shuffled within the buffer only, so
+        # that a data set should not be sorted by class.
+        image_bytes = 4 * int(np.prod(self.dataset.image_shape))
+        num_train = self.dataset.train.num_examples
+        buffer_size = min(num_train, max(SHUFFLE_BUFFER_BYTES // image_bytes, 1))
         seed = int(np.random.SeedSequence((order_seed, epoch)).generate_state(1)[0])
         return (
             examples.shuffle(buffer_size, seed=seed)
@@ -235,7 +239,8 @@ class Trainer:
         with tf.GradientTape() as tape:
             logits = tf.cast(self.model(images, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.add_n([tf.reduce_mean(losses), *self.model.losses])
+            penalties = [tf.cast(loss, tf.float32) for loss in self.model.losses]
+            loss = tf.add_n([tf.reduce_mean(losses), *penalties])
         variables = self.model.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
         return loss

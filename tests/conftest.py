@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_confusion import responses, runtime
+from keras_confusion import datasets, responses, runtime, training
 from keras_confusion.responses import Rates
 
 runtime.start_tensorflow(threads=1)
@@ -42,8 +42,8 @@ def study(rng):
     return responses.StudyResponses(
         pairs=PAIRS,
         confused_pair=confused_pair,
-        confused_repeat=np.tile(np.arange(REPEATS), len(PAIRS)),
-        baseline_repeat=np.arange(NUM_BASELINE),
+        confused_seed=np.tile(np.arange(REPEATS), len(PAIRS)),
+        baseline_seed=np.arange(NUM_BASELINE),
         confused=rates(rng, len(confused_pair), 4),
         confused_without_pair=blank_members(
             rates(rng, len(confused_pair), 4), confused_pair
@@ -55,3 +55,20 @@ def study(rng):
         prior=np.array([0.4, 0.2, 0.2, 0.2]),
         test_images_per_class=np.array([40, 20, 20, 20]),
     )
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return datasets.load_dataset("digits")
+
+
+@pytest.fixture(scope="session")
+def digits_classifier(digits):
+    """The poster's CNN after a few epochs on the digits, nine in ten right."""
+    trainer = training.Trainer(
+        digits,
+        recipe=training.find_recipe("annealed", num_train=digits.train.num_examples),
+        epochs=4,
+    )
+    trainer.train(initialisation_seed=0, order_seed=0)
+    return trainer.model

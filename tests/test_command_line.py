@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_confusion import command_line, results
+from keras_confusion import command_line, results, study_plan
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -47,7 +47,6 @@ except SystemExit:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ValueError("Expected a. Received: b."), "Error: Expected a. Received: b."),
         (results.StudyFolderError("Not a study."), "Error: Not a study."),
         (
             OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
@@ -70,12 +69,18 @@ def test_errors_become_one_message_and_an_exit_code(error, expected, capsys):
     assert captured.out == ""
 
 
-def test_defects_keep_their_traceback():
-    def fail():
-        raise KeyError("a defect")
+def test_values_that_this_package_refuses_become_a_message(capsys):
+    code = command_line.exit_code(study_plan.resolve_pairs, [], ["cat", "dog"])
+    assert code == 1
+    assert "Error: Expected at least one pair." in capsys.readouterr().err
 
+
+def test_defects_keep_their_traceback():
     with pytest.raises(KeyError):
-        command_line.exit_code(fail)
+        command_line.exit_code(dict().__getitem__, "a defect")
+    # A ValueError too, where it is somebody else's.
+    with pytest.raises(ValueError, match="invalid literal"):
+        command_line.exit_code(lambda: int("seven"))
 
 
 def test_ctrl_c_says_how_to_go_on(capsys):
@@ -108,6 +113,7 @@ def test_analysing_nothing_is_an_error(tmp_path):
         assert "without study.json" in done.stderr
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_nothing_half_written(tmp_path):
     # Every file that grows past a limit fails, as on a full disk. The limit lies
     # above study.json and the test labels and below a network's row.

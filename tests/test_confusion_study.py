@@ -98,7 +98,6 @@ def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
         "arms",
         "classes",
         "networks",
-        "target_by_class",
         "target_by_pair",
     }
 
@@ -137,6 +136,42 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
     pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
 
 
+def workers_of(parent):
+    children = subprocess.run(
+        ["ps", "--no-headers", "-o", "pid,args", "--ppid", str(parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [int(c.split()[0]) for c in children.splitlines() if "loky" in c]
+
+
+def is_running(pid):
+    status = pathlib.Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().split(")")[1].split()[0] != "Z"
+
+
+def test_workers_die_with_a_killed_parent(tmp_path):
+    directory = tmp_path / "orphans"
+    process = subprocess.Popen(
+        command(directory, "--workers", "2", "--repeats", "90"),
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(directory.glob("networks/*.parquet")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = workers_of(process.pid)
+    assert len([pid for pid in workers if is_running(pid)]) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 15
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    results.read_networks(directory)
+
+
 def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
     directory = tmp_path / "stopped"
     process = subprocess.Popen(
@@ -159,6 +194,7 @@ def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
     assert not list(directory.glob("networks/.*.tmp"))
 
 
+@pytest.mark.slow
 def test_killed_worker_is_replaced(tmp_path, uninterrupted):
     directory = tmp_path / "worker_killed"
     process = subprocess.Popen(
@@ -168,14 +204,7 @@ def test_killed_worker_is_replaced(tmp_path, uninterrupted):
     while not list(directory.glob("networks/*.parquet")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    children = subprocess.run(
-        ["ps", "--no-headers", "-o", "pid,args", "--ppid", str(process.pid)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    workers = [int(c.split()[0]) for c in children.splitlines() if "loky" in c]
-    os.kill(workers[-1], signal.SIGKILL)
+    os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
     _, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     assert "A worker process was killed" in errors
@@ -219,6 +248,28 @@ def test_null_arms_equal_their_baseline(tmp_path):
         for arm in arms:
             np.testing.assert_array_equal(arm, baseline)
     assert np.any(networks["predictions"][0] != networks["predictions"][1])
+
+
+def test_local_model_in_worker_processes(tmp_path):
+    builds = tmp_path / "builds"
+    builds.mkdir()
+
+    def counted(*, input_shape, num_classes, seed):
+        (builds / f"{os.getpid()}-{time.monotonic_ns()}").write_text(str(seed))
+        return linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+
+    settings = SETTINGS | {"pairs": ["3-8"], "repeats": 4, "baseline_repeats": 4}
+    confusion_study.run_confusion_study(
+        tmp_path / "study", workers=2, model=counted, **settings
+    )
+    assert len(results.read_networks(tmp_path / "study")) == 8
+    in_workers = [
+        b for b in builds.iterdir() if not b.name.startswith(f"{os.getpid()}-")
+    ]
+    # One traced model a worker, and the initial weights of each repeat at most.
+    assert len([b for b in in_workers if b.read_text() == "0"]) == len(
+        {b.name.split("-")[0] for b in in_workers}
+    )
 
 
 def test_streaming_study(tmp_path):
@@ -309,9 +360,11 @@ def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
         ({"fraction": 1.5}, r"`fraction` in \[0, 1\].*1.5"),
         ({"seed": -1}, "`seed` of 0 or more"),
         ({"corruption": "shuffle"}, "'swap', 'one_way', 'merge'"),
+        ({"corruption": "one_way", "pairs": ["8-3"]}, "in the order.*Use 3-8"),
+        ({"corruption": "merge", "fraction": 0.3}, "no `fraction` with `merge`"),
         ({"dtype_policy": "float64"}, "'auto', 'float32'"),
         ({"recipe": "fast"}, r"\['annealed', 'tutorial'\]"),
-        ({"model": "vgg"}, r"\['cnn'\]"),
+        ({"model": "vgg"}, r"\['cnn', 'resnet18'\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
@@ -326,6 +379,14 @@ def test_model_with_the_wrong_number_of_outputs_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"10 classes.*output shape \(None, 7\)"):
         confusion_study.run_confusion_study(tmp_path, workers=1, model=seven)
+
+
+def test_model_that_ignores_its_seed_is_refused(tmp_path):
+    def unseeded(*, input_shape, num_classes, seed):
+        return linear(input_shape=input_shape, num_classes=num_classes, seed=None)
+
+    with pytest.raises(ValueError, match="a function of `seed`.*unseeded"):
+        confusion_study.run_confusion_study(tmp_path, workers=1, model=unseeded)
 
 
 def test_two_classes_are_too_few(tmp_path):
@@ -347,10 +408,15 @@ def test_pairs_by_name_label_and_with_hyphens():
     names = ["cat", "t-rex", "dog", "0"]
     resolve = study_plan.resolve_pairs
     assert resolve("all", names[:3]) == ((0, 1), (0, 2), (1, 2))
-    assert resolve(["dog-cat", "1-t-rex"[2:] + "-dog"], names) == ((0, 2), (1, 2))
+    assert resolve(["dog-cat", "t-rex-dog"], names) == ((0, 2), (1, 2))
     assert resolve([(2, 1)], names) == ((1, 2),)
     # A class that is named "0" wins over label 0.
     assert resolve(["0-cat"], names) == ((0, 3),)
+
+
+def test_pair_that_can_be_read_in_two_ways_is_refused():
+    with pytest.raises(ValueError, match="'a' and 'b-c' or 'a-b' and 'c'"):
+        study_plan.resolve_pairs(["a-b-c"], ["a", "b-c", "a-b", "c"])
 
 
 def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):

@@ -66,6 +66,50 @@ def test_mixed_policy_keeps_float32_logits_and_leaves_the_global_policy_alone():
     assert model(np.zeros((1, 18, 18, 1), np.float32)).dtype == "float32"
 
 
+def test_resnet18_has_the_papers_parameters_and_features():
+    model = models.build_model(
+        "resnet18", num_classes=10, input_shape=(32, 32, 3), seed=0
+    )
+    # The posters' network (kuangliu's CIFAR ResNet18): 11,173,962.
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert trainable == 11_173_962
+    assert model.layers[-1].input.shape == (None, 512)
+    # 3x3 stem without pooling, then halved three times.
+    sizes = {layer.output.shape[1] for layer in model.layers if "conv" in layer.name}
+    assert sizes == {32, 16, 8, 4}
+
+
+def test_resnet18_scales_with_width_and_starts_from_its_seed():
+    def build(seed, width=4):
+        return models.build_model(
+            "resnet18", num_classes=3, input_shape=(16, 16, 1), seed=seed, width=width
+        )
+
+    assert build(0).layers[-1].input.shape == (None, 32)
+    assert build(0, width=2).layers[-1].input.shape == (None, 16)
+    one, again, other = (build(seed).get_weights() for seed in (1, 1, 2))
+    for first, second in zip(one, again, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
+
+
+def test_augmentation_is_for_training_only():
+    model = models.build_model(
+        "resnet18",
+        num_classes=3,
+        input_shape=(16, 16, 1),
+        seed=0,
+        width=2,
+        augment=True,
+    )
+    images = np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
+    evaluated = model(images, training=False)
+    np.testing.assert_array_equal(evaluated, model(images, training=False))
+    # Without the layers, the same network: the same seeds, and nothing is moved.
+    first, second = (model(images, training=True).numpy() for _ in range(2))
+    assert np.any(first != second)
+
+
 def linear(*, input_shape, num_classes, seed):
     return keras.Sequential(
         [
@@ -84,6 +128,31 @@ def test_any_function_serves_as_a_model():
     assert models.model_name(linear).endswith("test_models:linear")
 
 
+class Subclassed(keras.Model):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.flatten = keras.layers.Flatten()
+        self.dense = keras.layers.Dense(num_classes)
+
+    def call(self, images):
+        return self.dense(self.flatten(images))
+
+
+def test_subclassed_models_serve_too():
+    def build(*, input_shape, num_classes, seed):
+        return Subclassed(num_classes)
+
+    model = models.build_model(build, num_classes=3, input_shape=(8, 8, 1), seed=0)
+    assert len(model.trainable_variables) == 2
+    with pytest.raises(ValueError, match=r"output shape \(None, 5\)"):
+        models.build_model(
+            lambda **options: Subclassed(5),
+            num_classes=3,
+            input_shape=(8, 8, 1),
+            seed=0,
+        )
+
+
 def test_functions_are_found_by_name():
     model = models.build_model(
         "keras_confusion.models:cnn", num_classes=3, input_shape=(18, 18, 1), seed=0
@@ -94,10 +163,11 @@ def test_functions_are_found_by_name():
 @pytest.mark.parametrize(
     ("model", "shape", "message"),
     [
-        ("resnet999", (32, 32, 3), r"Expected a model of \['cnn'\]"),
+        ("resnet999", (32, 32, 3), r"Expected a model of \['cnn', 'resnet18'\]"),
         ("keras_confusion.models:nothing", (32, 32, 3), "that Python can import"),
         ("no.such.package:function", (32, 32, 3), "that Python can import"),
         ("cnn", (8, 8, 1), "at least 18 pixels"),
+        ("resnet18", (4, 4, 1), "at least 8 pixels"),
         (
             lambda **options: linear(**(options | {"num_classes": 7})),
             (8, 8, 1),

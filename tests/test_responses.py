@@ -22,6 +22,7 @@ def row(pair, repeat, logits, *, failed=False):
         "class_a": a,
         "class_b": b,
         "repeat": repeat,
+        "seed": repeat,
         "failed": failed,
         **answers,
     }
@@ -89,7 +90,7 @@ def test_responses_agree_with_an_obvious_loop(rng):
     for network, (pair, repeat) in enumerate(confused):
         values = logits[pair, repeat]
         assert study.pairs[study.confused_pair[network]] == pair
-        assert study.confused_repeat[network] == repeat
+        assert study.confused_seed[network] == repeat
         for target in range(4):
             np.testing.assert_allclose(
                 received(study.confused, network, target), expected(values, target)
@@ -122,7 +123,7 @@ def test_failed_networks_are_left_out(rng):
         ]
     )
     study = responses.study_responses(networks, TEST_LABELS, num_classes=4, pairs=PAIRS)
-    assert study.baseline_repeat.tolist() == [0]
+    assert study.baseline_seed.tolist() == [0]
     assert study.confused.accuracy.shape == (0, 4)
 
 

@@ -105,6 +105,13 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_networks_without_their_study_are_refused(study):
+    results.write_network(study, network(None, 0), num_classes=3)
+    (study / "study.json").unlink()
+    with pytest.raises(results.StudyFolderError, match="networks"):
+        results.open_study(study, DESCRIPTION, [0, 1, 2])
+
+
 def test_damaged_files_are_named(study):
     results.write_network(study, network(None, 0), num_classes=3)
     path = results.network_path(study, None, 0)
