@@ -77,7 +77,7 @@ def test_values_that_this_package_refuses_become_a_message(capsys):
 
 def test_defects_keep_their_traceback():
     with pytest.raises(KeyError):
-        command_line.exit_code(dict().__getitem__, "a defect")
+        command_line.exit_code({}.__getitem__, "a defect")
     # A ValueError too, where it is somebody else's.
     with pytest.raises(ValueError, match="invalid literal"):
         command_line.exit_code(lambda: int("seven"))
