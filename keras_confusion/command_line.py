@@ -1,6 +1,7 @@
 """What the scripts print, and how they end."""
 
 import errno
+import os
 import pathlib
 import shlex
 import sys
@@ -29,6 +30,11 @@ def exit_code(command: Callable[..., int], *args, **options) -> int:
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who reads the output has had enough, such as `head`; Python would fail once
+        # more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
     except (results.StudyFolderError, confusion_study.WorkersKilledError) as error:
         print(f"Error: {error}", file=sys.stderr)
     except ValueError as error:

@@ -24,8 +24,8 @@ class Recipe:
         learning_rate: Adam's learning rate at the start.
         batch_size: Images a step.
         cosine_decay: Whether the learning rate falls to 0 along half a cosine. A
-            constant rate leaves every network wherever its last steps threw it, which
-            makes the accuracy of single classes vary several times more.
+            constant rate leaves every network wherever its last steps threw it, so
+            that the accuracy of single classes varies more between networks.
     """
 
     name: str

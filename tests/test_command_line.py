@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_confusion import command_line, results, study_plan
+from keras_confusion import class_pairs, command_line, results
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -70,7 +70,7 @@ def test_errors_become_one_message_and_an_exit_code(error, expected, capsys):
 
 
 def test_values_that_this_package_refuses_become_a_message(capsys):
-    code = command_line.exit_code(study_plan.resolve_pairs, [], ["cat", "dog"])
+    code = command_line.exit_code(class_pairs.resolve_pairs, [], ["cat", "dog"])
     assert code == 1
     assert "Error: Expected at least one pair." in capsys.readouterr().err
 
@@ -81,6 +81,25 @@ def test_defects_keep_their_traceback():
     # A ValueError too, where it is somebody else's.
     with pytest.raises(ValueError, match="invalid literal"):
         command_line.exit_code(lambda: int("seven"))
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path):
+    code = (
+        "import sys\n"
+        "from keras_confusion import command_line\n"
+        "def talk():\n"
+        "    for _ in range(100_000): print('a finding')\n"
+        "    return 0\n"
+        "sys.exit(command_line.exit_code(talk))"
+    )
+    talker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    talker.stdout.readline()
+    talker.stdout.close()
+    assert talker.stderr.read() == b""
+    talker.stderr.close()
+    assert talker.wait() == 1
 
 
 def test_ctrl_c_says_how_to_go_on(capsys):

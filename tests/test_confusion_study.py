@@ -381,12 +381,21 @@ def test_model_with_the_wrong_number_of_outputs_is_refused(tmp_path):
         confusion_study.run_confusion_study(tmp_path, workers=1, model=seven)
 
 
-def test_model_that_ignores_its_seed_is_refused(tmp_path):
-    def unseeded(*, input_shape, num_classes, seed):
-        return linear(input_shape=input_shape, num_classes=num_classes, seed=None)
+def unseeded_weights(*, input_shape, num_classes, seed):
+    return linear(input_shape=input_shape, num_classes=num_classes, seed=None)
 
-    with pytest.raises(ValueError, match="a function of `seed`.*unseeded"):
-        confusion_study.run_confusion_study(tmp_path, workers=1, model=unseeded)
+
+def unseeded_dropout(*, input_shape, num_classes, seed):
+    model = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    return keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Dropout(0.1), model]
+    )
+
+
+@pytest.mark.parametrize("model", [unseeded_weights, unseeded_dropout])
+def test_model_that_ignores_its_seed_is_refused(tmp_path, model):
+    with pytest.raises(ValueError, match=f"a function of `seed`.*{model.__name__}"):
+        confusion_study.run_confusion_study(tmp_path, workers=1, model=model)
 
 
 def test_two_classes_are_too_few(tmp_path):
@@ -402,21 +411,6 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file"):
         confusion_study.run_confusion_study(tmp_path / "file")
-
-
-def test_pairs_by_name_label_and_with_hyphens():
-    names = ["cat", "t-rex", "dog", "0"]
-    resolve = study_plan.resolve_pairs
-    assert resolve("all", names[:3]) == ((0, 1), (0, 2), (1, 2))
-    assert resolve(["dog-cat", "t-rex-dog"], names) == ((0, 2), (1, 2))
-    assert resolve([(2, 1)], names) == ((1, 2),)
-    # A class that is named "0" wins over label 0.
-    assert resolve(["0-cat"], names) == ((0, 3),)
-
-
-def test_pair_that_can_be_read_in_two_ways_is_refused():
-    with pytest.raises(ValueError, match="'a' and 'b-c' or 'a-b' and 'c'"):
-        study_plan.resolve_pairs(["a-b-c"], ["a", "b-c", "a-b", "c"])
 
 
 def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
