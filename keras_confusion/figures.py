@@ -122,10 +122,17 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
         key=lambda pair: sorted((rank[pair[0]], rank[pair[1]])),
     )
     third = table[table["family"] == "third"]
-    width = min(max(3.2 + 0.22 * len(pairs), MIN_WIDTH), MAX_LENGTH)
+    # Beside each other while that is not wider than it is high.
+    beside = len(pairs) <= num_classes
+    across, down = (2, 1) if beside else (1, 2)
+    width = max(3.2 + 0.22 * len(pairs) * across, MIN_WIDTH)
+    height = 2.8 + 0.22 * num_classes * down
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, 2.6 + 0.44 * num_classes), layout="constrained")
-        axes = figure.subplots(2, 1, sharex=True)
+        figure = Figure(
+            figsize=(min(width, MAX_LENGTH), min(height, MAX_LENGTH)),
+            layout="constrained",
+        )
+        axes = figure.subplots(down, across, sharex=True, sharey=True)
         _heat_maps(
             figure,
             axes,
@@ -135,7 +142,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
             num_classes=num_classes,
             arrange=lambda values: values[list(order)],
         )
-        for axis in axes:
+        for axis in axes[:1] if beside else axes:
             names = [class_names[label] for label in order]
             axis.set_yticks(range(num_classes), names)
             axis.set_ylabel("target class T")
@@ -145,8 +152,9 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
             )
             for pair in pairs
         ]
-        axes[1].set_xticks(range(len(pairs)), names, rotation=90)
-        axes[1].set_xlabel("confused pair")
+        for axis in axes if beside else axes[1:]:
+            axis.set_xticks(range(len(pairs)), names, rotation=90)
+            axis.set_xlabel("confused pair")
         figure.suptitle("What confusing a pair does to third classes")
         figure.supxlabel(_caption(third), fontsize=8, color="0.35")
     return figure
