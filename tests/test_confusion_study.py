@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from keras_confusion import confusion_study, results, study_plan
@@ -137,18 +138,12 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
 
 
 def workers_of(parent):
-    children = subprocess.run(
-        ["ps", "--no-headers", "-o", "pid,args", "--ppid", str(parent)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [int(c.split()[0]) for c in children.splitlines() if "loky" in c]
+    children = psutil.Process(parent).children()
+    return [child for child in children if "loky" in " ".join(child.cmdline())]
 
 
-def is_running(pid):
-    status = pathlib.Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().split(")")[1].split()[0] != "Z"
+def is_running(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_workers_die_with_a_killed_parent(tmp_path):
@@ -162,11 +157,11 @@ def test_workers_die_with_a_killed_parent(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers = workers_of(process.pid)
-    assert len([pid for pid in workers if is_running(pid)]) >= 2
+    assert len([worker for worker in workers if is_running(worker)]) >= 2
     process.kill()
     process.wait()
     deadline = time.monotonic() + 15
-    while any(is_running(pid) for pid in workers):
+    while any(is_running(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     results.read_networks(directory)
@@ -204,7 +199,7 @@ def test_killed_worker_is_replaced(tmp_path, uninterrupted):
     while not list(directory.glob("networks/*.parquet")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
+    workers_of(process.pid)[-1].kill()
     _, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     assert "A worker process was killed" in errors
