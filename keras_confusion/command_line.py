@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -100,7 +101,17 @@ def _print_report(directory: pathlib.Path) -> None:
     print(made.text)
     print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
     print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
-    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory))}")
+    print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")
+
+
+def _tensorboard() -> str:
+    """How to start TensorBoard from here; `make study` activates no environment."""
+    beside_python = pathlib.Path(sys.executable).with_name("tensorboard")
+    if shutil.which("tensorboard") or not beside_python.exists():
+        return "tensorboard"
+    if beside_python.is_relative_to(pathlib.Path.cwd()):
+        beside_python = beside_python.relative_to(pathlib.Path.cwd())
+    return shlex.quote(str(beside_python))
 
 
 def _is_ours(error: Exception) -> bool:

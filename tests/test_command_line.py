@@ -83,6 +83,19 @@ def test_defects_keep_their_traceback():
         command_line.exit_code(lambda: int("seven"))
 
 
+def test_tensorboard_is_named_so_that_it_starts(tmp_path, monkeypatch):
+    environment = tmp_path / ".venv" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "tensorboard").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(environment / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command_line._tensorboard() == ".venv/bin/tensorboard"
+    (environment / "tensorboard").chmod(0o755)
+    monkeypatch.setenv("PATH", str(environment))
+    assert command_line._tensorboard() == "tensorboard"
+
+
 def test_reader_that_goes_away_is_no_error(tmp_path):
     code = (
         "import sys\n"
