@@ -1,15 +1,13 @@
-"""What the scripts print, and how they end."""
+"""How the scripts end: exit codes, and errors as messages."""
 
 import errno
 import os
 import pathlib
-import shlex
-import shutil
 import sys
 import traceback
 from collections.abc import Callable
 
-from keras_confusion import confusion_study, report, results, summaries
+from keras_confusion import confusion_study, study_folder
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -36,7 +34,7 @@ def exit_code(command: Callable[..., int], *args, **options) -> int:
         # more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
-    except (results.StudyFolderError, confusion_study.WorkersKilledError) as error:
+    except (study_folder.StudyFolderError, confusion_study.WorkersKilledError) as error:
         print(f"Error: {error}", file=sys.stderr)
     except ValueError as error:
         if not _is_ours(error):
@@ -45,73 +43,6 @@ def exit_code(command: Callable[..., int], *args, **options) -> int:
     except OSError as error:
         print(f"Error: {_explain(error)}", file=sys.stderr)
     return EXIT_ERROR
-
-
-def run_study(directory, *, workers=None, data_dir=None, **settings) -> int:
-    """Runs a study with a progress bar, writes the report and prints it.
-
-    Returns:
-        0, or 1 if a network has no result.
-    """
-    directory = pathlib.Path(directory)
-    writer = summaries.StudySummaries(directory)
-    try:
-        summary = confusion_study.run_confusion_study(
-            directory,
-            workers=workers,
-            data_dir=data_dir,
-            on_network=writer.add_network,
-            **settings,
-        )
-    finally:
-        writer.close()
-    print(
-        f"{summary.num_trained} of {summary.num_networks} networks trained in "
-        f"{summary.seconds / 60:.1f} minutes.\n",
-        file=sys.stderr,
-    )
-    _print_report(directory)
-    for title, networks in (
-        ("Trained a second time after a loss that was not finite", summary.retried),
-        ("FAILED twice, without a result", summary.failed),
-    ):
-        if networks:
-            print(f"{title}: {'; '.join(networks)}.")
-    return EXIT_ERROR if summary.failed else EXIT_OK
-
-
-def analyse_study(directory) -> int:
-    """Rebuilds everything in a study's folder that is not a result, and prints it."""
-    directory = pathlib.Path(directory)
-    results.read_description(directory)
-    try:
-        with results.locked(directory):
-            writer = summaries.StudySummaries(directory)
-            for row in results.read_networks(directory).to_dict("records"):
-                writer.add_network(row)
-            writer.close()
-    except results.StudyLockedError:
-        print("The study is running: its scalars are left to it.", file=sys.stderr)
-    _print_report(directory)
-    return EXIT_OK
-
-
-def _print_report(directory: pathlib.Path) -> None:
-    made = report.write_report(directory)
-    print(made.text)
-    print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
-    print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
-    print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")
-
-
-def _tensorboard() -> str:
-    """How to start TensorBoard from here; `make study` activates no environment."""
-    beside_python = pathlib.Path(sys.executable).with_name("tensorboard")
-    if shutil.which("tensorboard") or not beside_python.exists():
-        return "tensorboard"
-    if beside_python.is_relative_to(pathlib.Path.cwd()):
-        beside_python = beside_python.relative_to(pathlib.Path.cwd())
-    return shlex.quote(str(beside_python))
 
 
 def _is_ours(error: Exception) -> bool:

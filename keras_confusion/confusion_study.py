@@ -18,7 +18,13 @@ from collections.abc import Callable, Iterator
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from keras_confusion import responses, results, runtime, study_plan
+from keras_confusion import (
+    responses,
+    results,
+    runtime,
+    study_folder,
+    study_plan,
+)
 from keras_confusion.progress import Progress
 from keras_confusion.study_plan import StudyPlan, StudySettings
 
@@ -83,7 +89,7 @@ def run_confusion_study(
 
     Raises:
         ValueError: If a setting does not make sense.
-        results.StudyFolderError: If the folder holds something else.
+        study_folder.StudyFolderError: If the folder holds something else.
         OSError: If results cannot be written, or data cannot be fetched.
     """
     # Worker processes that are used again keep the working directory they had.
@@ -100,7 +106,7 @@ def run_confusion_study(
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
-    with results.locked(directory):
+    with study_folder.locked(directory):
         results.open_study(directory, plan.description(), plan.dataset.test.labels)
         return _run(plan, workers, on_network)
 

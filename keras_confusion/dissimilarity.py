@@ -70,7 +70,7 @@ def inter_class(features: ArrayLike) -> FloatArray:
         >>> inter_class(features).round(2).tolist()
         [[[0.0, 1.0], [0.0, 0.04]], [[1.0, 0.0], [0.04, 0.0]]]
     """
-    by_origin = _unit_vectors(_checked(features)).swapaxes(-3, -2)
+    by_origin = unit_vectors(_checked(features)).swapaxes(-3, -2)
     return np.ascontiguousarray(_compare_rows(by_origin).swapaxes(-3, -2))
 
 
@@ -90,7 +90,7 @@ def intra_class(features: ArrayLike) -> FloatArray:
         >>> intra_class(features).round(2).tolist()
         [[[0.0, 0.4], [0.4, 0.0]], [[0.0, 0.4], [0.4, 0.0]]]
     """
-    return _compare_rows(_unit_vectors(_checked(features)))
+    return _compare_rows(unit_vectors(_checked(features)))
 
 
 def count_undefined(features: ArrayLike) -> NDArray[np.int64]:
@@ -103,7 +103,7 @@ def count_undefined(features: ArrayLike) -> NDArray[np.int64]:
         >>> int(count_undefined([[[1, 0], [0, 0]], [[0, 2], [4, 3]]]))
         1
     """
-    units = _unit_vectors(_checked(features))
+    units = unit_vectors(_checked(features))
     return np.isnan(units[..., 0]).sum(axis=(-2, -1))
 
 
@@ -206,7 +206,7 @@ def separation(class_features: ArrayLike) -> Any:
     features = _checked(class_features, axes="n, d")
     n = features.shape[-2]
     # n of all these cosines are those of a prototype with itself.
-    cosines, _ = _sums_of_cosines(_unit_vectors(features))
+    cosines, _ = _sums_of_cosines(unit_vectors(features))
     return (1 - (cosines - n) / n**2).astype(features.dtype)
 
 
@@ -233,7 +233,7 @@ def adversarial_agreement(
         0.2
     """
     both = class_features, adversarial_features
-    units, attacked = [_unit_vectors(_checked(f, axes="n, d")) for f in both]
+    units, attacked = [unit_vectors(_checked(f, axes="n, d")) for f in both]
     if units.shape != attacked.shape:
         raise ValueError(
             "Expected class and adversarial features of one shape. Received: "
@@ -264,7 +264,7 @@ def class_cosines(features: ArrayLike) -> ClassCosines:
     features = _checked(features)
     within = trend(intra_class(features), "intra")
     # A vector of zeros adds nothing to the sums.
-    units = np.nan_to_num(_unit_vectors(features.astype(np.float64)))
+    units = np.nan_to_num(unit_vectors(features.astype(np.float64)))
     rows = units.reshape(*units.shape[:-3], -1, units.shape[-1])
     per_target = units.any(axis=-1).sum(axis=-1)
     images = per_target.sum(axis=-1)
@@ -294,7 +294,7 @@ def _checked(features: ArrayLike, *, axes: str = "n, n, d") -> FloatArray:
     return array.astype(np.result_type(array.dtype, np.float32), copy=False)
 
 
-def _unit_vectors(features: FloatArray) -> FloatArray:
+def unit_vectors(features: FloatArray) -> FloatArray:
     """Features of length 1; NaN where there is no direction."""
     largest = np.abs(features).max(axis=-1, keepdims=True)
     # Squares of tiny or huge values would be 0 or infinite: scale first.

@@ -31,7 +31,7 @@ _RESPONSE_TITLES = {
     "accuracy_without_pair": "accuracy_without_pair\n(learned)",
 }
 # Text as text in SVG: it can be searched, and the file is the same in every run.
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     # Names of classes are text, whatever signs are in them.
     "text.parse_math": False,
@@ -80,7 +80,7 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
     """
     num_classes = len(class_names)
     size = 2.6 + 0.32 * num_classes
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2 * size + 0.6, size + 0.7), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         grid = np.ix_(order, order)
@@ -127,7 +127,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
     across, down = (2, 1) if beside else (1, 2)
     width = max(3.2 + 0.22 * len(pairs) * across, MIN_WIDTH)
     height = 2.8 + 0.22 * num_classes * down
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(
             figsize=(min(width, MAX_LENGTH), min(height, MAX_LENGTH)),
             layout="constrained",
@@ -179,7 +179,7 @@ def accuracy_by_arm(networks: pd.DataFrame) -> Figure:
         else f"{row.class_a_name} – {row.class_b_name}"
         for row in done.itertuples()
     }
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(
             figsize=(MIN_WIDTH, min(1.4 + 0.2 * len(arms), MAX_LENGTH)),
             layout="constrained",
@@ -234,7 +234,7 @@ def class_dendrogram(
     Returns:
         A Matplotlib figure.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(
             figsize=(MIN_WIDTH, 1.9 + 0.28 * len(class_names)), layout="constrained"
         )

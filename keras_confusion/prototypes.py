@@ -1,124 +1,183 @@
-"""Images that a trained classifier takes for a class: the optimiser of input images.
+"""Images that a trained classifier takes for a class, or for two at once.
 
-Every image is optimised for itself: the gradient of its own cross-entropy toward its
-target class, with respect to its pixels only. Images share one compiled program of a
-fixed number of places; an image that has converged leaves its place to the next, so
-that none waits for the slowest, and what else is in the batch does not matter.
+Class prototypes start from noise, intermediary and boundary prototypes from class
+prototypes. All are optimised by `image_optimizer`.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
+from typing import TypeAlias
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-UPDATE_RULES = ("normalized", "sgd", "adam")
-_ADAM_BETA_1, _ADAM_BETA_2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
-# Iterations between two looks at which images have converged.
-_ITERATIONS_A_CALL = 10
+from keras_confusion import saving
+from keras_confusion.image_optimizer import (
+    OptimizedImages,
+    OptimizerSettings,
+    optimize_images,
+)
 
+# Keras models whose logits function is kept, so that it compiles once.
+_NUM_MODELS = 2
 
-@dataclasses.dataclass(frozen=True)
-class OptimizerSettings:
-    """How images are optimised; defaults are the prototype poster's for CIFAR-10.
-
-    Args:
-        update_rule: "normalized": x <- clip(x - rate * g / |g|, 0, 1), |g| over all
-            pixels of the image (Dean & Sarkar, arXiv 2305.15563); "sgd": the same
-            without the division; "adam": Adam's step, then clip.
-        learning_rate: 0.01 for CIFAR-10, 0.1 for CIFAR-100.
-        loss_threshold: An image is done when its cross-entropy, in nats, is below.
-        max_iterations: Updates after which an image is given up as not converged.
-        batch_size: Images that are optimised at a time.
-        frame_every: Iterations between two frames that are kept; `None` keeps none.
-    """
-
-    update_rule: str = "normalized"
-    learning_rate: float = 0.01
-    loss_threshold: float = 0.01
-    max_iterations: int = 5000
-    batch_size: int = 100
-    frame_every: int | None = None
+Model: TypeAlias = saving.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prototypes:
-    """Optimised images; leading axes as the function that returns them says.
+class BoundaryPrototypes:
+    """Images at which two classes tie; axes `(..., target, origin)`.
 
     Args:
-        images: float32 `(..., height, width, channels)` in [0, 1].
-        losses: float32 `(...)`, cross-entropy toward the target, nats.
-        iterations: int32 `(...)`, updates that were made.
-        converged: bool `(...)`, whether the loss is below the threshold.
-        frames: A list, over the leading axes in C order, of float32 arrays
-            `(num_frames, height, width, channels)` from the first to the last image;
-            `None` where none were asked for.
+        images: float32 `(..., K, K, height, width, channels)` in [0, 1]; on the
+            diagonal the class prototypes as they were given.
+        gaps: float32 `(..., K, K)`, logit of the target minus logit of the origin;
+            NaN on the diagonal.
+        losses: float32 `(..., K, K)`, cross-entropy toward half and half in excess of
+            its minimum log 2, nats; NaN on the diagonal.
+        iterations: int32 `(..., K, K)`, updates that were made; 0 on the diagonal.
+        converged: bool `(..., K, K)`; `False` on the diagonal, as there is no boundary
+            of a class with itself.
     """
 
     images: np.ndarray
+    gaps: np.ndarray
     losses: np.ndarray
     iterations: np.ndarray
     converged: np.ndarray
-    frames: list[np.ndarray] | None = None
 
 
 def class_prototypes(
-    logits: Callable[[tf.Tensor], tf.Tensor],
+    model: Model,
     start: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Prototypes:
+) -> OptimizedImages:
     """Optimises one image per class.
 
     Args:
-        logits: Differentiable function from images `(batch, height, width, channels)`
-            in [0, 1] to logits `(batch, K)`, such as `saving.Probe.logits`.
+        model: A `saving.Probe`, a Keras model, or any differentiable function from
+            images `(batch, height, width, channels)` in [0, 1] to logits `(batch, K)`.
         start: Float array `(..., K, height, width, channels)` in [0, 1]: noise (see
             `noise`), or the prototypes of an earlier training interval.
         settings: An `OptimizerSettings`.
         on_progress: Called with how many images are done, and of how many.
 
     Returns:
-        `Prototypes` with leading axes `(..., target)`, those of `start`.
+        `OptimizedImages` with leading axes `(..., target)`, those of `start`.
     """
-    start = np.asarray(start, np.float32)
-    num_classes = start.shape[-4]
-    targets = np.broadcast_to(np.arange(num_classes), start.shape[:-3])
-    return optimize_images(logits, start, targets, settings, on_progress=on_progress)
+    start = _with_classes(start)
+    targets = np.broadcast_to(np.arange(start.shape[-4]), start.shape[:-3])
+    return optimize_images(
+        _logits_of(model), start, targets, settings, on_progress=on_progress
+    )
 
 
 def intermediary_prototypes(
-    logits: Callable[[tf.Tensor], tf.Tensor],
+    model: Model,
     of_classes: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Prototypes:
+) -> OptimizedImages:
     """Drags every class prototype to every other class.
 
     Args:
-        logits: As in `class_prototypes`.
+        model: As in `class_prototypes`.
         of_classes: The class prototypes, `(..., K, height, width, channels)`.
         settings: An `OptimizerSettings`.
         on_progress: As in `class_prototypes`.
 
     Returns:
-        `Prototypes` with leading axes `(..., target, origin)`. Image [k, j] starts as
-        prototype j and is optimised toward class k; on the diagonal are the class
-        prototypes as they are given: no updates, and whether they have converged.
+        `OptimizedImages` with leading axes `(..., target, origin)`. Image [k, j]
+        starts as prototype j and is optimised toward class k; on the diagonal are the
+        class prototypes as they are given: no updates, and whether they have
+        converged.
     """
-    of_classes = np.asarray(of_classes, np.float32)
-    *leading, num_classes, height, width, channels = of_classes.shape
-    shape = (*leading, num_classes, num_classes)
-    start = np.broadcast_to(
-        of_classes[..., None, :, :, :, :], (*shape, height, width, channels)
-    )
-    targets = np.broadcast_to(np.arange(num_classes)[:, None], shape)
-    given = np.broadcast_to(np.eye(num_classes, dtype=bool), shape)
+    start = _as_origins(of_classes)
+    num_classes = start.shape[-4]
+    targets = np.broadcast_to(np.arange(num_classes)[:, None], start.shape[:-3])
+    given = np.broadcast_to(np.eye(num_classes, dtype=bool), start.shape[:-3])
     return optimize_images(
-        logits, start, targets, settings, given=given, on_progress=on_progress
+        _logits_of(model),
+        start,
+        targets,
+        settings,
+        given=given,
+        on_progress=on_progress,
+    )
+
+
+def boundary_prototypes(
+    model: Model,
+    of_classes: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    gap_tolerance: float = 0.01,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BoundaryPrototypes:
+    """Drags every class prototype to its boundary with every other class.
+
+    Image [k, j] starts as prototype j. Its loss is the cross-entropy toward the
+    distribution that gives one half to each of j and k, in excess of its minimum
+    log 2. It has converged when the loss is below `settings.loss_threshold` and the
+    two logits differ by less than `gap_tolerance`: then no other class is above
+    either of them. Where they differ by more, the image moves toward the tie; where
+    not, down the loss. Down the loss alone, it zigzags across the tie for long.
+
+    Args:
+        model: As in `class_prototypes`.
+        of_classes: The class prototypes, `(..., K, height, width, channels)`.
+        settings: An `OptimizerSettings`. Whatever its update rule is, "polyak" is
+            used, as steps of one length jump over the tie; frames are not kept.
+        gap_tolerance: A difference of two logits, above 0.
+        on_progress: As in `class_prototypes`.
+
+    Returns:
+        `BoundaryPrototypes`.
+
+    Raises:
+        ValueError: If there is only one class, or the threshold and the tolerance
+            are so large that a third class could be on top.
+    """
+    settings = dataclasses.replace(
+        settings or OptimizerSettings(), update_rule="polyak", frame_every=None
+    )
+    start = _as_origins(of_classes)
+    *leading, num_classes, _, height, width, channels = start.shape
+    _check_tie(num_classes, settings.loss_threshold, gap_tolerance)
+    pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
+    targets, origins = pairs.T
+    made = optimize_images(
+        _logits_of(model),
+        start[..., targets, origins, :, :, :],
+        np.broadcast_to(pairs, (*leading, *pairs.shape)),
+        settings,
+        objective=_Tie(gap_tolerance),
+        on_progress=on_progress,
+    )
+    each = np.arange(len(pairs))
+    shape = (*leading, num_classes, num_classes)
+
+    def spread(values, on_diagonal):
+        array = np.full(shape, on_diagonal, values.dtype)
+        array[..., targets, origins] = values
+        return array
+
+    images = start.copy()
+    images[..., targets, origins, :, :, :] = made.images
+    return BoundaryPrototypes(
+        images=images,
+        gaps=spread(
+            made.logits[..., each, targets] - made.logits[..., each, origins], np.nan
+        ),
+        losses=spread(made.losses, np.nan),
+        iterations=spread(made.iterations, 0),
+        converged=spread(made.converged, on_diagonal=False),
     )
 
 
@@ -139,193 +198,97 @@ def noise(seeds, num_classes: int, input_shape) -> np.ndarray:
     )
 
 
-def optimize_images(
-    logits: Callable[[tf.Tensor], tf.Tensor],
-    start: np.ndarray,
-    targets: np.ndarray,
-    settings: OptimizerSettings | None = None,
-    *,
-    given: np.ndarray | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Prototypes:
-    """Optimises images toward target classes.
+@dataclasses.dataclass(frozen=True)
+class _Tie:
+    """The objective of boundary prototypes.
+
+    With z the logits of the pair (a, b) and S the classes besides it,
+
+        H(1/2 a + 1/2 b, p) - log 2 = log(1 + e^(lse_S z - lse_ab z))
+                                      + log cosh((z_a - z_b) / 2).
+
+    Neither term is below 0, and neither is a small difference of large numbers.
+
+    What is missed is |z_a - z_b| where it is not below the tolerance.
 
     Args:
-        logits: As in `class_prototypes`.
-        start: Float array `(..., height, width, channels)` in [0, 1].
-        targets: Integer array `(...)`, the class each image is optimised toward.
-        settings: An `OptimizerSettings`.
-        given: bool array `(...)`: images that are only looked at. None by default.
-        on_progress: As in `class_prototypes`.
-
-    Returns:
-        `Prototypes` with the leading axes of `start`.
-
-    Raises:
-        ValueError: If a setting makes no sense or images are outside [0, 1].
+        gap_tolerance: In logits.
     """
-    settings = settings or OptimizerSettings()
-    start = np.asarray(start, np.float32)
-    _check(settings, start)
-    leading, image_shape = start.shape[:-3], start.shape[-3:]
-    count = int(np.prod(leading))
-    flat_targets = np.asarray(targets, np.int32).reshape(count)
-    limits = np.full(count, settings.max_iterations, np.int32)
-    if given is not None:
-        limits[np.asarray(given).reshape(count)] = 0
-    images = start.reshape(count, *image_shape).copy()
-    losses = np.full(count, np.nan, np.float32)
-    iterations = np.zeros(count, np.int32)
-    frames: list[list[np.ndarray]] = []
-    if settings.frame_every is not None:
-        frames = [[image.copy()] for image in images]
-    advance = _compiled_advance(logits, settings)
-    places = _Places(min(settings.batch_size, max(count, 1)), image_shape)
-    waiting = iter(range(count))
-    num_done = 0
-    places.fill(waiting, images, flat_targets, limits)
-    while places.occupied.any():
-        places.state, place_losses, done = advance(places.state)
-        done = done.numpy() & places.occupied
-        place_images, _, place_iterations, *_ = (t.numpy() for t in places.state)
-        if settings.frame_every is not None:
-            for place in np.flatnonzero(places.occupied):
-                # A frame at every call; an image that stood still has none.
-                image = places.image_of[place]
-                if np.any(frames[image][-1] != place_images[place]):
-                    frames[image].append(place_images[place].copy())
-        for place in np.flatnonzero(done):
-            image = places.image_of[place]
-            images[image] = place_images[place]
-            losses[image] = place_losses[place]
-            iterations[image] = place_iterations[place]
-            num_done += 1
-        places.occupied &= ~done
-        if on_progress is not None and done.any():
-            on_progress(num_done, count)
-        places.fill(waiting, images, flat_targets, limits)
-    return Prototypes(
-        images=images.reshape(start.shape),
-        losses=losses.reshape(leading),
-        iterations=iterations.reshape(leading),
-        converged=(losses < settings.loss_threshold).reshape(leading),
-        frames=None
-        if settings.frame_every is None
-        else [np.stack(of_image) for of_image in frames],
+
+    gap_tolerance: float
+
+    def __call__(self, logits: tf.Tensor, pairs: tf.Tensor):
+        of_pair = tf.gather(logits, pairs, batch_dims=1)
+        in_pair = tf.reduce_any(
+            tf.range(tf.shape(logits)[1])[:, None] == pairs[:, None, :], axis=2
+        )
+        of_others = tf.where(in_pair, logits.dtype.min, logits)
+        gaps = of_pair[:, 0] - of_pair[:, 1]
+        losses = _log_cosh(gaps / 2) + tf.math.softplus(
+            tf.reduce_logsumexp(of_others, axis=1)
+            - tf.reduce_logsumexp(of_pair, axis=1)
+        )
+        sizes = tf.abs(gaps)
+        return losses, tf.where(sizes < self.gap_tolerance, 0.0, sizes)
+
+
+def _log_cosh(x: tf.Tensor) -> tf.Tensor:
+    """Returns log cosh x, accurate near 0 and finite far from it."""
+    # cosh x = 1 + 2 sinh(x / 2)^2; clipped, as the branch not taken has a gradient too.
+    near = tf.math.log1p(2 * tf.sinh(tf.clip_by_value(x, -1.0, 1.0) / 2) ** 2)
+    size = tf.abs(x)
+    far = size + tf.math.softplus(-2 * size) - math.log(2)
+    return tf.where(size < 1, near, far)
+
+
+def _check_tie(num_classes: int, loss_threshold: float, gap_tolerance: float) -> None:
+    if num_classes < 2:
+        raise ValueError(
+            "Expected prototypes (..., K, height, width, channels) of at least two "
+            f"classes. Received: {num_classes}."
+        )
+    # The loss bounds the probability q of all other classes: q <= 1 - e^-threshold.
+    # The less probable of the two has at least (1 - q) / (1 + e^tolerance), which is
+    # more than q if q (2 + e^tolerance) < 1; here times e^-tolerance.
+    most_of_others = -math.expm1(-loss_threshold)
+    ratio = math.exp(-gap_tolerance)
+    if not (gap_tolerance > 0 and most_of_others * (2 * ratio + 1) < ratio):
+        raise ValueError(
+            "Expected `gap_tolerance` above 0, and it and `loss_threshold` so small "
+            "that no third class can be on top, such as 0.01 and 0.01. "
+            f"Received: {gap_tolerance} and {loss_threshold}."
+        )
+
+
+def _with_classes(images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images, np.float32)
+    if images.ndim < 4:
+        raise ValueError(
+            "Expected images (..., K, height, width, channels), one per class. "
+            f"Received: shape {images.shape}."
+        )
+    return images
+
+
+def _as_origins(of_classes: np.ndarray) -> np.ndarray:
+    """Repeats class prototypes along a new axis: `(..., target, origin, h, w, c)`."""
+    of_classes = _with_classes(of_classes)
+    *leading, num_classes, height, width, channels = of_classes.shape
+    return np.broadcast_to(
+        of_classes[..., None, :, :, :, :],
+        (*leading, num_classes, num_classes, height, width, channels),
     )
 
 
-class _Places:
-    """The images that are being optimised, in a batch of fixed size.
-
-    Args:
-        size: Number of places.
-        image_shape: (height, width, channels).
-    """
-
-    def __init__(self, size: int, image_shape):
-        self.occupied = np.zeros(size, bool)
-        self.image_of = np.zeros(size, np.int64)
-        pixels = tf.zeros((size, *image_shape))
-        counts = tf.zeros((size,), tf.int32)
-        # Images, targets, iterations, limits, Adam's two moments.
-        self.state = (pixels, counts, counts, counts, pixels, pixels)
-
-    def fill(self, waiting, images, targets, limits) -> None:
-        """Gives free places to images that wait."""
-        free = np.flatnonzero(~self.occupied)
-        entering = [image for _, image in zip(free, waiting, strict=False)]
-        if not entering:
-            return
-        free = free[: len(entering)]
-        self.occupied[free] = True
-        self.image_of[free] = entering
-        state = [tensor.numpy() for tensor in self.state]
-        state[0][free] = images[entering]
-        state[1][free] = targets[entering]
-        state[2][free] = 0
-        state[3][free] = limits[entering]
-        state[4][free] = 0
-        state[5][free] = 0
-        self.state = tuple(tf.constant(values) for values in state)
+def _logits_of(model: Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The logits function of a model: the same object whenever it is the same model."""
+    if isinstance(model, saving.Probe):
+        return model.logits
+    if isinstance(model, keras.Model):
+        return _logits_of_keras_model(model)
+    return model
 
 
-def _compiled_advance(logits, settings: OptimizerSettings):
-    """A TensorFlow function that moves all places on by some iterations."""
-    num_iterations = settings.frame_every or _ITERATIONS_A_CALL
-    update = functools.partial(_update, settings=settings)
-
-    def losses_of(images, targets):
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(
-            targets, tf.cast(logits(images), tf.float32)
-        )
-
-    @tf.function(reduce_retracing=True)
-    def advance(state):
-        images, targets, iterations, limits, moment_1, moment_2 = state
-        for _ in tf.range(num_iterations):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                losses = losses_of(images, targets)
-            # Of the sum: every image has the gradient of its own loss.
-            gradients = tape.gradient(losses, images)
-            goes_on = (losses >= settings.loss_threshold) & (iterations < limits)
-            iterations += tf.cast(goes_on, tf.int32)
-            moved, new_1, new_2 = update(
-                images, gradients, iterations, moment_1, moment_2
-            )
-            mask = goes_on[:, None, None, None]
-            images = tf.where(mask, moved, images)
-            moment_1 = tf.where(mask, new_1, moment_1)
-            moment_2 = tf.where(mask, new_2, moment_2)
-        losses = losses_of(images, targets)
-        # Not `~(losses >= threshold)`: TensorFlow's graph optimiser would turn that
-        # into `losses < threshold`, which a loss that is NaN never is.
-        below = (losses < settings.loss_threshold) | tf.math.is_nan(losses)
-        done = below | (iterations >= limits)
-        return (images, targets, iterations, limits, moment_1, moment_2), losses, done
-
-    return advance
-
-
-def _update(images, gradients, iterations, moment_1, moment_2, *, settings):
-    """One step of every image by the update rule, and Adam's new moments."""
-    rate = settings.learning_rate
-    if settings.update_rule == "normalized":
-        squares = tf.reduce_sum(gradients**2, axis=(1, 2, 3), keepdims=True)
-        step = tf.math.divide_no_nan(gradients, tf.sqrt(squares))
-    elif settings.update_rule == "sgd":
-        step = gradients
-    else:
-        moment_1 = _ADAM_BETA_1 * moment_1 + (1 - _ADAM_BETA_1) * gradients
-        moment_2 = _ADAM_BETA_2 * moment_2 + (1 - _ADAM_BETA_2) * gradients**2
-        t = tf.cast(iterations, tf.float32)[:, None, None, None]
-        step = (moment_1 / (1 - _ADAM_BETA_1**t)) / (
-            tf.sqrt(moment_2 / (1 - _ADAM_BETA_2**t)) + _ADAM_EPSILON
-        )
-    return tf.clip_by_value(images - rate * step, 0.0, 1.0), moment_1, moment_2
-
-
-def _check(settings: OptimizerSettings, start: np.ndarray) -> None:
-    if settings.update_rule not in UPDATE_RULES:
-        raise ValueError(
-            f"Expected `update_rule` to be one of {UPDATE_RULES}. "
-            f"Received: {settings.update_rule!r}."
-        )
-    positive = ("learning_rate", "loss_threshold", "batch_size")
-    for name in positive:
-        if not getattr(settings, name) > 0:
-            raise ValueError(
-                f"Expected `{name}` above 0. Received: {getattr(settings, name)}."
-            )
-    bad_frames = settings.frame_every is not None and settings.frame_every < 1
-    if settings.max_iterations < 0 or bad_frames:
-        raise ValueError(
-            "Expected `max_iterations` of 0 or more and `frame_every` of at least 1. "
-            f"Received: {settings.max_iterations} and {settings.frame_every}."
-        )
-    if start.ndim < 3 or not (start.min() >= 0 and start.max() <= 1):
-        raise ValueError(
-            "Expected images (..., height, width, channels) in [0, 1]. Received: shape "
-            f"{start.shape}, {start.min()} to {start.max()}."
-        )
+@functools.lru_cache(maxsize=_NUM_MODELS)
+def _logits_of_keras_model(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    return lambda images: tf.cast(model(images, training=False), tf.float32)

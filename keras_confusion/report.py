@@ -1,53 +1,25 @@
-"""A finished or running study -> tables, figures, TensorBoard, and a text."""
-
-import dataclasses
-import io
-import math
-import pathlib
-
-import numpy as np
-import pandas as pd
+"""A study of either kind, finished or running -> tables, figures, TensorBoard, text."""
 
 from keras_confusion import (
-    clustering,
-    comparisons,
-    figures,
-    responses,
+    confusion_report,
+    prototype_report,
+    prototype_results,
     results,
-    summaries,
-    tables,
+    study_folder,
 )
+from keras_confusion.report_files import Report
 
-FIGURE_DPI = 150
-NUM_FINDINGS = 8
-_TITLES = {
-    "accuracy_without_pair": (
-        "What was learned: accuracy_without_pair, the pair left out of the choice"
-    ),
-    "accuracy": "With competition: accuracy, as the poster measured it",
+_WRITERS = {
+    results.KIND: confusion_report.write_confusion_report,
+    prototype_results.KIND: prototype_report.write_prototype_report,
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What `write_report` made.
-
-    Args:
-        text: The strongest findings and the baseline, for a terminal.
-        table_files: CSV files.
-        figure_files: PNG files; each has an SVG beside it.
-    """
-
-    text: str
-    table_files: list[pathlib.Path]
-    figure_files: list[pathlib.Path]
-
-
 def write_report(directory) -> Report:
-    """Writes everything that can be said of the networks in a study's folder.
+    """Writes everything that can be said of the results in a study's folder.
 
     `tables/*.csv`, `figures/*.png` and `.svg`, and the figures for TensorBoard. Nothing
-    is trained; an earlier report is replaced.
+    is trained or optimised; an earlier report is replaced.
 
     Args:
         directory: The study's folder, a string or path.
@@ -56,197 +28,7 @@ def write_report(directory) -> Report:
         A `Report`.
 
     Raises:
-        results.StudyFolderError: If the folder holds no study or no network, or a file
-            cannot be read.
+        study_folder.StudyFolderError: If the folder holds no study or no result yet,
+            or a file cannot be read.
     """
-    directory = pathlib.Path(directory)
-    description = results.read_description(directory)
-    networks = results.read_networks(directory)
-    if networks["failed"].astype(bool).all():
-        raise results.StudyFolderError(
-            f"Expected trained networks in {directory}. Received: "
-            f"{len(networks)}, all of them failed. Run the study first."
-        )
-    class_names = description["class_names"]
-    study = responses.study_responses(
-        networks,
-        results.read_test_labels(directory),
-        num_classes=len(class_names),
-        pairs=description["settings"]["pairs"],
-    )
-    all_tables = {
-        "target_by_pair": comparisons.target_by_pair(study, class_names),
-        "arms": tables.arms(networks, study, class_names),
-        "classes": tables.classes(study, class_names),
-        "networks": tables.networks_table(networks, study, class_names),
-    }
-    if _has_all_pairs(description):
-        by_class = comparisons.target_by_class(study, class_names)
-        all_tables["target_by_class"] = by_class
-    return Report(
-        text=findings_text(all_tables, description),
-        table_files=_write_tables(directory, all_tables),
-        figure_files=_write_figures(directory, all_tables, description, len(networks)),
-    )
-
-
-def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str:
-    """The baseline and the strongest findings of a study, in sentences."""
-    arms = all_tables["arms"].set_index("arm")
-    by_pair = all_tables["target_by_pair"]
-    third = by_pair[by_pair["family"] == "third"]
-    has_all_pairs = _has_all_pairs(description)
-    lines = [_study_line(arms, description)]
-    for response, title in _TITLES.items():
-        lines += ["", title]
-        lines += _findings("pairs, third classes", third[third["response"] == response])
-        if has_all_pairs:
-            by_class = all_tables["target_by_class"]
-            rows = by_class[by_class["response"] == response]
-            lines += _findings("classes", rows)
-    notes = []
-    if not has_all_pairs:
-        notes.append(
-            "Target x classes compares all arms with a class and all without: left "
-            "out, as not all pairs were run."
-        )
-    untested = third[third["p_value"].isna()]
-    for reason, count in untested["reason"].value_counts().items():
-        notes.append(f"No test in {count} cells of target x pair: {reason}.")
-    return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
-
-
-def _has_all_pairs(description: dict) -> bool:
-    """Whether every class met every other.
-
-    If not, the arms without C are a few certain pairs, and what these do would be read
-    as what C does.
-    """
-    num_classes = len(description["class_names"])
-    return len(description["settings"]["pairs"]) == math.comb(num_classes, 2)
-
-
-def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
-    """How many tests found something, and the strongest of them."""
-    tested = rows[rows["q_value"].notna()]
-    ordered = tested.iloc[np.lexsort((-tested["t"].abs(), tested["q_value"]))]
-    found = ordered[ordered["q_value"] <= figures.SIGNIFICANCE]
-    lines = [
-        f"  Target x {columns}: {len(found)} of {len(tested)} tests at "
-        f"q <= {figures.SIGNIFICANCE}"
-    ]
-    if len(found):
-        told = found[:NUM_FINDINGS]
-        return lines + [f"    {finding_sentence(row)}" for _, row in told.iterrows()]
-    return lines + [
-        f"    (not significant) {finding_sentence(row)}"
-        for _, row in ordered[:1].iterrows()
-    ]
-
-
-def finding_sentence(row) -> str:
-    """For example "not learning cat and dog costs bird 4.1 points (95 % CI ...)"."""
-    confused = (
-        f"{_name(row['class_a_name'])} and {_name(row['class_b_name'])}"
-        if "class_a_name" in row
-        else _name(row["class_name"])
-    )
-    # A cost is told as a positive number; t keeps the sign of the difference.
-    verb, sign = ("costs", -1) if row["difference_points"] < 0 else ("gives", 1)
-    low, high = sorted((sign * row["ci_low_points"], sign * row["ci_high_points"]))
-    return (
-        f"not learning {confused} {verb} {_name(row['target_name'])} "
-        f"{sign * row['difference_points']:.1f} points "
-        f"(95 % CI {low:.1f} to {high:.1f}), "
-        f"t = {row['t']:.1f}, q = {_small(row['q_value'])}, "
-        f"{row['kl_bits']:.4f} bits"
-    )
-
-
-def _name(class_name: str) -> str:
-    """A class's name, quoted where it could be taken for a number of points."""
-    return f"'{class_name}'" if class_name[:1].isdigit() else class_name
-
-
-def _study_line(arms: pd.DataFrame, description: dict) -> str:
-    settings = description["settings"]
-    total = arms["n"].sum()
-    line = (
-        f"{settings['dataset']}: {total} networks, {settings['epochs']} epochs, recipe "
-        f"{settings['recipe']}, {arms['mean_seconds'].mean():.1f} s a network. "
-    )
-    if results.BASELINE in arms.index:
-        baseline = arms.loc[results.BASELINE]
-        line += (
-            f"Baseline accuracy {baseline['mean_accuracy']:.3f} "
-            f"(sd {baseline['sd_accuracy']:.3f}, n = {baseline['n']})."
-        )
-    failed = arms["num_failed"].sum()
-    if failed:
-        line += f" {failed} networks failed and are left out."
-    return line
-
-
-def _small(value: float) -> str:
-    return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
-
-
-def _write_tables(directory, all_tables) -> list[pathlib.Path]:
-    (directory / "tables").mkdir(exist_ok=True)
-    files = []
-    for name, table in all_tables.items():
-        path = directory / "tables" / f"{name}.csv"
-        text = table.to_csv(index=False)
-        results.write_atomically(
-            path, lambda file, text=text: file.write(text.encode())
-        )
-        files.append(path)
-    return files
-
-
-def _write_figures(directory, all_tables, description, num_networks):
-    class_names = description["class_names"]
-    by_pair = all_tables["target_by_pair"]
-    num_classes, tree, drawn = len(class_names), None, {}
-    if _has_all_pairs(description):
-        by_class = all_tables["target_by_class"]
-        learned = by_class[by_class["response"] == "accuracy_without_pair"]
-        tree = clustering.class_tree(
-            tables.matrix(
-                learned,
-                "difference_points",
-                columns=range(num_classes),
-                num_classes=num_classes,
-            )
-        )
-    order = clustering.class_order(tree, num_classes)
-    if _has_all_pairs(description):
-        for measure in figures.MEASURES:
-            drawn[f"target_by_class_{measure}"] = figures.target_by_class(
-                by_class, measure, class_names, order
-            )
-    for measure in figures.MEASURES:
-        drawn[f"target_by_pair_{measure}"] = figures.target_by_pair(
-            by_pair, measure, class_names, order
-        )
-    drawn["accuracy_by_arm"] = figures.accuracy_by_arm(all_tables["networks"])
-    if tree is not None:
-        margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
-        drawn["class_dendrogram"] = figures.class_dendrogram(
-            tree, class_names, margin=margin
-        )
-    (directory / "figures").mkdir(exist_ok=True)
-    files = []
-    for name, figure in drawn.items():
-        for suffix in ("png", "svg"):
-            picture = io.BytesIO()
-            # A date would make every picture another file.
-            metadata = {"Date": None} if suffix == "svg" else None
-            figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=metadata)
-            results.write_atomically(
-                directory / "figures" / f"{name}.{suffix}",
-                lambda file, picture=picture: file.write(picture.getvalue()),
-            )
-        files.append(directory / "figures" / f"{name}.png")
-    summaries.write_figures(directory, files, num_networks=num_networks)
-    return files
+    return _WRITERS[study_folder.read_description(directory)["kind"]](directory)

@@ -1,4 +1,4 @@
-"""A confusion study on disk: one folder, written so that no crash leaves half a file.
+"""A confusion study on disk: one row per trained network.
 
     study.json            settings, class names, versions, commit
     test_labels.npy       int32 (num_test,), the true labels of the test examples
@@ -8,21 +8,22 @@
 Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
 """
 
-import contextlib
 import datetime
-import json
-import os
 import pathlib
-from collections.abc import Callable, Iterator
 
-import filelock
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import ArrayLike
 
-FORMAT_VERSION = 1
+from keras_confusion.study_folder import (
+    StudyFolderError,
+    open_folder,
+    write_atomically,
+)
+
+KIND = "confusion"
 BASELINE = "baseline"
 
 # Types of the label columns depend on the number of classes, see `network_schema`.
@@ -63,14 +64,6 @@ SCHEMA = pa.schema(
 _LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 
 
-class StudyFolderError(RuntimeError):
-    """A study folder cannot be used as asked; the message says why and what to do."""
-
-
-class StudyLockedError(StudyFolderError):
-    """Another process is writing to the study."""
-
-
 def network_schema(num_classes: int) -> pa.Schema:
     """`SCHEMA` with the smallest label type that holds the classes."""
     if num_classes <= 256:
@@ -94,46 +87,6 @@ def network_path(
     return directory / "networks" / f"{arm_name(pair)}-{repeat:05d}.parquet"
 
 
-@contextlib.contextmanager
-def locked(directory: pathlib.Path) -> Iterator[None]:
-    """Holds the folder for one writing process; the lock dies with the process.
-
-    Raises:
-        StudyLockedError: If another process holds it.
-    """
-    lock = filelock.FileLock(directory / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise StudyLockedError(
-            f"Another process is writing to the study in {directory}. "
-            "Wait for it, stop it, or use another --out."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def write_atomically(path: pathlib.Path, write: Callable) -> None:
-    """Writes a file under a temporary name and renames it when it is whole.
-
-    Args:
-        path: Where the file goes; an existing one is replaced.
-        write: Called with a binary file that is open for writing.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def open_study(
     directory: pathlib.Path, description: dict, test_labels: ArrayLike
 ) -> None:
@@ -141,81 +94,30 @@ def open_study(
 
     Args:
         directory: The study's folder; made if missing.
-        description: "settings" (a flat dict), "class_names", "dataset_fingerprint" and
-            "provenance" (not compared), all JSON types.
+        description: See `study_folder.open_folder`.
         test_labels: Integer array of shape `(num_test,)`.
 
     Raises:
-        StudyFolderError: If the folder holds another study (every difference is
-            named), or holds other files.
+        StudyFolderError: As `study_folder.open_folder`.
     """
-    study_file = directory / "study.json"
-    if not study_file.exists():
-        strangers = [
-            path.name for path in directory.glob("*") if not path.name.startswith(".")
-        ]
-        # test_labels.npy and no network: killed before study.json was written.
-        has_networks = any((directory / "networks").glob("*.parquet"))
-        if has_networks or set(strangers) - {"test_labels.npy", "networks"}:
-            raise StudyFolderError(
-                f"Expected {directory} to be empty or to hold a study. Received: "
-                f"{', '.join(sorted(strangers)[:5])}. Use another --out."
-            )
+
+    def begin() -> None:
         (directory / "networks").mkdir(parents=True, exist_ok=True)
         write_atomically(
             directory / "test_labels.npy",
             lambda file: np.save(file, np.asarray(test_labels, np.int32)),
         )
-        description = {"format_version": FORMAT_VERSION, **description}
-        text = json.dumps(description, indent=2) + "\n"
-        write_atomically(study_file, lambda file: file.write(text.encode()))
-    else:
-        _check_same(directory, read_description(directory), description)
+
+    # Rows without study.json are somebody's results; an empty folder is a beginning.
+    has_rows = any((directory / "networks").glob("*.parquet"))
+    open_folder(
+        directory,
+        {"kind": KIND, **description},
+        begin=begin,
+        beginnings=() if has_rows else ("test_labels.npy", "networks"),
+    )
     for left_over in (directory / "networks").glob(".*.tmp"):
         left_over.unlink()
-
-
-def _check_same(directory: pathlib.Path, stored: dict, asked: dict) -> None:
-    asked = json.loads(json.dumps(asked))
-    differences = [
-        f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
-        for key, value in asked["settings"].items()
-        if stored["settings"].get(key) != value
-    ]
-    for key in ("class_names", "dataset_fingerprint"):
-        if stored[key] != asked[key]:
-            differences.append(f"  {key}: the data set is not the same any more")
-    if differences:
-        raise StudyFolderError(
-            f"{directory} holds a study with other settings:\n"
-            + "\n".join(differences)
-            + "\nUse another --out, or the settings in the folder to go on with it."
-        )
-
-
-def read_description(directory: pathlib.Path) -> dict:
-    """Reads `study.json`.
-
-    Raises:
-        StudyFolderError: If it is missing, unreadable or of another version.
-    """
-    study_file = pathlib.Path(directory) / "study.json"
-    if not study_file.exists():
-        raise StudyFolderError(
-            f"Expected a study in {directory}. Received: a folder without study.json. "
-            "Use the --out of run_confusion_study.py."
-        )
-    try:
-        description = json.loads(study_file.read_text())
-    except ValueError as error:
-        raise StudyFolderError(f"{study_file} is not valid JSON: {error}") from error
-    if description.get("format_version") != FORMAT_VERSION:
-        raise StudyFolderError(
-            f"Expected format_version {FORMAT_VERSION} in {study_file}. Received: "
-            f"{description.get('format_version')!r}. Use a version of keras-confusion "
-            "that writes it."
-        )
-    return description
 
 
 def read_test_labels(directory: pathlib.Path) -> np.ndarray:

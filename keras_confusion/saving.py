@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import results
+from keras_confusion import study_folder
 
 FORMAT_VERSION = 1
 _EXAMPLE_IMAGES = 4
@@ -75,7 +75,7 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
         },
         indent=2,
     )
-    results.write_atomically(
+    study_folder.write_atomically(
         partial / "model.json", lambda file: file.write(text.encode() + b"\n")
     )
     if directory.exists():

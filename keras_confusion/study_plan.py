@@ -34,7 +34,7 @@ class StudySettings:
             of the number of pairs (Dunnett's rule, as the baseline is compared with
             every pair), rounded.
         epochs: Passes over the training set.
-        recipe: "annealed" or "tutorial", see `training.find_recipe`.
+        recipe: A name of `recipes.find_recipe`.
         batch_size: Images a step; `None` takes the recipe's.
         learning_rate: Adam's; `None` takes the recipe's.
         seed: Integer, 0 or more, from which every draw of the study is derived.
@@ -95,7 +95,7 @@ class StudyPlan:
         if settings.image_size is not None:
             height, width = settings.image_size
             settings = dataclasses.replace(settings, image_size=(height, width))
-        dataset = _load_dataset(settings.dataset, data_dir, settings.image_size)
+        dataset = load_dataset_once(settings.dataset, data_dir, settings.image_size)
         if dataset.num_classes < MIN_CLASSES:
             raise ValueError(
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
@@ -139,22 +139,20 @@ class StudyPlan:
     @property
     def dataset(self):
         """The `datasets.ImageDataset`, read once in a process."""
-        return _load_dataset(
+        return load_dataset_once(
             self.settings.dataset, self.data_dir, self.settings.image_size
         )
 
     @property
     def recipe(self):
-        """The `training.Recipe`, with what was asked for in place of its own."""
-        from keras_confusion import training
+        """The `recipes.Recipe`, with what was asked for in place of its own."""
+        from keras_confusion import recipes
 
-        recipe = training.find_recipe(
-            self.settings.recipe, num_train=self.dataset.train.num_examples
-        )
-        return dataclasses.replace(
-            recipe,
-            batch_size=self.settings.batch_size or recipe.batch_size,
-            learning_rate=self.settings.learning_rate or recipe.learning_rate,
+        return recipes.find_recipe(
+            self.settings.recipe,
+            num_train=self.dataset.train.num_examples,
+            batch_size=self.settings.batch_size,
+            learning_rate=self.settings.learning_rate,
         )
 
     @functools.cached_property
@@ -229,7 +227,8 @@ class StudyPlan:
 
 
 @functools.lru_cache(maxsize=1)
-def _load_dataset(name, data_dir, image_size):
+def load_dataset_once(name, data_dir, image_size):
+    """`datasets.load_dataset`, read once in a process."""
     from keras_confusion import datasets
 
     return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)

@@ -1,6 +1,5 @@
 """The compiled training loop: traced once, reused for every network of a study."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -9,55 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion import datasets, models
+from keras_confusion.recipes import Recipe
 
-SMALL_DATASET = 10_000
 EVALUATION_BATCH_SIZE = 500
 SHUFFLE_BUFFER_BYTES = 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    Args:
-        name: "annealed" or "tutorial".
-        learning_rate: Adam's learning rate at the start.
-        batch_size: Images a step.
-        cosine_decay: Whether the learning rate falls to 0 along half a cosine. A
-            constant rate leaves every network wherever its last steps threw it, so
-            that the accuracy of single classes varies more between networks.
-    """
-
-    name: str
-    learning_rate: float
-    batch_size: int
-    cosine_decay: bool
-
-
-def find_recipe(name: str, *, num_train: int) -> Recipe:
-    """Returns a recipe by name.
-
-    Args:
-        name: "annealed": Adam with cosine decay to 0. "tutorial": Adam at a constant
-            rate and batches of 32, the confusion poster's setting as far as it can
-            be read.
-        num_train: Number of training examples. Below 10,000 "annealed" takes smaller
-            batches, as an epoch would be only a few steps long.
-
-    Returns:
-        A `Recipe`.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
-    batch_size = 128 if num_train >= SMALL_DATASET else 32
-    recipes = {
-        "annealed": Recipe("annealed", 2e-3, batch_size, cosine_decay=True),
-        "tutorial": Recipe("tutorial", 1e-3, 32, cosine_decay=False),
-    }
-    if name not in recipes:
-        raise ValueError(f"Expected a recipe of {sorted(recipes)}. Received: {name!r}.")
-    return recipes[name]
 
 
 class NonFiniteLossError(RuntimeError):
@@ -70,7 +24,7 @@ class Trainer:
     Args:
         dataset: A `datasets.ImageDataset`.
         model: A model name or function, see `models.build_model`.
-        recipe: A `Recipe`.
+        recipe: A `recipes.Recipe`.
         epochs: Passes over the training set, at least 1.
         dtype_policy: "float32" or "mixed_bfloat16".
         streaming: Reads images from the tf.data pipeline in every epoch instead of
@@ -168,14 +122,8 @@ class Trainer:
         )
 
     def _build_optimizer(self) -> keras.optimizers.Optimizer:
-        learning_rate = self.recipe.learning_rate
-        if self.recipe.cosine_decay:
-            num_train = self.dataset.train.num_examples
-            steps_per_epoch = -(-num_train // self.recipe.batch_size)
-            learning_rate = keras.optimizers.schedules.CosineDecay(
-                learning_rate, decay_steps=self.epochs * steps_per_epoch
-            )
-        optimizer = keras.optimizers.Adam(learning_rate)
+        steps_per_epoch = -(-self.dataset.train.num_examples // self.recipe.batch_size)
+        optimizer = self.recipe.build_optimizer(self.epochs * steps_per_epoch)
         optimizer.build(self.model.trainable_variables)
         return optimizer
 

@@ -21,9 +21,9 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_arguments()
-    from keras_confusion import command_line
+    from keras_confusion import command_line, commands
 
-    return command_line.exit_code(command_line.analyse_study, options.directory)
+    return command_line.exit_code(commands.analyse_study, options.directory)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,10 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     )
     training.add_argument(
         "--recipe",
-        choices=("annealed", "tutorial"),
+        choices=("annealed", "momentum", "tutorial"),
         default="annealed",
-        help="Adam with cosine decay, or at a constant rate (default: %(default)s)",
+        help="Adam with cosine decay, gradient descent with momentum and cosine decay, "
+        "or Adam at a constant rate (default: %(default)s)",
     )
     training.add_argument(
         "--epochs", type=int, default=10, metavar="N", help="(default: %(default)s)"
@@ -116,7 +117,7 @@ def main() -> int:
     # Only now: --help should not wait for what training needs.
     import pathlib
 
-    from keras_confusion import command_line
+    from keras_confusion import command_line, commands
 
     options["pairs"] = "all" if options["pairs"] == ["all"] else options["pairs"]
     if options["image_size"] is not None:
@@ -124,7 +125,7 @@ def main() -> int:
     directory = options.pop("out") or (
         f"studies/{pathlib.Path(options['dataset']).stem}"
     )
-    return command_line.exit_code(command_line.run_study, directory, **options)
+    return command_line.exit_code(commands.run_confusion_study, directory, **options)
 
 
 if __name__ == "__main__":

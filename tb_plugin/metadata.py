@@ -22,3 +22,28 @@ PREFIX_ARM_ACCURACY = "accuracy_of_arm/"
 
 # Images, one tag per figure, named like its file.
 PREFIX_FIGURE = "figures/"
+
+# A prototype study. Scalars whose step is the percentage of the training.
+PROTOTYPES_RUN = "events/prototypes"
+TAG_TEST_ACCURACY = "accuracy/test"
+PREFIX_TEST_ACCURACY_OF_CLASS = "test_accuracy_of_class/"
+# Means over the initialisations, columns of tables/trends.csv.
+PREFIX_PROTOTYPES = "prototypes/"
+PROTOTYPE_MEASURES = (
+    "mean_c",
+    "sd_c",
+    "mean_r",
+    "sd_r",
+    "m_g",
+    "m_adv",
+    "outliers_c_pooled",
+    "outliers_c_of_means",
+    "outliers_r_pooled",
+    "outliers_r_of_means",
+    "within_cosine_mean",
+    "between_cosine_mean",
+    "num_not_converged",
+)
+# Scalars whose step counts the epochs.
+TAG_EPOCH_LOSS = "training/loss"
+TAG_EPOCH_ACCURACY = "training/accuracy"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_confusion import datasets, responses, runtime, training
+from keras_confusion import datasets, recipes, responses, runtime, training
 from keras_confusion.responses import Rates
 
 runtime.start_tensorflow(threads=1)
@@ -67,7 +67,7 @@ def digits_classifier(digits):
     """The poster's CNN after a few epochs on the digits, nine in ten right."""
     trainer = training.Trainer(
         digits,
-        recipe=training.find_recipe("annealed", num_train=digits.train.num_examples),
+        recipe=recipes.find_recipe("annealed", num_train=digits.train.num_examples),
         epochs=4,
     )
     trainer.train(initialisation_seed=0, order_seed=0)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_confusion import class_pairs, command_line, results
+from keras_confusion import class_pairs, command_line, commands, results, study_folder
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -47,7 +47,7 @@ except SystemExit:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (results.StudyFolderError("Not a study."), "Error: Not a study."),
+        (study_folder.StudyFolderError("Not a study."), "Error: Not a study."),
         (
             OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
             "No room to write networks/0-1.parquet",
@@ -90,10 +90,10 @@ def test_tensorboard_is_named_so_that_it_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", str(environment / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert command_line._tensorboard() == ".venv/bin/tensorboard"
+    assert commands._tensorboard() == ".venv/bin/tensorboard"
     (environment / "tensorboard").chmod(0o755)
     monkeypatch.setenv("PATH", str(environment))
-    assert command_line._tensorboard() == "tensorboard"
+    assert commands._tensorboard() == "tensorboard"
 
 
 def test_reader_that_goes_away_is_no_error(tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from keras_confusion import confusion_study, results, study_plan
+from keras_confusion import confusion_study, results, study_folder, study_plan
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
 SETTINGS = {
@@ -222,7 +222,7 @@ def test_same_command_on_a_finished_study_trains_nothing(uninterrupted):
 def test_other_settings_are_refused_and_nothing_is_touched(uninterrupted):
     directory, _ = uninterrupted
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*.parquet")}
-    with pytest.raises(results.StudyFolderError) as error:
+    with pytest.raises(study_folder.StudyFolderError) as error:
         confusion_study.run_confusion_study(
             directory, workers=1, **(SETTINGS | {"epochs": 2, "seed": 1})
         )

@@ -1,19 +1,14 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_confusion import prototypes, saving
-from keras_confusion.prototypes import OptimizerSettings
+from keras_confusion.image_optimizer import OptimizerSettings
 
 NUM_CLASSES = 10
 FAST = OptimizerSettings(learning_rate=0.3)
-
-
-def linear_logits(images):
-    """Two classes told apart by the mean of the left and right half of an image."""
-    left = tf.reduce_mean(images[:, :, :2], axis=(1, 2, 3))
-    right = tf.reduce_mean(images[:, :, 2:], axis=(1, 2, 3))
-    return 10 * tf.stack([left - right, right - left], axis=1)
+OFF_DIAGONAL = ~np.eye(NUM_CLASSES, dtype=bool)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +23,17 @@ def noise():
 
 @pytest.fixture(scope="module")
 def of_classes(probe, noise):
-    return prototypes.class_prototypes(probe.logits, noise, FAST)
+    return prototypes.class_prototypes(probe, noise, FAST)
+
+
+@pytest.fixture(scope="module")
+def boundary(probe, of_classes):
+    return prototypes.boundary_prototypes(probe, of_classes.images[:1], FAST)
+
+
+def logits_of_rows(images):
+    """One class per row of an image: ten times its mean."""
+    return 10 * tf.reduce_mean(images, axis=(2, 3))
 
 
 def cross_entropy(probe, images, targets):
@@ -36,60 +41,92 @@ def cross_entropy(probe, images, targets):
     return -np.log(probabilities[np.arange(len(probabilities)), targets.ravel()])
 
 
-def test_first_step_by_hand():
-    # Grey image: logits 0, so p = 1/2 and the gradient of the cross-entropy toward
-    # class 0 is -1/2 * 10 * 2 / 8 = -1.25 on each of 8 left pixels, +1.25 on the right.
-    start = np.full((1, 4, 4, 1), 0.5, np.float32)
-
-    def one_step(rule):
-        settings = OptimizerSettings(
-            update_rule=rule, learning_rate=0.08, max_iterations=1
-        )
-        made = prototypes.optimize_images(linear_logits, start, [0], settings)
-        assert made.iterations == [1]
-        return made.images[0, 0, :, 0]
-
-    np.testing.assert_allclose(one_step("sgd"), [0.6, 0.6, 0.4, 0.4], atol=1e-6)
-    # |g| = sqrt(16 * 1.25^2) = 5: each pixel moves by 0.08 * 1.25 / 5.
-    np.testing.assert_allclose(one_step("normalized"), [0.52] * 2 + [0.48] * 2)
-    # Adam's first step is the sign of the gradient times the rate.
-    np.testing.assert_allclose(one_step("adam"), [0.58] * 2 + [0.42] * 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("rule", prototypes.UPDATE_RULES)
-def test_loss_falls_and_pixels_stay_in_range(rule, probe, noise):
-    losses = []
-    for iterations in (0, 3, 30):
-        settings = OptimizerSettings(
-            update_rule=rule, learning_rate=0.05, max_iterations=iterations
-        )
-        made = prototypes.class_prototypes(probe.logits, noise[0], settings)
-        losses.append(made.losses.mean())
-        assert made.images.min() >= 0
-        assert made.images.max() <= 1
-    assert losses[0] > losses[1] > losses[2]
+def test_boundary_of_two_classes_by_hand():
+    # Rows of four pixels; prototype 1 has means 0.2 and 0.8: a gap of -6. Each pixel's
+    # derivative of the gap is 2.5, its norm sqrt(8) * 2.5 = 7.0711. Steps of 0.07
+    # change it by 0.49497: 12 leave -0.0603, and the 13th, of length 0.0603 / 7.0711,
+    # ends at the tie. Steps of full length alone would end 0.43 above it.
+    of_classes = np.array([[0.8, 0.2], [0.2, 0.8]])[:, :, None, None]
+    of_classes = np.broadcast_to(of_classes, (2, 2, 4, 1))
+    made = prototypes.boundary_prototypes(
+        logits_of_rows, of_classes, OptimizerSettings(learning_rate=0.07)
+    )
+    np.testing.assert_array_equal(made.iterations, [[0, 13], [13, 0]])
+    np.testing.assert_array_equal(made.converged, [[False, True], [True, False]])
+    np.testing.assert_allclose(made.images[[0, 1], [1, 0]], 0.5, atol=1e-5)
+    np.testing.assert_allclose(made.gaps[[0, 1], [1, 0]], 0, atol=1e-4)
+    np.testing.assert_allclose(made.losses[[0, 1], [1, 0]], 0, atol=1e-9)
+    np.testing.assert_array_equal(
+        made.images[[0, 1], [0, 1]], of_classes.astype(np.float32)
+    )
+    assert np.isnan(made.gaps[[0, 1], [0, 1]]).all()
+    assert np.isnan(made.losses[[0, 1], [0, 1]]).all()
 
 
-def test_gradient_is_the_numerical_one(probe, noise):
-    images = tf.constant(noise[0, :2])
-    targets = [3, 5]
+def test_boundary_of_three_classes_by_hand():
+    # Prototype j is bright in row j. Halfway to row k the others are 4 logits below:
+    # log(1 + e^-4 / 2) = 0.0091 is below the threshold, so they need not move.
+    # Each prototype has a level of its own, so that the axes cannot be confused.
+    darkest = np.array([0.1, 0.0, 0.2])
+    of_classes = np.broadcast_to(darkest[:, None], (3, 3)) + 0.8 * np.eye(3)
+    expected = np.empty((3, 3, 3))
+    for target in range(3):
+        for origin in range(3):
+            expected[target, origin] = darkest[origin]
+            expected[target, origin, [target, origin]] += 0.4
+            if target == origin:
+                expected[target, origin] = of_classes[origin]
+    images = np.broadcast_to(of_classes[:, :, None, None], (3, 3, 4, 1))
+    made = prototypes.boundary_prototypes(
+        logits_of_rows, images, OptimizerSettings(learning_rate=0.07)
+    )
+    assert made.converged.sum() == 6
+    np.testing.assert_allclose(made.images.mean(axis=(-1, -2)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        made.losses[~np.eye(3, dtype=bool)], np.log1p(np.exp(-4) / 2), rtol=1e-3
+    )
 
-    def loss(images):
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(
-            targets, probe.logits(images)
-        )
 
-    directions = tf.random.stateless_normal((4, *images.shape), seed=(1, 2))
+def test_others_are_pushed_down_at_the_boundary():
+    # Halfway they are 3 logits below, log(1 + e^-3 / 2) = 0.025: too much.
+    image = np.array([[0.8, 0.2, 0.2], [0.2, 0.8, 0.2], [0.2, 0.2, 0.8]])
+    images = np.broadcast_to(image[:, :, None, None], (3, 3, 4, 1))
+    made = prototypes.boundary_prototypes(logits_of_rows, images)
+    rows = made.images[1, 0].mean(axis=(1, 2))
+    assert made.converged[1, 0]
+    assert abs(rows[0] - rows[1]) < 0.001
+    # Where log(1 + e^-d / 2) = 0.01: d = -log(2 (e^0.01 - 1)) = 3.907.
+    assert 10 * (rows[0] - rows[2]) == pytest.approx(3.907, abs=0.1)
+
+
+def test_loss_at_the_tie_is_accurate_and_so_is_its_gradient(rng):
+    pairs = np.array([[0, 2], [3, 1], [2, 4], [1, 0], [4, 3], [0, 1], [0, 1]])
+    logits = np.full((len(pairs), 5), -25.0) + rng.uniform(-1, 1, (len(pairs), 5))
+    gaps = [0, 1e-3, -1e-2, 1.9999, 2.0001, -40, 400]
+    for row, (pair, gap) in enumerate(zip(pairs, gaps, strict=True)):
+        logits[row, pair] = 7 + gap / 2, 7 - gap / 2
+    logits = logits.astype(np.float32)
     with tf.GradientTape() as tape:
-        tape.watch(images)
-        total = tf.reduce_sum(loss(images))
-    gradient = tape.gradient(total, images)
-    # Mixed with the gradient: across it the change drowns in float32.
-    scale = tf.norm(gradient) / tf.norm(directions[0])
-    for direction in [gradient, *(gradient + 3 * scale * d for d in directions)]:
-        step = 0.02 * direction / tf.norm(direction)
-        change = tf.reduce_sum(loss(images + step) - loss(images - step)) / 2
-        np.testing.assert_allclose(change, tf.reduce_sum(gradient * step), rtol=0.02)
+        variable = tf.constant(logits)
+        tape.watch(variable)
+        losses, _ = prototypes._Tie(0.01)(variable, tf.constant(pairs, tf.int32))
+    gradient = tape.gradient(losses, variable)
+
+    # In float64: log(1 - q) from the others alone, log cosh as log1p(2 sinh^2).
+    z = logits.astype(np.float64)
+    each = np.arange(len(pairs))[:, None]
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    of_pair = np.zeros_like(p)
+    of_pair[each, pairs] = 0.5
+    half_gaps = (z[each, pairs] @ [1, -1]) / 2
+    expected = np.log1p(2 * np.sinh(half_gaps / 2) ** 2) - np.log1p(
+        -np.where(of_pair > 0, 0, p).sum(axis=1)
+    )
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    # By the definition: p minus the distribution to reach.
+    np.testing.assert_allclose(gradient, p - of_pair, atol=1e-7)
+    np.testing.assert_allclose(losses[1], 1e-6 / 8, rtol=1e-3)
 
 
 def test_class_prototypes_are_what_they_say(probe, of_classes):
@@ -99,13 +136,12 @@ def test_class_prototypes_are_what_they_say(probe, of_classes):
     fresh = cross_entropy(probe, of_classes.images, targets)
     assert (fresh < 0.01).all()
     np.testing.assert_allclose(fresh, of_classes.losses.ravel(), rtol=1e-3)
+    np.testing.assert_array_equal(of_classes.logits.argmax(axis=-1), targets)
     assert (of_classes.iterations > 0).all()
 
 
 def test_intermediary_prototypes_go_from_origin_to_target(probe, of_classes):
-    made = prototypes.intermediary_prototypes(
-        probe.logits, of_classes.images[0, :4], FAST
-    )
+    made = prototypes.intermediary_prototypes(probe, of_classes.images[0, :4], FAST)
     assert made.images.shape == (4, 4, 32, 32, 3)
     assert made.converged.all()
     targets = np.broadcast_to(np.arange(4)[:, None], (4, 4))
@@ -122,67 +158,119 @@ def test_intermediary_prototypes_go_from_origin_to_target(probe, of_classes):
     np.testing.assert_array_equal(nearest, np.broadcast_to(np.arange(4), (4, 4)))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 7])
-def test_result_does_not_depend_on_the_rest_of_the_batch(
-    batch_size, probe, noise, of_classes
-):
-    settings = OptimizerSettings(learning_rate=0.3, batch_size=batch_size)
-    made = prototypes.class_prototypes(probe.logits, noise[1, :5], settings)
-    np.testing.assert_array_equal(made.iterations, of_classes.iterations[1, :5])
-    np.testing.assert_allclose(made.images, of_classes.images[1, :5], atol=2e-3)
-    np.testing.assert_allclose(made.losses, of_classes.losses[1, :5], rtol=1e-2)
-
-
-def test_what_does_not_converge_is_flagged(probe, noise):
-    settings = OptimizerSettings(learning_rate=1e-4, max_iterations=12)
-    made = prototypes.class_prototypes(probe.logits, noise[0], settings)
-    assert not made.converged.any()
-    assert (made.iterations == 12).all()
-    assert (made.losses > 0.01).all()
-
-
-def test_loss_that_is_not_a_number_ends_as_not_converged():
-    start = np.full((2, 4, 4, 1), 0.5, np.float32)
-    made = prototypes.optimize_images(
-        lambda images: linear_logits(images) * np.nan,
-        start,
-        [0, 1],
-        OptimizerSettings(max_iterations=15),
+def test_boundary_prototypes_have_their_two_classes_on_top(probe, boundary):
+    assert boundary.images.shape == (1, NUM_CLASSES, NUM_CLASSES, 32, 32, 3)
+    np.testing.assert_array_equal(boundary.converged[0], OFF_DIAGONAL)
+    targets, origins = np.nonzero(OFF_DIAGONAL)
+    fresh = probe.logits(boundary.images[0][OFF_DIAGONAL]).numpy().astype(np.float64)
+    each = np.arange(len(fresh))
+    gaps = fresh[each, targets] - fresh[each, origins]
+    rounding = 1e-4
+    assert (np.abs(boundary.gaps[0][OFF_DIAGONAL]) < 0.01).all()
+    np.testing.assert_allclose(gaps, boundary.gaps[0][OFF_DIAGONAL], atol=rounding)
+    on_top = np.sort(np.argsort(fresh, axis=1)[:, -2:], axis=1)
+    np.testing.assert_array_equal(
+        on_top, np.sort(np.stack([targets, origins], axis=1), axis=1)
     )
-    assert not made.converged.any()
-    assert np.isnan(made.losses).all()
+    probabilities = np.exp(fresh - np.log(np.exp(fresh).sum(axis=1, keepdims=True)))
+    others = 1 - probabilities[each, targets] - probabilities[each, origins]
+    assert (others < -np.expm1(-0.01) + rounding).all()
+    excess = -np.log(
+        probabilities[each, targets] * probabilities[each, origins]
+    ) / 2 - np.log(2)
+    np.testing.assert_allclose(excess, boundary.losses[0][OFF_DIAGONAL], atol=rounding)
+
+
+def test_boundary_is_nearer_to_the_origin_than_the_target_is(of_classes, boundary):
+    of_class = of_classes.images[0].reshape(NUM_CLASSES, -1)
+    moved = np.linalg.norm(
+        boundary.images[0].reshape(NUM_CLASSES, NUM_CLASSES, -1) - of_class, axis=-1
+    )
+    apart = np.linalg.norm(of_class[:, None] - of_class, axis=-1)
+    assert (moved[OFF_DIAGONAL] > 0).all()
+    assert (moved[OFF_DIAGONAL] < apart[OFF_DIAGONAL]).all()
+
+
+def test_boundary_loss_falls(probe, of_classes):
+    losses = []
+    for iterations in (0, 5, 30):
+        settings = OptimizerSettings(learning_rate=0.1, max_iterations=iterations)
+        made = prototypes.boundary_prototypes(probe, of_classes.images[0], settings)
+        losses.append(np.nanmean(made.losses))
+        assert made.images.min() >= 0
+        assert made.images.max() <= 1
+        assert (made.iterations <= iterations).all()
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_boundary_prototypes_have_an_update_rule_of_their_own(rule):
+    image = np.broadcast_to(
+        np.array([[0.7, 0.4], [0.1, 0.9]])[:, :, None, None], (2, 2, 3, 1)
+    )
+    made, by_default = (
+        prototypes.boundary_prototypes(
+            logits_of_rows, image, OptimizerSettings(update_rule=rule, frame_every=3)
+        )
+        for rule in (rule, "normalized")
+    )
+    np.testing.assert_array_equal(made.images, by_default.images)
 
 
 def test_prototypes_go_on_from_an_earlier_interval(probe, of_classes):
-    made = prototypes.class_prototypes(probe.logits, of_classes.images, FAST)
+    made = prototypes.class_prototypes(probe, of_classes.images, FAST)
     assert (made.iterations == 0).all()
     np.testing.assert_array_equal(made.images, of_classes.images)
 
 
-def test_frames_lead_from_the_first_image_to_the_last(probe, noise):
-    settings = OptimizerSettings(learning_rate=0.1, frame_every=5)
-    made = prototypes.class_prototypes(probe.logits, noise[0, :3], settings)
-    assert len(made.frames) == 3
-    for frames, image, start, iterations in zip(
-        made.frames, made.images, noise[0], made.iterations, strict=False
-    ):
-        assert len(frames) == 1 + -(-iterations // 5)
-        np.testing.assert_array_equal(frames[0], start)
-        np.testing.assert_array_equal(frames[-1], image)
+def test_keras_model_probe_and_function_are_the_same(
+    digits_classifier, probe, noise, of_classes
+):
+    for model in (digits_classifier, probe.logits):
+        made = prototypes.class_prototypes(model, noise, FAST)
+        np.testing.assert_allclose(made.images, of_classes.images, atol=1e-6)
 
 
-def test_progress_counts_up_to_all_images(probe, noise):
-    seen = []
-    settings = OptimizerSettings(learning_rate=0.3, batch_size=4)
-    prototypes.class_prototypes(
-        probe.logits,
-        noise[0],
-        settings,
-        on_progress=lambda *counts: seen.append(counts),
+@keras.saving.register_keras_serializable()
+class CountingModel(keras.Model):
+    """A model that counts how often it is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(
+            3, kernel_initializer=keras.initializers.RandomNormal(seed=0)
+        )
+        self.dropout = keras.layers.Dropout(0.5, seed=0)
+        self.num_traces = 0
+
+    def call(self, images, training=None):
+        self.num_traces += 1
+        flat = keras.ops.reshape(images, (-1, 16))
+        return self.dense(self.dropout(flat, training=training))
+
+
+def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
+    model = CountingModel()
+    start = rng.random((3, 4, 4, 1))
+    settings = OptimizerSettings(learning_rate=0.1, max_iterations=50)
+    first = prototypes.class_prototypes(model, start, settings)
+    num_traces = model.num_traces
+    # Not in training mode, where half of the pixels would be dropped.
+    np.testing.assert_allclose(
+        first.logits, model(first.images, training=False), atol=1e-5
     )
-    done = [count for count, _ in seen]
-    assert done == sorted(set(done))
-    assert seen[-1] == (NUM_CLASSES, NUM_CLASSES)
+    num_traces += 1
+    again = prototypes.class_prototypes(model, start, settings)
+    np.testing.assert_array_equal(again.images, first.images)
+    prototypes.intermediary_prototypes(model, again.images, settings)
+    assert model.num_traces == num_traces
+    kernel, bias = model.dense.get_weights()
+    model.dense.set_weights([-kernel, bias])
+    other = prototypes.class_prototypes(model, start, settings)
+    assert model.num_traces == num_traces
+    np.testing.assert_allclose(
+        other.logits, other.images.reshape(3, 16) @ -kernel + bias, atol=1e-5
+    )
 
 
 def test_noise_is_a_function_of_the_seed():
@@ -194,23 +282,23 @@ def test_noise_is_a_function_of_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"update_rule": "newton"}, "'normalized', 'sgd', 'adam'"),
-        ({"learning_rate": 0.0}, "`learning_rate` above 0"),
-        ({"loss_threshold": -1.0}, "`loss_threshold` above 0"),
-        ({"max_iterations": -1}, "`max_iterations` of 0 or more"),
-        ({"frame_every": 0}, "`frame_every` of at least 1"),
-    ],
+    ("gap_tolerance", "loss_threshold"),
+    [(0.0, 0.01), (-0.01, 0.01), (np.nan, 0.01), (0.01, 0.41), (6.0, 0.01)],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message):
-    start = np.full((1, 4, 4, 1), 0.5)
-    with pytest.raises(ValueError, match=message):
-        prototypes.optimize_images(
-            linear_logits, start, [0], OptimizerSettings(**settings)
+def test_boundary_that_lets_a_third_class_on_top_is_refused(
+    gap_tolerance, loss_threshold
+):
+    with pytest.raises(ValueError, match="no third class"):
+        prototypes.boundary_prototypes(
+            logits_of_rows,
+            np.zeros((3, 3, 4, 1)),
+            OptimizerSettings(loss_threshold=loss_threshold),
+            gap_tolerance=gap_tolerance,
         )
 
 
-def test_images_out_of_range_are_refused():
-    with pytest.raises(ValueError, match=r"in \[0, 1\].*2\.0"):
-        prototypes.optimize_images(linear_logits, np.full((1, 4, 4, 1), 2.0), [0])
+def test_too_few_axes_or_classes_are_refused():
+    with pytest.raises(ValueError, match=r"\.\.\., K, height.*\(4, 4, 1\)"):
+        prototypes.class_prototypes(logits_of_rows, np.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="at least two"):
+        prototypes.boundary_prototypes(logits_of_rows, np.zeros((1, 4, 4, 1)))

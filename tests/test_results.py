@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import results
+from keras_confusion import results, study_folder
 
 DESCRIPTION = {
     "settings": {"epochs": 6, "pairs": [(0, 1)]},
@@ -81,7 +81,7 @@ def test_failed_network_is_a_row_without_answers(study):
 def test_same_study_opens_again_and_keeps_its_provenance(study):
     again = DESCRIPTION | {"provenance": {"commit": "other"}}
     results.open_study(study, again, [0, 1, 2])
-    assert results.read_description(study)["provenance"] == {"commit": None}
+    assert study_folder.read_description(study)["provenance"] == {"commit": None}
     assert results.read_test_labels(study).tolist() == [0, 1, 2]
 
 
@@ -90,7 +90,7 @@ def test_other_settings_are_refused_with_every_difference(study):
         "settings": {"epochs": 8, "pairs": [[0, 2]]},
         "dataset_fingerprint": "5678",
     }
-    with pytest.raises(results.StudyFolderError) as error:
+    with pytest.raises(study_folder.StudyFolderError) as error:
         results.open_study(study, other, [0, 1, 2])
     message = str(error.value)
     assert "epochs: 6 in the folder, 8 asked for" in message
@@ -100,7 +100,7 @@ def test_other_settings_are_refused_with_every_difference(study):
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
-    with pytest.raises(results.StudyFolderError, match="thesis.tex"):
+    with pytest.raises(study_folder.StudyFolderError, match="thesis.tex"):
         results.open_study(tmp_path, DESCRIPTION, [0])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -108,7 +108,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
 def test_networks_without_their_study_are_refused(study):
     results.write_network(study, network(None, 0), num_classes=3)
     (study / "study.json").unlink()
-    with pytest.raises(results.StudyFolderError, match="networks"):
+    with pytest.raises(study_folder.StudyFolderError, match="networks"):
         results.open_study(study, DESCRIPTION, [0, 1, 2])
 
 
@@ -116,32 +116,32 @@ def test_damaged_files_are_named(study):
     results.write_network(study, network(None, 0), num_classes=3)
     path = results.network_path(study, None, 0)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(results.StudyFolderError, match=path.name):
+    with pytest.raises(study_folder.StudyFolderError, match=path.name):
         results.read_networks(study)
     (study / "study.json").write_text('{"format_')
-    with pytest.raises(results.StudyFolderError, match="not valid JSON"):
-        results.read_description(study)
+    with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
+        study_folder.read_description(study)
 
 
 def test_newer_format_and_missing_study_are_refused(study, tmp_path_factory):
     text = json.dumps(DESCRIPTION | {"format_version": 99})
     (study / "study.json").write_text(text)
-    with pytest.raises(results.StudyFolderError, match="Received: 99"):
-        results.read_description(study)
-    with pytest.raises(results.StudyFolderError, match="without study.json"):
-        results.read_description(tmp_path_factory.mktemp("empty"))
+    with pytest.raises(study_folder.StudyFolderError, match="Received: 99"):
+        study_folder.read_description(study)
+    with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
+        study_folder.read_description(tmp_path_factory.mktemp("empty"))
 
 
 def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "table.csv"
-    results.write_atomically(path, lambda file: file.write(b"old"))
+    study_folder.write_atomically(path, lambda file: file.write(b"old"))
 
     def fail(file):
         file.write(b"half of the new")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write_atomically(path, fail)
+        study_folder.write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 
@@ -156,11 +156,11 @@ def test_files_of_killed_writers_are_cleared(study):
 
 def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
     code = (
-        "import sys, pathlib; from keras_confusion import results\n"
-        "with results.locked(pathlib.Path(sys.argv[1])): pass"
+        "import sys, pathlib; from keras_confusion import study_folder\n"
+        "with study_folder.locked(pathlib.Path(sys.argv[1])): pass"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with results.locked(tmp_path):
+    with study_folder.locked(tmp_path):
         second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert "Another process is writing" in second.stderr

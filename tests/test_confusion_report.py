@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from keras_confusion import report, responses, results
+from keras_confusion import confusion_report, report, responses, results, study_folder
 from tb_plugin import metadata
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
@@ -112,7 +112,7 @@ def test_tables_can_be_read_and_agree_with_the_text(study):
     by_class = tables["target_by_class"]
     strongest = by_class[by_class["response"] == "accuracy_without_pair"]
     strongest = strongest.sort_values("q_value").iloc[0]
-    assert report.finding_sentence(strongest) in made.text
+    assert confusion_report.finding_sentence(strongest) in made.text
     assert directory in made.table_files[0].parents
 
 
@@ -128,14 +128,14 @@ def test_sentence_by_hand():
         "q_value": 0.0004,
         "kl_bits": 0.0121,
     }
-    assert report.finding_sentence(row) == (
+    assert confusion_report.finding_sentence(row) == (
         "not learning cat and dog costs bird 4.1 points (95 % CI 3.0 to 5.2), "
         "t = -6.2, q = 0.0004, 0.0121 bits"
     )
     gain = {"class_name": "3", "target_name": "8", "difference_points": 1.0}
     gain |= {"ci_low_points": 0.5, "ci_high_points": 1.5, "t": 3.0}
     gain |= {"q_value": 2e-7, "kl_bits": -0.001}
-    assert report.finding_sentence(gain) == (
+    assert confusion_report.finding_sentence(gain) == (
         "not learning '3' gives '8' 1.0 points (95 % CI 0.5 to 1.5), "
         "t = 3.0, q = 2.0e-07, -0.0010 bits"
     )
@@ -230,7 +230,9 @@ def test_names_with_any_signs_are_drawn_as_they_are(tmp_path):
 
 def test_folder_without_networks_is_refused(tmp_path):
     write_study(tmp_path / "none", repeats=0, baseline=0)
-    with pytest.raises(results.StudyFolderError, match="Expected trained networks"):
+    with pytest.raises(
+        study_folder.StudyFolderError, match="Expected trained networks"
+    ):
         report.write_report(tmp_path / "none")
 
 

@@ -1,0 +1,145 @@
+"""What the scripts do: run it, with a progress bar, and print what came out."""
+
+import pathlib
+import shlex
+import shutil
+import sys
+
+from keras_confusion import (
+    confusion_study,
+    prototype_results,
+    prototype_study,
+    report,
+    results,
+    study_folder,
+)
+from keras_confusion.confusion_summaries import StudySummaries
+from keras_confusion.prototype_summaries import PrototypeSummaries
+
+EXIT_OK = 0
+EXIT_ERROR = 1
+
+
+def run_confusion_study(directory, *, workers=None, data_dir=None, **settings) -> int:
+    """Runs a confusion study with a progress bar, writes the report and prints it.
+
+    Returns:
+        0, or 1 if a network has no result.
+    """
+    directory = pathlib.Path(directory)
+    writer = StudySummaries(directory)
+    try:
+        summary = confusion_study.run_confusion_study(
+            directory,
+            workers=workers,
+            data_dir=data_dir,
+            on_network=writer.add_network,
+            **settings,
+        )
+    finally:
+        writer.close()
+    print(
+        f"{summary.num_trained} of {summary.num_networks} networks trained in "
+        f"{summary.seconds / 60:.1f} minutes.\n",
+        file=sys.stderr,
+    )
+    _print_report(directory)
+    for title, networks in (
+        ("Trained a second time after a loss that was not finite", summary.retried),
+        ("FAILED twice, without a result", summary.failed),
+    ):
+        if networks:
+            print(f"{title}: {'; '.join(networks)}.")
+    return EXIT_ERROR if summary.failed else EXIT_OK
+
+
+def run_prototype_study(
+    directory, *, data_dir=None, inits_at_a_time=None, **settings
+) -> int:
+    """Runs a prototype study with progress bars, writes the report and prints it.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(directory)
+    listener = _PrototypeListener(directory)
+    try:
+        summary = prototype_study.run_prototype_study(
+            directory,
+            data_dir=data_dir,
+            inits_at_a_time=inits_at_a_time,
+            listener=listener,
+            **settings,
+        )
+    finally:
+        listener.summaries.close()
+    print(
+        f"{summary.num_trained} intervals trained, prototypes of {summary.num_parts} "
+        f"of {summary.num_all_parts} intervals x initialisations made in "
+        f"{summary.seconds / 60:.1f} minutes.\n",
+        file=sys.stderr,
+    )
+    _print_report(directory)
+    return EXIT_OK
+
+
+class _PrototypeListener(prototype_study.Listener):
+    def __init__(self, directory: pathlib.Path):
+        self.summaries = PrototypeSummaries(directory)
+
+    def network(self, percentage):
+        self.summaries.add_network(percentage)
+
+    def interval(self, percentage):
+        self.summaries.add_prototypes(percentage)
+
+
+def analyse_study(directory) -> int:
+    """Rebuilds everything in a study's folder that is not a result, and prints it."""
+    directory = pathlib.Path(directory)
+    description = study_folder.read_description(directory)
+    write = {
+        results.KIND: _write_confusion_summaries,
+        prototype_results.KIND: _write_prototype_summaries,
+    }[description["kind"]]
+    try:
+        with study_folder.locked(directory):
+            write(directory)
+    except study_folder.StudyLockedError:
+        print("The study is running: its scalars are left to it.", file=sys.stderr)
+    _print_report(directory)
+    return EXIT_OK
+
+
+def _write_confusion_summaries(directory: pathlib.Path) -> None:
+    writer = StudySummaries(directory)
+    for row in results.read_networks(directory).to_dict("records"):
+        writer.add_network(row)
+    writer.close()
+
+
+def _write_prototype_summaries(directory: pathlib.Path) -> None:
+    writer = PrototypeSummaries(directory)
+    study = prototype_results.read_study(directory)
+    for percentage in study["interval"].values[study["test_accuracy"].notnull()]:
+        writer.add_network(float(percentage))
+        writer.add_prototypes(float(percentage))
+    writer.close()
+
+
+def _print_report(directory: pathlib.Path) -> None:
+    made = report.write_report(directory)
+    print(made.text)
+    print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
+    print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
+    print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")
+
+
+def _tensorboard() -> str:
+    """How to start TensorBoard from here; `make study` activates no environment."""
+    beside_python = pathlib.Path(sys.executable).with_name("tensorboard")
+    if shutil.which("tensorboard") or not beside_python.exists():
+        return "tensorboard"
+    if beside_python.is_relative_to(pathlib.Path.cwd()):
+        beside_python = beside_python.relative_to(pathlib.Path.cwd())
+    return shlex.quote(str(beside_python))

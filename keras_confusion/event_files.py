@@ -1,0 +1,89 @@
+"""The only writer of TensorBoard's event files. Needs TensorBoard, not TensorFlow."""
+
+import pathlib
+import shutil
+import socket
+import struct
+import time
+
+import numpy as np
+from tensorboard.compat.proto import (
+    event_pb2,
+    summary_pb2,
+    tensor_pb2,
+    tensor_shape_pb2,
+    types_pb2,
+)
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.summary.writer import record_writer
+from tensorboard.util import tensor_util
+
+
+def _strings(*values: bytes) -> tensor_pb2.TensorProto:
+    """A tensor of rank 1; `make_tensor_proto` would go through fixed-width bytes."""
+    shape = tensor_shape_pb2.TensorShapeProto(
+        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=len(values))]
+    )
+    return tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=values
+    )
+
+
+class RunWriter:
+    """The one event file of a run; earlier ones are deleted.
+
+    TensorBoard's own `EventFileWriter` imports TensorFlow, and writes in a thread that
+    keeps a full disk to itself.
+    """
+
+    def __init__(self, run_directory: pathlib.Path):
+        if run_directory.exists():
+            shutil.rmtree(run_directory)
+        run_directory.mkdir(parents=True)
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self._file = open(run_directory / name, "wb")  # noqa: SIM115
+        self._records = record_writer.RecordWriter(self._file)
+        self._write(event_pb2.Event(file_version="brain.Event:2"))
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Adds one point of a curve."""
+        self._add(
+            tag,
+            tensor_util.make_tensor_proto(np.float32(value)),
+            step,
+            scalar_metadata.create_summary_metadata(
+                display_name=None, description=None
+            ),
+        )
+
+    def image(self, tag: str, png: bytes, step: int) -> None:
+        """Adds a picture, a PNG file."""
+        # Width and height lie at a fixed place of every PNG file.
+        width, height = struct.unpack(">II", png[16:24])
+        self._add(
+            tag,
+            _strings(str(width).encode(), str(height).encode(), png),
+            step,
+            image_metadata.create_summary_metadata(display_name=None, description=None),
+        )
+
+    def _add(self, tag, tensor, step, summary_metadata) -> None:
+        value = summary_pb2.Summary.Value(
+            tag=tag, tensor=tensor, metadata=summary_metadata
+        )
+        self._write(
+            event_pb2.Event(step=step, summary=summary_pb2.Summary(value=[value]))
+        )
+
+    def _write(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Lets TensorBoard see what was added."""
+        self._records.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._records.close()

@@ -1,0 +1,193 @@
+"""What a prototype study will do: settings, intervals, initialisations, seeds."""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+from keras_confusion import (
+    classifier_settings,
+    prototype_results,
+    provenance,
+    training_intervals,
+)
+from keras_confusion.classifier_settings import ClassifierSettings
+from keras_confusion.study_plan import load_dataset_once
+
+# Modules that import TensorFlow are imported in the functions that need them.
+
+STARTS = ("previous", "noise")
+# From this many classes on the poster's learning rate is ten times as high.
+_MANY_CLASSES = 100
+_ITERATIONS_BETWEEN_FRAMES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PrototypeSettings(ClassifierSettings):
+    """Everything that decides the result of a prototype study, after the network's.
+
+    Args:
+        intervals: Percentages of the training after which prototypes are made.
+        interval_of: "data" or "steps", see `training_intervals.interval_epochs`.
+        inits: Independent initialisations of the prototypes.
+        start: "previous": class prototypes go on from those of the interval before.
+            "noise": they begin afresh, from the same noise, in every interval.
+        update_rule: See `image_optimizer.OptimizerSettings`, as the next ones.
+        prototype_learning_rate: `None` takes the poster's: 0.01, and 0.1 from 100
+            classes on.
+        loss_threshold: In nats.
+        max_iterations: Updates after which an image is given up.
+        boundaries: Whether boundary prototypes are made.
+        gap_tolerance: See `prototypes.boundary_prototypes`.
+        frames: Pictures that are kept of every prototype's way, 0 or at least 2.
+    """
+
+    intervals: tuple[float, ...] = training_intervals.PERCENTAGES
+    interval_of: str = "data"
+    inits: int = 5
+    start: str = "previous"
+    update_rule: str = "normalized"
+    prototype_learning_rate: float | None = None
+    loss_threshold: float = 0.01
+    max_iterations: int = 2000
+    boundaries: bool = True
+    gap_tolerance: float = 0.01
+    frames: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PrototypePlan:
+    """Settings that are settled for one data set, and what follows from them.
+
+    Args:
+        settings: What was asked for.
+        directory: The study's folder.
+        data_dir: Where TensorFlow Datasets keeps its data, or `None`.
+    """
+
+    settings: PrototypeSettings
+    directory: pathlib.Path
+    data_dir: str | None
+
+    @property
+    def dataset(self):
+        """The `datasets.ImageDataset`, read once in a process."""
+        return load_dataset_once(
+            self.settings.dataset, self.data_dir, self.settings.image_size
+        )
+
+    @property
+    def recipe(self):
+        """The `recipes.Recipe`."""
+        return self.settings.recipe_for(self.dataset.train.num_examples)
+
+    @functools.cached_property
+    def interval_epochs(self) -> list[list[np.ndarray]]:
+        """The batches of every interval, epoch by epoch."""
+        settings = self.settings
+        return training_intervals.interval_epochs(
+            self.dataset.train.labels,
+            settings.intervals,
+            interval_of=settings.interval_of,
+            epochs=settings.epochs,
+            batch_size=self.recipe.batch_size,
+            seed=settings.seed,
+        )
+
+    @property
+    def probing(self):
+        """The `probing.ProbingSettings`."""
+        from keras_confusion import probing
+        from keras_confusion.image_optimizer import OptimizerSettings
+
+        settings = self.settings
+        learning_rate = settings.prototype_learning_rate
+        if learning_rate is None:
+            learning_rate = poster_learning_rate(self.dataset.num_classes)
+        return probing.ProbingSettings(
+            images=OptimizerSettings(
+                update_rule=settings.update_rule,
+                learning_rate=learning_rate,
+                loss_threshold=settings.loss_threshold,
+                max_iterations=settings.max_iterations,
+                frame_every=_ITERATIONS_BETWEEN_FRAMES if settings.frames else None,
+            ),
+            boundaries=settings.boundaries,
+            gap_tolerance=settings.gap_tolerance,
+            num_frames=settings.frames,
+        )
+
+    def noise(self, initialisation: int) -> np.ndarray:
+        """The noise that an initialisation starts from, `(K, height, width, c)`."""
+        from keras_confusion import prototypes
+
+        entropy = np.random.SeedSequence((self.settings.seed, initialisation))
+        return prototypes.noise(
+            [entropy], self.dataset.num_classes, self.dataset.image_shape
+        )[0]
+
+    def sizes(self, num_features: int) -> dict[str, int]:
+        """Length of every axis of `prototype_results.ARRAYS`."""
+        height, width, channels = self.dataset.image_shape
+        return {
+            "interval": len(self.settings.intervals),
+            "initialisation": self.settings.inits,
+            "target": self.dataset.num_classes,
+            "origin": self.dataset.num_classes,
+            "height": height,
+            "width": width,
+            "channel": channels,
+            "feature": num_features,
+            "frame": self.settings.frames,
+        }
+
+    @property
+    def left_out(self) -> list[str]:
+        """Names of `prototype_results.ARRAYS` that were not asked for."""
+        left_out = [] if self.settings.frames else ["frames"]
+        if not self.settings.boundaries:
+            left_out += [
+                name for name in prototype_results.ARRAYS if name.startswith("boundary")
+            ]
+        return left_out
+
+    def description(self) -> dict:
+        """What `study.json` says, see `study_folder.open_folder`."""
+        dataset = self.dataset
+        settings = self.settings.description(dataset.train.num_examples)
+        return {
+            "settings": settings
+            | {
+                "intervals": list(self.settings.intervals),
+                "prototype_learning_rate": self.probing.images.learning_rate,
+            },
+            "class_names": list(dataset.class_names),
+            "image_shape": list(dataset.image_shape),
+            "num_train": dataset.train.num_examples,
+            "num_test": dataset.test.num_examples,
+            "dataset_fingerprint": dataset.fingerprint,
+            "provenance": provenance.provenance(),
+        }
+
+
+def poster_learning_rate(num_classes: int) -> float:
+    """The prototype poster's: 0.01 for CIFAR-10 and 0.1 for CIFAR-100."""
+    return 0.1 if num_classes >= _MANY_CLASSES else 0.01
+
+
+def check_settings(settings: PrototypeSettings) -> None:
+    """Raises `ValueError` for a setting that makes no sense with any data set."""
+    classifier_settings.check_settings(settings)
+    training_intervals.check_percentages(settings.intervals, settings.interval_of)
+    if settings.inits < 1:
+        raise ValueError(f"Expected `inits` of at least 1. Received: {settings.inits}.")
+    if settings.start not in STARTS:
+        raise ValueError(
+            f"Expected `start` to be one of {STARTS}. Received: {settings.start!r}."
+        )
+    if settings.frames < 0 or settings.frames == 1:
+        raise ValueError(
+            "Expected `frames` of 0, or of at least 2 for the first and the last. "
+            f"Received: {settings.frames}."
+        )

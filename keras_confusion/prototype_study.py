@@ -1,0 +1,285 @@
+"""A prototype study: one network at several times of its training, and its prototypes.
+
+What is on disk is not done again: neither the network after an interval of its
+training, nor the prototypes of an interval and initialisation.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+
+import numpy as np
+
+from keras_confusion import (
+    prototype_plan,
+    prototype_results,
+    runtime,
+    study_folder,
+)
+from keras_confusion.progress import Progress
+from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
+
+# Modules that import TensorFlow are imported in the functions that need them.
+
+
+class Listener:
+    """Is told what a study has finished; the methods do nothing here."""
+
+    def network(self, percentage: float) -> None:
+        """The network of an interval is trained, or was, and in `models/`."""
+
+    def interval(self, percentage: float) -> None:
+        """All prototypes of an interval are made, or were."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrototypeSummary:
+    """What `run_prototype_study` did.
+
+    Args:
+        directory: The study's folder.
+        num_trained: Intervals trained by this call.
+        num_parts: Intervals x initialisations of prototypes made by this call.
+        num_all_parts: The same of the whole study.
+        seconds: Time of this call.
+    """
+
+    directory: pathlib.Path
+    num_trained: int
+    num_parts: int
+    num_all_parts: int
+    seconds: float
+
+
+def run_prototype_study(
+    directory,
+    *,
+    data_dir=None,
+    inits_at_a_time: int | None = None,
+    listener: Listener | None = None,
+    **settings,
+) -> PrototypeSummary:
+    """Runs a prototype study, or what is missing of it.
+
+    `run_prototype_study("studies/prototypes")` is a whole study of the digits. The
+    report (tables, figures, TensorBoard) is `report.write_report(directory)`.
+
+    Args:
+        directory: The study's folder, a string or path.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        inits_at_a_time: Initialisations that are optimised in one batch and written
+            together; `None` takes one, or all of them on a GPU. The result of an image
+            does not depend on it.
+        listener: Is told of everything that is finished.
+        **settings: The fields of `PrototypeSettings`.
+
+    Returns:
+        A `PrototypeSummary`.
+
+    Raises:
+        ValueError: If a setting does not make sense.
+        study_folder.StudyFolderError: If the folder holds something else.
+        OSError: If results cannot be written, or data cannot be fetched.
+    """
+    start = time.perf_counter()
+    directory = pathlib.Path(directory).absolute()
+    plan = PrototypePlan(
+        PrototypeSettings(**settings),
+        directory,
+        None if data_dir is None else str(data_dir),
+    )
+    prototype_plan.check_settings(plan.settings)
+    if inits_at_a_time is not None and inits_at_a_time < 1:
+        raise ValueError(
+            f"Expected `inits_at_a_time` of at least 1. Received: {inits_at_a_time}."
+        )
+    runtime.start_tensorflow()
+    if inits_at_a_time is None:
+        inits_at_a_time = plan.settings.inits if runtime.num_gpus() else 1
+    training = _Training(plan)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
+    listener = listener or Listener()
+    num_trained = num_parts = 0
+    with study_folder.locked(directory):
+        prototype_results.open_study(
+            directory,
+            plan.description(),
+            plan.sizes(training.num_features),
+            left_out=plan.left_out,
+        )
+        for interval, percentage in enumerate(plan.settings.intervals):
+            num_trained += training.train(interval)
+            listener.network(percentage)
+            num_parts += _make_prototypes(plan, interval, inits_at_a_time)
+            listener.interval(percentage)
+    return PrototypeSummary(
+        directory=directory,
+        num_trained=num_trained,
+        num_parts=num_parts,
+        num_all_parts=len(plan.settings.intervals) * plan.settings.inits,
+        seconds=time.perf_counter() - start,
+    )
+
+
+class _Training:
+    """The one network of a study, from interval to interval.
+
+    Args:
+        plan: The study's plan.
+    """
+
+    def __init__(self, plan: PrototypePlan):
+        from keras_confusion import saving
+
+        self._plan = plan
+        self._trainer = plan.settings.trainer(plan.dataset)
+        # What is wrong with recipe or model shows here, before a folder is made.
+        _ = plan.recipe
+        features = saving.features_model(self._trainer.classifier())
+        self.num_features = features.output_shape[-1]
+        # The interval whose weights the trainer holds.
+        self._at: int | None = None
+
+    def train(self, interval: int) -> bool:
+        """Trains and saves the network of one interval, unless it is there."""
+        from keras_confusion import classifiers, saving
+
+        plan, settings = self._plan, self._plan.settings
+        percentage = settings.intervals[interval]
+        folder = prototype_results.model_directory(plan.directory, percentage)
+        if (folder / "model.json").exists():
+            return False
+        self._go_on_after(interval)
+        epochs = plan.interval_epochs[interval]
+        progress = Progress(
+            sum(map(len, epochs)), done=0, unit=f"steps of training to {percentage:g} %"
+        )
+        start = time.perf_counter()
+        try:
+            reports = self._trainer.train(epochs, on_step=progress.show)
+        finally:
+            progress.close()
+        seconds = time.perf_counter() - start
+        classifier = self._trainer.classifier()
+        tested = classifiers.test_classifier(classifier, plan.dataset)
+        if settings.interval_of == "steps":
+            self._save_optimizer(interval)
+        saving.save_model(
+            classifier,
+            folder,
+            class_names=plan.dataset.class_names,
+            dataset=str(settings.dataset),
+            test_accuracy=tested.accuracy,
+            test_class_accuracies=tested.class_accuracies.tolist(),
+            test_loss=tested.loss,
+            training={
+                **settings.description(plan.dataset.train.num_examples),
+                "trained_percent": percentage,
+                "epoch_losses": [report.loss for report in reports],
+                "epoch_accuracies": [report.accuracy for report in reports],
+                "seconds": seconds,
+            },
+        )
+        progress.note(
+            f"Trained to {percentage:g} %: test accuracy {tested.accuracy:.3f}, "
+            f"{seconds:.0f} s."
+        )
+        self._at = interval
+        return True
+
+    def _go_on_after(self, interval: int) -> None:
+        """Brings weights and optimiser to where the interval begins."""
+        plan, trainer = self._plan, self._trainer
+        by_interval = [sum(map(len, epochs)) for epochs in plan.interval_epochs]
+        is_new = interval > 0 and self._at != interval - 1
+        if is_new:
+            trainer.take_weights(self._read_model(interval - 1))
+        if plan.settings.interval_of == "data":
+            trainer.begin(plan.recipe, by_interval[interval], part=interval)
+        elif interval == 0 or is_new:
+            # What is left of the steps at the end, if not all are used, counts too.
+            last = plan.settings.intervals[-1]
+            trainer.begin(plan.recipe, round(sum(by_interval) * 100 / last))
+            if is_new:
+                trainer.take_state(self._read_optimizer(interval - 1))
+
+    def _read_model(self, interval: int):
+        import keras
+
+        percentage = self._plan.settings.intervals[interval]
+        folder = prototype_results.model_directory(self._plan.directory, percentage)
+        return keras.saving.load_model(folder / "model.keras", compile=False)
+
+    def _optimizer_file(self, interval: int) -> pathlib.Path:
+        percentage = self._plan.settings.intervals[interval]
+        return self._plan.directory / f"optimizer_{percentage:g}.npz"
+
+    def _save_optimizer(self, interval: int) -> None:
+        state = self._trainer.optimizer_state()
+        study_folder.write_atomically(
+            self._optimizer_file(interval), lambda file: np.savez(file, *state)
+        )
+        if interval > 1:
+            # The one before the last: the last is needed if this one's model is not
+            # saved any more.
+            self._optimizer_file(interval - 2).unlink(missing_ok=True)
+
+    def _read_optimizer(self, interval: int) -> list[np.ndarray]:
+        with np.load(self._optimizer_file(interval), allow_pickle=False) as state:
+            return [state[name] for name in state.files]
+
+
+def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -> int:
+    """Makes the prototypes of an interval that are missing; of how many inits."""
+    from keras_confusion import probing, saving
+
+    finished = prototype_results.finished_parts(plan.directory)[interval]
+    missing = np.flatnonzero(~finished).tolist()
+    if not missing:
+        return 0
+    percentage = plan.settings.intervals[interval]
+    probe = saving.load_probe(
+        prototype_results.model_directory(plan.directory, percentage)
+    )
+    one = probing.num_images(plan.noise(0), plan.probing)
+    progress = Progress(
+        one * plan.settings.inits,
+        done=one * int(finished.sum()),
+        unit=f"prototypes at {percentage:g} %",
+    )
+    num_before = one * int(finished.sum())
+    try:
+        for first in range(0, len(missing), inits_at_a_time):
+            inits = missing[first : first + inits_at_a_time]
+            begun = time.perf_counter()
+            values = probing.probe_classifier(
+                probe,
+                np.stack([_start(plan, interval, init) for init in inits]),
+                plan.probing,
+                on_progress=functools.partial(_show, progress, num_before),
+            )
+            seconds = (time.perf_counter() - begun) / len(inits)
+            for number, init in enumerate(inits):
+                part = {name: value[number] for name, value in values.items()}
+                prototype_results.write_part(
+                    plan.directory, interval, init, {**part, "seconds": seconds}
+                )
+            num_before += one * len(inits)
+    finally:
+        progress.close()
+    return len(missing)
+
+
+def _show(progress: Progress, num_before: int, number: int) -> None:
+    progress.show(num_before + number)
+
+
+def _start(plan: PrototypePlan, interval: int, init: int) -> np.ndarray:
+    """What the class prototypes of an interval and initialisation begin as."""
+    if plan.settings.start == "previous" and interval > 0:
+        return prototype_results.read_class_images(plan.directory, interval - 1, init)
+    return plan.noise(init)

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""What does a classifier think its classes look like, and how does that change?
+
+    python scripts/run_prototype_study.py --dataset digits --out studies/prototypes
+
+trains one network on 25, 40, ... 100 % of the digits; after each interval it optimises
+images into class prototypes, drags each to every other class, finds the boundaries
+between them, and compares their features (matrices C and R). The same command again
+takes an interrupted study up where it was stopped. See README.md for times and
+expected numbers.
+"""
+
+import argparse
+import sys
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_classifier_arguments(parser)
+    study = parser.add_argument_group("intervals")
+    study.add_argument(
+        "--intervals",
+        type=float,
+        nargs="+",
+        default=[25, 40, 60, 70, 80, 90, 100],
+        metavar="P",
+        help="percentages of the training (default: 25 40 60 70 80 90 100)",
+    )
+    study.add_argument(
+        "--interval-of",
+        choices=("data", "steps"),
+        default="data",
+        help="data: one network goes on training on growing parts of every class; "
+        "steps: it is looked at during one training (default: %(default)s)",
+    )
+    images = parser.add_argument_group("prototypes")
+    images.add_argument(
+        "--inits",
+        type=int,
+        default=5,
+        metavar="N",
+        help="initialisations of the images (default: %(default)s)",
+    )
+    images.add_argument(
+        "--start",
+        choices=("previous", "noise"),
+        default="previous",
+        help="class prototypes go on from the interval before, or begin afresh "
+        "(default: %(default)s)",
+    )
+    images.add_argument(
+        "--update-rule",
+        choices=("normalized", "sgd", "adam"),
+        default="normalized",
+        help="(default: %(default)s)",
+    )
+    images.add_argument(
+        "--prototype-learning-rate",
+        type=float,
+        metavar="R",
+        help="of the images (default: 0.01, and 0.1 from 100 classes on)",
+    )
+    images.add_argument(
+        "--loss-threshold",
+        type=float,
+        default=0.01,
+        metavar="L",
+        help="cross-entropy below which an image is done (default: %(default)s)",
+    )
+    images.add_argument(
+        "--max-iterations",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="updates after which an image is given up (default: %(default)s)",
+    )
+    images.add_argument(
+        "--no-boundaries",
+        dest="boundaries",
+        action="store_false",
+        help="make no boundary prototypes, which take as long as the others",
+    )
+    images.add_argument(
+        "--frames",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures kept of every prototype's way (default: none)",
+    )
+    images.add_argument(
+        "--inits-at-a-time",
+        type=int,
+        metavar="N",
+        help="initialisations in one batch, written together (default: 1, or all on a "
+        "GPU)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="the study's folder (default: studies/prototypes_NAME OF THE DATA SET)",
+    )
+    return parser.parse_args(arguments)
+
+
+def add_classifier_arguments(parser) -> None:
+    """Adds what decides how the network is trained."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help="digits, a TensorFlow Datasets name (cifar10, cifar100, ...), a folder of "
+        "class folders, or an .npz file (default: %(default)s)",
+    )
+    data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
+    data.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="resize images",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--model",
+        default="cnn",
+        help="cnn, resnet18, or package.module:function (default: %(default)s)",
+    )
+    training.add_argument(
+        "--width",
+        type=int,
+        metavar="W",
+        help="channels of resnet18's first stage (default: 64)",
+    )
+    training.add_argument(
+        "--recipe",
+        choices=("annealed", "momentum", "tutorial"),
+        help="Adam with cosine decay, gradient descent with momentum and cosine decay, "
+        "or Adam at a constant rate (default: momentum for resnet18, else annealed)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=int,
+        default=12,
+        metavar="N",
+        help="passes over the training data (default: %(default)s)",
+    )
+    training.add_argument("--batch-size", type=int, metavar="N")
+    training.add_argument("--learning-rate", type=float, metavar="R")
+    training.add_argument("--weight-decay", type=float, metavar="D")
+    training.add_argument(
+        "--augment", action="store_true", help="flip and move training images"
+    )
+    training.add_argument(
+        "--dtype",
+        dest="dtype_policy",
+        choices=("auto", "float32", "mixed_bfloat16"),
+        default="auto",
+        help="auto: mixed_bfloat16 where the machine computes in it",
+    )
+    training.add_argument("--seed", type=int, default=0, metavar="S")
+
+
+def main() -> int:
+    options = vars(parse_arguments())
+    # Only now: --help should not wait for what training needs.
+    import pathlib
+
+    from keras_confusion import command_line, commands
+
+    options["intervals"] = tuple(options["intervals"])
+    if options["image_size"] is not None:
+        options["image_size"] = tuple(options["image_size"])
+    directory = options.pop("out") or (
+        f"studies/prototypes_{pathlib.Path(options['dataset']).stem}"
+    )
+    return command_line.exit_code(commands.run_prototype_study, directory, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

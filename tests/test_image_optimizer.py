@@ -1,0 +1,296 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_confusion import image_optimizer, prototypes, saving
+from keras_confusion.image_optimizer import OptimizerSettings, optimize_images
+
+NUM_CLASSES = 10
+
+
+def linear_logits(images):
+    """Two classes told apart by the mean of the left and right half of an image."""
+    left = tf.reduce_mean(images[:, :, :2], axis=(1, 2, 3))
+    right = tf.reduce_mean(images[:, :, 2:], axis=(1, 2, 3))
+    return 10 * tf.stack([left - right, right - left], axis=1)
+
+
+def images_at_distances(distances):
+    """Images for `linear_logits` that take ever longer to class 0."""
+    halves = 0.5 + np.asarray(distances)[:, None] / 2 * [-1, -1, 1, 1]
+    return np.broadcast_to(halves[:, None, :, None], (len(distances), 4, 4, 1))
+
+
+@pytest.fixture(scope="module")
+def probe(digits_classifier):
+    return saving.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return prototypes.noise([0], NUM_CLASSES, (32, 32, 3))[0]
+
+
+def optimize_to_each_class(probe, start, **settings):
+    return optimize_images(
+        probe.logits, start, np.arange(len(start)), OptimizerSettings(**settings)
+    )
+
+
+def test_first_step_by_hand():
+    # Grey image: logits 0, so p = 1/2 and the gradient of the cross-entropy toward
+    # class 0 is -1/2 * 10 * 2 / 8 = -1.25 on each of 8 left pixels, +1.25 on the right.
+    start = np.full((1, 4, 4, 1), 0.5, np.float32)
+
+    def one_step(rule, learning_rate=0.08):
+        settings = OptimizerSettings(
+            update_rule=rule, learning_rate=learning_rate, max_iterations=1
+        )
+        made = optimize_images(linear_logits, start, [0], settings)
+        assert made.iterations == [1]
+        return made.images[0, 0, :, 0]
+
+    np.testing.assert_allclose(one_step("sgd"), [0.6, 0.6, 0.4, 0.4], atol=1e-6)
+    # |g| = sqrt(16 * 1.25^2) = 5: each pixel moves by 0.08 * 1.25 / 5.
+    np.testing.assert_allclose(one_step("normalized"), [0.52] * 2 + [0.48] * 2)
+    # Adam's first step is the sign of the gradient times the rate.
+    np.testing.assert_allclose(one_step("adam"), [0.58] * 2 + [0.42] * 2, atol=1e-6)
+    # The loss is log 2: Polyak's step has length log(2) / 5 = 0.1386, unless that is
+    # more than the rate; each pixel moves by a quarter of it.
+    np.testing.assert_allclose(one_step("polyak"), [0.52] * 2 + [0.48] * 2)
+    np.testing.assert_allclose(
+        one_step("polyak", learning_rate=1), [0.534657] * 2 + [0.465343] * 2, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rule", image_optimizer.UPDATE_RULES)
+def test_loss_falls_and_pixels_stay_in_range(rule, probe, noise):
+    losses = []
+    for iterations in (0, 3, 30):
+        made = optimize_to_each_class(
+            probe,
+            noise,
+            update_rule=rule,
+            learning_rate=0.05,
+            max_iterations=iterations,
+        )
+        losses.append(made.losses.mean())
+        assert made.images.min() >= 0
+        assert made.images.max() <= 1
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_gradient_is_the_numerical_one(probe, noise):
+    images = tf.constant(noise[:2])
+    targets = [3, 5]
+
+    def loss(images):
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(
+            targets, probe.logits(images)
+        )
+
+    directions = tf.random.stateless_normal((4, *images.shape), seed=(1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(loss(images))
+    gradient = tape.gradient(total, images)
+    # Mixed with the gradient: across it the change drowns in float32.
+    scale = tf.norm(gradient) / tf.norm(directions[0])
+    for direction in [gradient, *(gradient + 3 * scale * d for d in directions)]:
+        step = 0.02 * direction / tf.norm(direction)
+        change = tf.reduce_sum(loss(images + step) - loss(images - step)) / 2
+        np.testing.assert_allclose(change, tf.reduce_sum(gradient * step), rtol=0.02)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_result_does_not_depend_on_the_rest_of_the_batch(batch_size, probe, noise):
+    together = optimize_to_each_class(probe, noise, learning_rate=0.3)
+    assert together.converged.all()
+    assert len(set(together.iterations)) > 3
+    made = optimize_to_each_class(
+        probe, noise, learning_rate=0.3, batch_size=batch_size
+    )
+    np.testing.assert_array_equal(made.iterations, together.iterations)
+    np.testing.assert_allclose(made.images, together.images, atol=2e-3)
+    np.testing.assert_allclose(made.losses, together.losses, rtol=1e-2)
+    np.testing.assert_allclose(made.logits, together.logits, atol=0.05)
+
+
+@pytest.mark.parametrize("rule", image_optimizer.UPDATE_RULES)
+def test_batch_shrinks_to_the_slow_images_without_changing_them(rule):
+    sizes = []
+
+    def logits(images):
+        tf.py_function(lambda size: sizes.append(int(size)), [tf.shape(images)[0]], [])
+        return linear_logits(images)
+
+    # From image to image ever further from the target.
+    start = images_at_distances(np.linspace(-0.4, 0.9, 13))
+    targets = np.zeros(13, int)
+    rate = {"sgd": 0.003, "adam": 0.001}.get(rule, 0.01)
+    settings = OptimizerSettings(update_rule=rule, learning_rate=rate, batch_size=9)
+    made = optimize_images(logits, start, targets, settings)
+    assert made.converged.all()
+    assert list(dict.fromkeys(sizes)) == [9, 5, 3, 1]
+    for index in (0, 3, 8, 9, 12):
+        alone = optimize_images(logits, start[[index]], [0], settings)
+        assert alone.iterations == made.iterations[[index]]
+        np.testing.assert_allclose(alone.images[0], made.images[index], atol=1e-6)
+        np.testing.assert_allclose(alone.losses, made.losses[[index]], rtol=1e-4)
+
+
+def test_one_program_serves_all_sizes_and_later_calls():
+    traces = []
+
+    def logits(images):
+        traces.append(images.shape)
+        return linear_logits(images)
+
+    start = images_at_distances(np.linspace(-0.4, 0.9, 7))
+    settings = OptimizerSettings(batch_size=5)
+    optimize_images(logits, start, np.zeros(7), settings)
+    after_first = len(traces)
+    # In the loop, and at its end.
+    assert after_first == 2
+    optimize_images(logits, start[:3], np.ones(3), settings)
+    optimize_images(logits, start[None, :2], [[0, 1]], settings, given=[[True, False]])
+    assert len(traces) == after_first
+    optimize_images(logits, start, np.zeros(7), OptimizerSettings(learning_rate=0.02))
+    assert len(traces) == 2 * after_first
+
+
+def test_few_programs_are_kept():
+    kept = image_optimizer._compiled_advance.cache_info().maxsize
+    assert kept is not None
+    assert kept <= 4
+
+
+def test_given_images_are_only_looked_at(probe, noise):
+    made = optimize_images(
+        probe.logits,
+        noise[:2],
+        [3, 5],
+        OptimizerSettings(max_iterations=5),
+        given=[True, False],
+    )
+    np.testing.assert_array_equal(made.iterations, [0, 5])
+    np.testing.assert_array_equal(made.images[0], noise[0])
+    assert np.abs(made.images[1] - noise[1]).max() > 0
+    np.testing.assert_allclose(made.logits, probe.logits(made.images), atol=1e-4)
+    expected = -tf.nn.log_softmax(made.logits).numpy()[[0, 1], [3, 5]]
+    np.testing.assert_allclose(made.losses, expected, rtol=1e-5)
+
+
+def test_what_an_image_misses_comes_before_its_loss():
+    # The loss asks for class 0, what is missed for a dark pixel (0, 0): it is dark
+    # before any other pixel has moved, and stays so.
+    def logits(images):
+        return tf.concat([linear_logits(images), images[:, 0, 0]], axis=1)
+
+    def objective(logits, targets):
+        losses, _ = image_optimizer.cross_entropy(logits[:, :2], targets)
+        return losses, tf.where(logits[:, 2] < 0.05, 0.0, logits[:, 2])
+
+    start = images_at_distances([0.0])
+    for iterations in (4, 5000):
+        settings = OptimizerSettings(learning_rate=0.1, max_iterations=iterations)
+        made = optimize_images(logits, start, [0], settings, objective=objective)
+        assert (np.abs(made.images - start) > 1e-6).sum() == (
+            1 if iterations == 4 else 16
+        )
+        assert made.converged == [iterations != 4]
+    assert made.images[0, 0, 0, 0] < 0.05
+
+
+def test_what_does_not_converge_is_flagged(probe, noise):
+    made = optimize_to_each_class(probe, noise, learning_rate=1e-4, max_iterations=12)
+    assert not made.converged.any()
+    assert (made.iterations == 12).all()
+    assert (made.losses > 0.01).all()
+
+
+def test_loss_that_is_not_a_number_ends_as_not_converged():
+    start = np.full((2, 4, 4, 1), 0.5, np.float32)
+    made = optimize_images(
+        lambda images: linear_logits(images) * np.nan,
+        start,
+        [0, 1],
+        OptimizerSettings(max_iterations=15),
+    )
+    assert not made.converged.any()
+    assert np.isnan(made.losses).all()
+    np.testing.assert_array_equal(made.iterations, [0, 0])
+    np.testing.assert_array_equal(made.images, start)
+
+
+def test_frames_lead_from_the_first_image_to_the_last(probe, noise):
+    made = optimize_to_each_class(probe, noise[:3], learning_rate=0.1, frame_every=5)
+    assert len(made.frames) == 3
+    for frames, image, start, iterations in zip(
+        made.frames, made.images, noise, made.iterations, strict=False
+    ):
+        assert len(frames) == 1 + -(-iterations // 5)
+        np.testing.assert_array_equal(frames[0], start)
+        np.testing.assert_array_equal(frames[-1], image)
+
+
+def test_evenly_spaced_frames_by_hand():
+    def numbered(count):
+        return np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
+
+    frames = [numbered(9), numbered(6), numbered(2), numbered(1)]
+    picked = image_optimizer.evenly_spaced_frames(frames, 5)
+    assert picked.shape == (4, 5, 1, 1, 1)
+    np.testing.assert_array_equal(
+        picked[..., 0, 0, 0],
+        # Of six frames: 0, 1.25, 2.5 (to even), 3.75, 5.
+        [[0, 2, 4, 6, 8], [0, 1, 2, 4, 5], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]],
+    )
+    with pytest.raises(ValueError, match="at least 2"):
+        image_optimizer.evenly_spaced_frames(frames, 1)
+
+
+def test_progress_counts_up_to_all_images(probe, noise):
+    seen = []
+    optimize_images(
+        probe.logits,
+        noise,
+        np.arange(NUM_CLASSES),
+        OptimizerSettings(learning_rate=0.3, batch_size=4),
+        on_progress=lambda *counts: seen.append(counts),
+    )
+    done = [count for count, _ in seen]
+    assert done == sorted(set(done))
+    assert len(done) > 1
+    assert seen[-1] == (NUM_CLASSES, NUM_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"update_rule": "newton"}, "'normalized', 'sgd', 'adam', 'polyak'"),
+        ({"learning_rate": 0.0}, "`learning_rate` above 0"),
+        ({"loss_threshold": -1.0}, "`loss_threshold` above 0"),
+        ({"max_iterations": -1}, "`max_iterations` of 0 or more"),
+        ({"frame_every": 0}, "`frame_every` of at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    start = np.full((1, 4, 4, 1), 0.5)
+    with pytest.raises(ValueError, match=message):
+        optimize_images(linear_logits, start, [0], OptimizerSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    ("start", "targets", "message"),
+    [
+        (np.full((1, 4, 4, 1), 2.0), [0], r"in \[0, 1\].*2\.0"),
+        (np.full((1, 4, 4, 1), np.nan), [0], r"in \[0, 1\].*nan"),
+        (np.zeros((0, 4, 4, 1)), [], "at least one image"),
+        (np.zeros((4, 4)), 0, "height, width, channels"),
+        (np.zeros((2, 4, 4, 1)), [0, 1, 1], r"`targets` of shape \(2,\).*\(3,\)"),
+    ],
+)
+def test_images_and_targets_that_do_not_fit_are_refused(start, targets, message):
+    with pytest.raises(ValueError, match=message):
+        optimize_images(linear_logits, start, targets)
