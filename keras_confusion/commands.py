@@ -6,13 +6,17 @@ import shutil
 import sys
 
 from keras_confusion import (
+    classifier_settings,
     confusion_study,
     prototype_results,
     prototype_study,
     report,
     results,
+    runtime,
     study_folder,
+    training_intervals,
 )
+from keras_confusion.classifier_settings import ClassifierSettings
 from keras_confusion.confusion_summaries import StudySummaries
 from keras_confusion.prototype_summaries import PrototypeSummaries
 
@@ -92,6 +96,51 @@ class _PrototypeListener(prototype_study.Listener):
 
     def interval(self, percentage):
         self.summaries.add_prototypes(percentage)
+
+
+def train_classifier(directory, *, data_dir=None, **settings) -> int:
+    """Trains a classifier with a progress bar, tests it and saves it.
+
+    Args:
+        directory: The folder of the saved model; replaced if it is one already.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        **settings: The fields of `classifier_settings.ClassifierSettings`.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(directory)
+    chosen = ClassifierSettings(**settings)
+    classifier_settings.check_settings(chosen)
+    runtime.start_tensorflow()
+    from keras_confusion import datasets, trained_models
+
+    dataset = datasets.load_dataset(
+        chosen.dataset, data_dir=data_dir, image_size=chosen.image_size
+    )
+    recipe = chosen.recipe_for(dataset.train.num_examples)
+    (epochs,) = training_intervals.interval_epochs(
+        dataset.train.labels,
+        (100.0,),
+        epochs=chosen.epochs,
+        batch_size=recipe.batch_size,
+        seed=chosen.seed,
+    )
+    trainer = chosen.trainer(dataset)
+    trainer.begin(recipe, sum(map(len, epochs)))
+    trained = trained_models.train(trainer, epochs, unit="steps")
+    trained_models.save(trained, directory, dataset=dataset, settings=chosen)
+    print(
+        f"Test accuracy {trained.tested.accuracy:.4f} (cross-entropy "
+        f"{trained.tested.loss:.3f}) on {dataset.test.num_examples} images, trained in "
+        f"{trained.seconds / 60:.1f} minutes."
+    )
+    for name, accuracy in zip(
+        dataset.class_names, trained.tested.class_accuracies, strict=True
+    ):
+        print(f"  {accuracy:.3f}  {name}")
+    print(f"Saved in {directory}: model.keras, saved_model/, model.json")
+    return EXIT_OK
 
 
 def analyse_study(directory) -> int:

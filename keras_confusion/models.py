@@ -61,7 +61,7 @@ def cnn(*, input_shape, num_classes: int, seed: int) -> keras.Model:
 
 
 def resnet18(
-    *, input_shape, num_classes: int, seed: int, width: int = 64, augment: bool = False
+    *, input_shape, num_classes: int, seed: int, width: int = 64
 ) -> keras.Model:
     """ResNet18 for small images: 3x3 stem, no first pooling, two blocks a stage.
 
@@ -74,7 +74,6 @@ def resnet18(
         num_classes: Number of classes, K.
         seed: Integer from which the initial weights of every layer are drawn.
         width: Channels of the first stage; each of the other three doubles them.
-        augment: Whether training images are flipped and moved by up to an eighth.
 
     Returns:
         A functional `keras.Model` from images in [0, 1] to logits of shape
@@ -115,13 +114,7 @@ def resnet18(
         return keras.layers.ReLU()(keras.layers.Add()([images, shortcut]))
 
     inputs = keras.Input(tuple(input_shape))
-    images = inputs
-    if augment:
-        images = keras.layers.RandomFlip("horizontal", seed=next(seeds))(images)
-        images = keras.layers.RandomTranslation(
-            0.125, 0.125, fill_mode="constant", seed=next(seeds)
-        )(images)
-    images = keras.layers.Rescaling(2.0, offset=-1.0)(images)
+    images = keras.layers.Rescaling(2.0, offset=-1.0)(inputs)
     images = keras.layers.ReLU()(normalization()(convolution(width)(images)))
     for stage in range(4):
         for index in range(2):

@@ -146,7 +146,7 @@ class _Training:
 
     def train(self, interval: int) -> bool:
         """Trains and saves the network of one interval, unless it is there."""
-        from keras_confusion import classifiers, saving
+        from keras_confusion import trained_models
 
         plan, settings = self._plan, self._plan.settings
         percentage = settings.intervals[interval]
@@ -155,38 +155,17 @@ class _Training:
             return False
         self._go_on_after(interval)
         epochs = plan.interval_epochs[interval]
-        progress = Progress(
-            sum(map(len, epochs)), done=0, unit=f"steps of training to {percentage:g} %"
+        trained = trained_models.train(
+            self._trainer, epochs, unit=f"steps of training to {percentage:g} %"
         )
-        start = time.perf_counter()
-        try:
-            reports = self._trainer.train(epochs, on_step=progress.show)
-        finally:
-            progress.close()
-        seconds = time.perf_counter() - start
-        classifier = self._trainer.classifier()
-        tested = classifiers.test_classifier(classifier, plan.dataset)
         if settings.interval_of == "steps":
             self._save_optimizer(interval)
-        saving.save_model(
-            classifier,
+        trained_models.save(
+            trained,
             folder,
-            class_names=plan.dataset.class_names,
-            dataset=str(settings.dataset),
-            test_accuracy=tested.accuracy,
-            test_class_accuracies=tested.class_accuracies.tolist(),
-            test_loss=tested.loss,
-            training={
-                **settings.description(plan.dataset.train.num_examples),
-                "trained_percent": percentage,
-                "epoch_losses": [report.loss for report in reports],
-                "epoch_accuracies": [report.accuracy for report in reports],
-                "seconds": seconds,
-            },
-        )
-        progress.note(
-            f"Trained to {percentage:g} %: test accuracy {tested.accuracy:.3f}, "
-            f"{seconds:.0f} s."
+            dataset=plan.dataset,
+            settings=settings,
+            trained_percent=percentage,
         )
         self._at = interval
         return True

@@ -213,7 +213,6 @@ def _export(model, features, directory) -> None:
         tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="images")
     ]
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.add_endpoint(
         "serve",
         lambda images: tf.cast(model(images, training=False), tf.float32),

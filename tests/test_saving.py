@@ -89,14 +89,13 @@ def test_probing_needs_neither_the_model_code_nor_keras_layers(saved):
     assert done.returncode == 0, done.stderr
 
 
-def test_batch_normalisation_and_augmentation_are_off_in_what_is_saved(tmp_path):
+def test_batch_normalisation_is_off_in_what_is_saved(tmp_path):
     model = models.build_model(
         "resnet18",
         num_classes=3,
         input_shape=(16, 16, 1),
         seed=0,
         width=2,
-        augment=True,
         dtype_policy="mixed_bfloat16",
     )
     images = np.random.default_rng(0).random((4, 16, 16, 1), np.float32)

@@ -1,0 +1,62 @@
+"""Options that several scripts share. Imports nothing that --help would wait for."""
+
+import argparse
+
+
+def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides how the network is trained."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help="digits, a TensorFlow Datasets name (cifar10, cifar100, ...), a folder of "
+        "class folders, or an .npz file (default: %(default)s)",
+    )
+    data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
+    data.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="resize images",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--model",
+        default="cnn",
+        help="cnn, resnet18, or package.module:function (default: %(default)s)",
+    )
+    training.add_argument(
+        "--width",
+        type=int,
+        metavar="W",
+        help="channels of resnet18's first stage (default: 64)",
+    )
+    training.add_argument(
+        "--recipe",
+        choices=("annealed", "momentum", "tutorial"),
+        help="Adam with cosine decay, gradient descent with momentum and cosine decay, "
+        "or Adam at a constant rate (default: momentum for resnet18, else annealed)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=int,
+        default=12,
+        metavar="N",
+        help="passes over the training data (default: %(default)s)",
+    )
+    training.add_argument("--batch-size", type=int, metavar="N")
+    training.add_argument("--learning-rate", type=float, metavar="R")
+    training.add_argument("--weight-decay", type=float, metavar="D")
+    training.add_argument(
+        "--augment", action="store_true", help="flip and move training images"
+    )
+    training.add_argument(
+        "--dtype",
+        dest="dtype_policy",
+        choices=("auto", "float32", "mixed_bfloat16"),
+        default="auto",
+        help="auto: mixed_bfloat16 where the machine computes in it",
+    )
+    training.add_argument("--seed", type=int, default=0, metavar="S")
