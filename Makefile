@@ -1,15 +1,28 @@
-# make study   a full study of scikit-learn's handwritten digits, in minutes
-# make test    the test suite; make test-slow has what takes longer
+# make study       a full confusion study of scikit-learn's digits, in minutes
+# make prototypes  a full prototype study of the digits, in minutes
+# make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
+# make test        the test suite; make test-slow has what takes longer
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
 PYTHON ?= python3
 STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --out studies/digits
+PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
+	--frames 6 --out studies/digits_prototypes
 
-.PHONY: study test test-slow lint clean
+.PHONY: study prototypes models test test-slow lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
+
+prototypes: .venv/installed
+	.venv/bin/python scripts/run_prototype_study.py $(PROTOTYPES)
+
+models: .venv/installed
+	.venv/bin/python scripts/train_classifier.py --dataset cifar10 --model cnn \
+		--augment --epochs 20 --out saved_models/cifar10_cnn
+	.venv/bin/python scripts/train_classifier.py --dataset cifar10 --model resnet18 \
+		--width 12 --augment --epochs 15 --out saved_models/cifar10_resnet18_width12
 
 test: .venv/installed-test
 	.venv/bin/python -m pytest -m "not slow and not gpu"

@@ -6,6 +6,7 @@ and taken up between parts of its training.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import datasets, models, recipes, runtime
+from keras_confusion import datasets, models, recipes, runtime, saving
 from keras_confusion.training import EVALUATION_BATCH_SIZE, NonFiniteLossError
 
 # Pixels by which training images are moved for every 32 of their side.
@@ -70,6 +71,9 @@ class ClassifierTrainer:
             moved by up to an eighth of their side (He et al. 2015, section 4.2).
         strategy: A `tf.distribute.Strategy`; by default one for the GPUs here.
         **options: More arguments of the model function, such as `width`.
+
+    Raises:
+        saving.ModelFolderError: If the model is one that could not be saved.
     """
 
     def __init__(
@@ -98,6 +102,8 @@ class ClassifierTrainer:
             self._trained = models.build_model(
                 dtype_policy=dtype_policy, **self._build_options
             )
+        # Now rather than after the training.
+        saving.features_model(self._trained)
         images, labels = dataset.train.arrays()
         with tf.device("CPU:0"):
             self._images, self._labels = tf.constant(images), tf.constant(labels)
@@ -261,8 +267,18 @@ def augment_images(images: tf.Tensor, *, seed) -> tf.Tensor:
 
 def _default_strategy() -> tf.distribute.Strategy:
     if runtime.num_gpus() > 1:
-        return tf.distribute.MirroredStrategy()
+        return _mirrored_strategy()
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored_strategy() -> tf.distribute.Strategy:
+    """One for all trainers of a process.
+
+    The collective operations of a second one would have the keys of the first one's,
+    and abort where the networks differ.
+    """
+    return tf.distribute.MirroredStrategy()
 
 
 def _parts(images: np.ndarray) -> Iterator[np.ndarray]:

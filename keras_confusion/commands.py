@@ -1,5 +1,6 @@
 """What the scripts do: run it, with a progress bar, and print what came out."""
 
+import dataclasses
 import pathlib
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from keras_confusion import (
     confusion_study,
     prototype_results,
     prototype_study,
+    provenance,
     report,
     results,
     runtime,
@@ -18,7 +20,9 @@ from keras_confusion import (
 )
 from keras_confusion.classifier_settings import ClassifierSettings
 from keras_confusion.confusion_summaries import StudySummaries
+from keras_confusion.progress import Progress
 from keras_confusion.prototype_summaries import PrototypeSummaries
+from keras_confusion.report_files import Report
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -160,6 +164,63 @@ def analyse_study(directory) -> int:
     return EXIT_OK
 
 
+def probe_saved_model(
+    model, *, from_class, to_class, out, image_size=None, **settings
+) -> int:
+    """Probes two classes of a saved model, writes what came out and prints it.
+
+    Args:
+        model: See `saving.load_probe`.
+        from_class: Name or label of the class that is dragged to the other.
+        to_class: Name or label of the other.
+        out: The folder to write, see `pair_report.check_folder`.
+        image_size: See `saving.load_probe`.
+        **settings: The fields of `pair_probe.PairSettings`.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(out)
+    if not (pathlib.Path(model) / "model.json").exists():
+        print(
+            f"{model} has no model.json of this project. Loading a model runs what is "
+            "in it: go on only if you trust who made it.",
+            file=sys.stderr,
+        )
+    runtime.start_tensorflow()
+    from keras_confusion import pair_probe, pair_report, saving
+
+    chosen = pair_probe.PairSettings(**settings)
+    pair_report.check_folder(directory)
+    probe = saving.load_probe(model, image_size=image_size)
+    labels = pair_probe.resolve_pair((from_class, to_class), probe.class_names)
+    num_images = pair_probe.num_images(chosen)
+    print(f"Loaded {model}; {num_images} images to optimise.", file=sys.stderr)
+    progress = Progress(num_images, done=0, unit="images")
+    try:
+        probed = pair_probe.probe_pair(probe, labels, chosen, on_progress=progress.show)
+    finally:
+        progress.close()
+    optimizer = chosen.optimizer(len(probe.class_names))
+    made = pair_report.write_pair_report(
+        directory,
+        probed,
+        {
+            "model": str(model),
+            "input_shape": list(probe.input_shape),
+            "num_classes": len(probe.class_names),
+            "settings": dataclasses.asdict(chosen)
+            | {"learning_rate": optimizer.learning_rate},
+            "provenance": provenance.provenance(),
+        },
+    )
+    print(made.text)
+    print(f"Arrays:      {directory}/prototypes.npz")
+    print(f"Images:      {directory}/images/*.png")
+    _print_files(directory, made)
+    return EXIT_OK
+
+
 def _write_confusion_summaries(directory: pathlib.Path) -> None:
     writer = StudySummaries(directory)
     for row in results.read_networks(directory).to_dict("records"):
@@ -179,6 +240,10 @@ def _write_prototype_summaries(directory: pathlib.Path) -> None:
 def _print_report(directory: pathlib.Path) -> None:
     made = report.write_report(directory)
     print(made.text)
+    _print_files(directory, made)
+
+
+def _print_files(directory: pathlib.Path, made: Report) -> None:
     print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
     print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
     print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")

@@ -12,16 +12,14 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion.objectives import Objective, cross_entropy
+
 UPDATE_RULES = ("normalized", "sgd", "adam", "polyak")
 _ADAM_BETA_1, _ADAM_BETA_2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 # Iterations between two looks at which images are done.
 _ITERATIONS_A_CALL = 10
 # Compiled programs that are kept, each with the classifier it was compiled for.
 _NUM_PROGRAMS = 4
-
-# From logits `(batch, K)` and targets `(batch, ...)` to losses `(batch,)`, whose lower
-# bound is 0, and misses `(batch,)`: by how much an image misses what else is asked.
-Objective = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +36,10 @@ class OptimizerSettings:
         loss_threshold: An image is done when its loss, in nats, is below.
         max_iterations: Updates after which an image is given up as not converged.
         batch_size: Images that are optimised at a time.
-        frame_every: Iterations between two frames that are kept; `None` keeps none.
+        frame_every: Iterations between two frames that are kept; `None`: none are.
+
+    Raises:
+        ValueError: If a setting makes no sense.
     """
 
     update_rule: str = "normalized"
@@ -47,6 +48,24 @@ class OptimizerSettings:
     max_iterations: int = 2000
     batch_size: int = 100
     frame_every: int | None = None
+
+    def __post_init__(self):
+        if self.update_rule not in UPDATE_RULES:
+            raise ValueError(
+                f"Expected `update_rule` to be one of {UPDATE_RULES}. "
+                f"Received: {self.update_rule!r}."
+            )
+        for name in ("learning_rate", "loss_threshold", "batch_size"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"Expected `{name}` above 0. Received: {getattr(self, name)}."
+                )
+        too_often = self.frame_every is not None and self.frame_every < 1
+        if self.max_iterations < 0 or too_often:
+            raise ValueError(
+                "Expected `max_iterations` of 0 or more and `frame_every` of at least "
+                f"1. Received: {self.max_iterations} and {self.frame_every}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,20 +90,6 @@ class OptimizedImages:
     iterations: np.ndarray
     converged: np.ndarray
     frames: list[np.ndarray] | None = None
-
-
-def cross_entropy(logits: tf.Tensor, targets: tf.Tensor):
-    """The objective of class prototypes: cross-entropy toward one class.
-
-    Args:
-        logits: float32 `(batch, K)`.
-        targets: int32 `(batch,)`.
-
-    Returns:
-        Losses `(batch,)`, nats, and misses `(batch,)`: nothing else is asked.
-    """
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    return losses, tf.zeros_like(losses)
 
 
 def optimize_images(
@@ -120,7 +125,7 @@ def optimize_images(
     settings = settings or OptimizerSettings()
     start = np.asarray(start, np.float32)
     targets = np.asarray(targets, np.int32)
-    _check(settings, start, targets)
+    _check(start, targets)
     leading, image_shape = start.shape[:-3], start.shape[-3:]
     target_shape = targets.shape[len(leading) :]
     count = int(np.prod(leading))
@@ -314,23 +319,7 @@ def _update(settings, images, losses, gradients, iterations, moment_1, moment_2)
     return tf.clip_by_value(images - step, 0.0, 1.0), moment_1, moment_2
 
 
-def _check(settings: OptimizerSettings, start: np.ndarray, targets: np.ndarray) -> None:
-    if settings.update_rule not in UPDATE_RULES:
-        raise ValueError(
-            f"Expected `update_rule` to be one of {UPDATE_RULES}. "
-            f"Received: {settings.update_rule!r}."
-        )
-    for name in ("learning_rate", "loss_threshold", "batch_size"):
-        if not getattr(settings, name) > 0:
-            raise ValueError(
-                f"Expected `{name}` above 0. Received: {getattr(settings, name)}."
-            )
-    bad_frames = settings.frame_every is not None and settings.frame_every < 1
-    if settings.max_iterations < 0 or bad_frames:
-        raise ValueError(
-            "Expected `max_iterations` of 0 or more and `frame_every` of at least 1. "
-            f"Received: {settings.max_iterations} and {settings.frame_every}."
-        )
+def _check(start: np.ndarray, targets: np.ndarray) -> None:
     if start.ndim < 3 or not start.size:
         raise ValueError(
             "Expected at least one image, (..., height, width, channels). "

@@ -185,8 +185,8 @@ def slices(study: xr.Dataset, interval_index: int, kind: Kind) -> Figure:
         figure, axes = _panels(num_classes)
         for axis, (k, values) in zip(axes, maps.items(), strict=True):
             image = _heat_map(axis, values, limits)
-            name = f"mean of all {fixed}s" if k is None else names[k]
-            axis.set_title(f"{name}: {_mean(values):#.2g}", fontsize=9)
+            name = f"all {fixed}s" if k is None else f"{fixed} {names[k]}"
+            axis.set_title(f"{name}, mean {_mean(values):#.2g}", fontsize=9)
             _name_axes(axis, names)
         bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
         bar.set_label("dissimilarity, 1 − cosine")

@@ -1,29 +1,21 @@
-"""Pictures made of a prototype study's images.
-
-All images of a picture are one mosaic, so that a hundred classes take little memory.
-"""
-
-import math
-import textwrap
+"""Pictures made of a prototype study's images."""
 
 import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Rectangle
 
-from keras_confusion.figures import ACCENT, MIN_WIDTH, STYLE
+from keras_confusion import mosaics
+from keras_confusion.figures import MIN_WIDTH, STYLE
 
 # Inches.
 MIN_GRID, MAX_GRID = 5.0, 12.0
 ROW_HEIGHT = 0.62
 PANEL_GAP = 0.1
 MAX_ROWS = 20
-MISSING_GREY = 224
 # A change is drawn at full contrast where it is among the largest of its class.
 FULL_CONTRAST = 0.995
-CHARACTERS_AN_INCH = 14
 
 
 def prototype_grid(
@@ -57,7 +49,7 @@ def prototype_grid(
         f"interval's.  Initialisation {int(part['initialisation'])}.  "
         f"× did not converge: {num_failed} of {converged.size} images.",
     )
-    _frame_diagonal(figure.axes[0], part)
+    mosaics.frame_diagonal(figure.axes[0], part)
     return figure
 
 
@@ -86,6 +78,48 @@ def boundary_grid(
         f"{int(part['initialisation'])}.  × did not converge: {int(failed.sum())} of "
         f"{off_diagonal.sum()} images.",
     )
+
+
+def change_grid(study: xr.Dataset, interval_index: int, initialisation: int) -> Figure:
+    """What the optimiser did to every image of the grid P.
+
+    Prototypes look like the noise they came from; the change shows what the network
+    wanted of the target class.
+
+    Args and errors as `prototype_grid`.
+
+    Returns:
+        A Matplotlib figure: P[k, j] less its origin's class prototype, and of class
+        prototypes, framed, what they began as at that interval. Grey is no change; a
+        row has one scale.
+    """
+    part = _finished_part(study, interval_index, initialisation)
+    labels = xr.DataArray(range(part.sizes["target"]), dims="origin")
+    of_classes = part["image"].isel(target=labels, origin=labels).drop_vars("target")
+    began = xr.where(
+        np.eye(part.sizes["target"], dtype=bool)[:, :, None, None, None],
+        part["start"].expand_dims(origin=part["origin"], axis=1),
+        of_classes.expand_dims(target=part["target"]),
+    ).transpose(*part["image"].dims)
+    changes = part["image"] - began
+    pixels = [axis for axis in changes.dims if axis != "target"]
+    limits = np.abs(changes).quantile(FULL_CONTRAST, pixels).drop_vars("quantile")
+    figure = _grid(
+        part,
+        0.5 + 0.5 * changes / limits.where(limits > 0, 1),
+        failed=~part["converged"].values,
+        title=f"What was changed in the prototypes {_when(part)}",
+        xlabel="origin: the class whose prototype was changed",
+        ylabel="target: the class that it was changed to",
+        caption="P[target, origin] less the class prototype of the origin; framed: a "
+        "class prototype less what it began as at this interval.  Grey is no change, "
+        "lighter is added, darker is taken away, colour by colour.  Full contrast, the "
+        f"{100 * FULL_CONTRAST:g}th percentile of a row: a pixel changed by "
+        f"{float(limits.min()):#.2g} to {float(limits.max()):#.2g} of 1.  "
+        f"Initialisation {int(part['initialisation'])}.",
+    )
+    mosaics.frame_diagonal(figure.axes[0], part)
+    return figure
 
 
 def class_prototypes_over_intervals(study: xr.Dataset, initialisation: int) -> Figure:
@@ -137,13 +171,13 @@ def class_prototypes_over_intervals(study: xr.Dataset, initialisation: int) -> F
         before, after = figure.subplots(
             1, 2, width_ratios=[num_columns, num_columns - 1]
         )
-        _show(before, images, (height, width))
-        _show(after, 0.5 + 0.5 * changes / scale, (height, width))
+        mosaics.show(before, images, (height, width))
+        mosaics.show(after, 0.5 + 0.5 * changes / scale, (height, width))
         headings = [_heading(part) for part in parts]
-        _ticks(before.xaxis, ["start", *headings], width)
-        _ticks(after.xaxis, headings, width)
-        _ticks(before.yaxis, names, height)
-        _ticks(after.yaxis, [f"±{limit:#.2g}" for limit in limits], height)
+        mosaics.ticks(before.xaxis, ["start", *headings], width)
+        mosaics.ticks(after.xaxis, headings, width)
+        mosaics.ticks(before.yaxis, names, height)
+        mosaics.ticks(after.yaxis, [f"±{limit:#.2g}" for limit in limits], height)
         after.yaxis.tick_right()
         for axis in (before, after):
             axis.xaxis.tick_top()
@@ -155,7 +189,7 @@ def class_prototypes_over_intervals(study: xr.Dataset, initialisation: int) -> F
         )
         # The first column is the start.
         failed = np.pad(~converged, ((0, 0), (1, 0)))
-        _cross_out(before, failed, (height, width), image_width)
+        mosaics.cross_out(before, failed, (height, width), image_width)
         figure.suptitle("How class prototypes train")
         caption = (
             "Headings: percent of training, test accuracy.  Changes, against what an "
@@ -168,7 +202,7 @@ def class_prototypes_over_intervals(study: xr.Dataset, initialisation: int) -> F
         )
         if num_rows < num_classes:
             caption += f"  The first {num_rows} of {num_classes} classes."
-        _add_caption(figure, caption)
+        mosaics.add_caption(figure, caption)
     return figure
 
 
@@ -233,100 +267,15 @@ def _grid(part, images, *, failed, title, xlabel, ylabel, caption) -> Figure:
         )
         axis = figure.subplots()
         rows = (images.isel(target=k).values for k in range(num_classes))
-        _show(axis, rows, (height, width))
-        _ticks(axis.xaxis, names, width, fontsize=fontsize)
-        _ticks(axis.yaxis, names, height, fontsize=fontsize)
+        mosaics.show(axis, rows, (height, width))
+        mosaics.ticks(axis.xaxis, names, width, fontsize=fontsize)
+        mosaics.ticks(axis.yaxis, names, height, fontsize=fontsize)
         if is_narrow:
             axis.tick_params(axis="x", rotation=90)
         axis.tick_params(length=0)
-        _cross_out(axis, failed, (height, width), image_width)
+        mosaics.cross_out(axis, failed, (height, width), image_width)
         figure.suptitle(title)
         axis.set_xlabel(xlabel)
         axis.set_ylabel(ylabel)
-        _add_caption(figure, caption)
+        mosaics.add_caption(figure, caption)
     return figure
-
-
-def _show(axis, rows, size) -> None:
-    """Draws rows of images (column, height, width, channel) as one mosaic."""
-    height, width = size
-    mosaic = np.concatenate([_strip(np.asarray(row)) for row in rows])
-    axis.imshow(mosaic)
-    # Gaps are between images only.
-    axis.set_xlim(left=_centre(0, width) - width / 2)
-    axis.set_ylim(top=_centre(0, height) - height / 2)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-
-
-def _strip(images) -> np.ndarray:
-    """A row of images in uint8 RGB, each with a white gap above and to its left.
-
-    One channel is shown in grey, and so are other numbers of channels but three: their
-    mean. Images that are not there, NaN, become light grey.
-    """
-    num_images, height, width, channels = images.shape
-    if channels != 3:
-        images = images.mean(axis=-1, keepdims=True)
-    levels = np.round(255 * np.clip(images, 0, 1))
-    levels = np.where(np.isnan(images), MISSING_GREY, levels)
-    down, across = _gap(height), _gap(width)
-    strip = np.full((num_images, height + down, width + across, 3), 255, np.uint8)
-    strip[:, down:, across:] = levels
-    return strip.swapaxes(0, 1).reshape(height + down, -1, 3)
-
-
-def _gap(length: int) -> int:
-    """Pixels between two images."""
-    return max(1, math.ceil(length / 16))
-
-
-def _centre(number, length: int):
-    """Where along an axis of the mosaic the image of that number has its centre."""
-    return number * (length + _gap(length)) + _gap(length) + (length - 1) / 2
-
-
-def _ticks(axis, labels, length: int, **text) -> None:
-    axis.set_ticks([_centre(k, length) for k in range(len(labels))], labels, **text)
-
-
-def _add_caption(figure, text: str) -> None:
-    """A caption below, in lines as long as the figure is wide."""
-    lines = textwrap.wrap(text, int(CHARACTERS_AN_INCH * figure.get_figwidth()))
-    figure.supxlabel("\n".join(lines), fontsize=8, color="0.35")
-
-
-def _frame_diagonal(axis, part) -> None:
-    """Frames the class prototypes."""
-    height, width = part.sizes["height"], part.sizes["width"]
-    for k in range(part.sizes["target"]):
-        corner = _centre(k, width) - width / 2, _centre(k, height) - height / 2
-        axis.add_patch(
-            Rectangle(
-                corner,
-                width,
-                height,
-                fill=False,
-                ec=ACCENT,
-                # Thinner than the gap between images.
-                lw=min(2.5, max(0.7, 24 / part.sizes["target"])),
-                clip_on=False,
-            )
-        )
-
-
-def _cross_out(axis, failed, size, image_width: float) -> None:
-    """Marks images that did not converge; nothing where there are none."""
-    height, width = size
-    rows, columns = np.nonzero(failed)
-    if len(rows):
-        axis.plot(
-            _centre(columns, width),
-            _centre(rows, height),
-            "X",
-            ms=min(14, 72 * image_width * 0.6),
-            mfc="white",
-            mec="black",
-            mew=0.8,
-            gid="not converged",
-        )

@@ -178,6 +178,9 @@ def _write_figures(
             prototype_images.prototype_grid(study, interval, SHOWN),
             interval,
         )
+    if len(shown):
+        interval = int(shown[-1])
+        write("changes", prototype_images.change_grid(study, interval, SHOWN), interval)
     kinds: dict[str, Kind] = {"c": "inter", "r": "intra"}
     for letter, kind in kinds.items():
         write(f"slices_{letter}", prototype_figures.slices(study, last, kind), last)

@@ -133,12 +133,16 @@ class _Training:
     """
 
     def __init__(self, plan: PrototypePlan):
-        from keras_confusion import saving
+        from keras_confusion import objectives, saving
 
         self._plan = plan
         self._trainer = plan.settings.trainer(plan.dataset)
-        # What is wrong with recipe or model shows here, before a folder is made.
+        # What is wrong with settings or model shows here, before a folder is made.
         _ = plan.recipe
+        images, tolerance = plan.probing.images, plan.probing.gap_tolerance
+        if plan.settings.boundaries:
+            num_classes = plan.dataset.num_classes
+            objectives.check_tie(num_classes, images.loss_threshold, tolerance)
         features = saving.features_model(self._trainer.classifier())
         self.num_features = features.output_shape[-1]
         # The interval whose weights the trainer holds.

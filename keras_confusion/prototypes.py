@@ -6,7 +6,6 @@ prototypes. All are optimised by `image_optimizer`.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import saving
+from keras_confusion import objectives, saving
 from keras_confusion.image_optimizer import (
     OptimizedImages,
     OptimizerSettings,
@@ -149,7 +148,7 @@ def boundary_prototypes(
     )
     start = _as_origins(of_classes)
     *leading, num_classes, _, height, width, channels = start.shape
-    _check_tie(num_classes, settings.loss_threshold, gap_tolerance)
+    objectives.check_tie(num_classes, settings.loss_threshold, gap_tolerance)
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
     targets, origins = pairs.T
     made = optimize_images(
@@ -157,7 +156,7 @@ def boundary_prototypes(
         start[..., targets, origins, :, :, :],
         np.broadcast_to(pairs, (*leading, *pairs.shape)),
         settings,
-        objective=_Tie(gap_tolerance),
+        objective=objectives.Tie(gap_tolerance),
         on_progress=on_progress,
     )
     each = np.arange(len(pairs))
@@ -196,68 +195,6 @@ def noise(seeds, num_classes: int, input_shape) -> np.ndarray:
     return np.stack(
         [np.random.default_rng(seed).random(shape, np.float32) for seed in seeds]
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tie:
-    """The objective of boundary prototypes.
-
-    With z the logits of the pair (a, b) and S the classes besides it,
-
-        H(1/2 a + 1/2 b, p) - log 2 = log(1 + e^(lse_S z - lse_ab z))
-                                      + log cosh((z_a - z_b) / 2).
-
-    Neither term is below 0, and neither is a small difference of large numbers.
-
-    What is missed is |z_a - z_b| where it is not below the tolerance.
-
-    Args:
-        gap_tolerance: In logits.
-    """
-
-    gap_tolerance: float
-
-    def __call__(self, logits: tf.Tensor, pairs: tf.Tensor):
-        of_pair = tf.gather(logits, pairs, batch_dims=1)
-        in_pair = tf.reduce_any(
-            tf.range(tf.shape(logits)[1])[:, None] == pairs[:, None, :], axis=2
-        )
-        of_others = tf.where(in_pair, logits.dtype.min, logits)
-        gaps = of_pair[:, 0] - of_pair[:, 1]
-        losses = _log_cosh(gaps / 2) + tf.math.softplus(
-            tf.reduce_logsumexp(of_others, axis=1)
-            - tf.reduce_logsumexp(of_pair, axis=1)
-        )
-        sizes = tf.abs(gaps)
-        return losses, tf.where(sizes < self.gap_tolerance, 0.0, sizes)
-
-
-def _log_cosh(x: tf.Tensor) -> tf.Tensor:
-    """Returns log cosh x, accurate near 0 and finite far from it."""
-    # cosh x = 1 + 2 sinh(x / 2)^2; clipped, as the branch not taken has a gradient too.
-    near = tf.math.log1p(2 * tf.sinh(tf.clip_by_value(x, -1.0, 1.0) / 2) ** 2)
-    size = tf.abs(x)
-    far = size + tf.math.softplus(-2 * size) - math.log(2)
-    return tf.where(size < 1, near, far)
-
-
-def _check_tie(num_classes: int, loss_threshold: float, gap_tolerance: float) -> None:
-    if num_classes < 2:
-        raise ValueError(
-            "Expected prototypes (..., K, height, width, channels) of at least two "
-            f"classes. Received: {num_classes}."
-        )
-    # The loss bounds the probability q of all other classes: q <= 1 - e^-threshold.
-    # The less probable of the two has at least (1 - q) / (1 + e^tolerance), which is
-    # more than q if q (2 + e^tolerance) < 1; here times e^-tolerance.
-    most_of_others = -math.expm1(-loss_threshold)
-    ratio = math.exp(-gap_tolerance)
-    if not (gap_tolerance > 0 and most_of_others * (2 * ratio + 1) < ratio):
-        raise ValueError(
-            "Expected `gap_tolerance` above 0, and it and `loss_threshold` so small "
-            "that no third class can be on top, such as 0.01 and 0.01. "
-            f"Received: {gap_tolerance} and {loss_threshold}."
-        )
 
 
 def _with_classes(images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ import dataclasses
 import keras
 
 SMALL_DATASET = 10_000
-_NOT_DECAYED = ["bias", "gamma", "beta"]
+# Patterns for names such as "dense/bias:0"; a layer may have any name.
+_NOT_DECAYED = ["bias[^/]*$", "gamma[^/]*$", "beta[^/]*$"]
 
 
 @dataclasses.dataclass(frozen=True)

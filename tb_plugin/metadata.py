@@ -47,3 +47,11 @@ PROTOTYPE_MEASURES = (
 # Scalars whose step counts the epochs.
 TAG_EPOCH_LOSS = "training/loss"
 TAG_EPOCH_ACCURACY = "training/accuracy"
+
+# A pair of classes that was probed. Scalars and images whose step is the number of the
+# initialisation.
+PROBE_RUN = "events/probe"
+PREFIX_PROBE_LOSS = "loss/"
+PREFIX_PROBE_ITERATIONS = "iterations/"
+PREFIX_PROBE_DISSIMILARITY = "dissimilarity/"
+PREFIX_PROBE_IMAGE = "images/"

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
+import xarray as xr
 
-from keras_confusion import datasets, recipes, responses, runtime, training
+from keras_confusion import (
+    datasets,
+    recipes,
+    responses,
+    runtime,
+    training,
+    training_intervals,
+)
 from keras_confusion.responses import Rates
 
 runtime.start_tensorflow(threads=1)
@@ -72,3 +80,103 @@ def digits_classifier(digits):
     )
     trainer.train(initialisation_seed=0, order_seed=0)
     return trainer.model
+
+
+@pytest.fixture(scope="session")
+def synthetic_study():
+    """A function that makes prototype studies without any network."""
+    return make_synthetic_study
+
+
+def make_synthetic_study(
+    *,
+    num_classes=4,
+    num_intervals=3,
+    num_initialisations=2,
+    image_shape=(6, 6, 3),
+    num_features=8,
+    seed=0,
+):
+    """A study in which classes come apart with training and images grow out of noise.
+
+    Features are those of the target and a little of the origin. Everything is finished
+    and converged.
+    """
+    n, rng = num_classes, np.random.default_rng(seed)
+    names = [f"class {k}" for k in range(n)]
+    parts = (num_intervals, num_initialisations)
+    target, origin, feature = ("target",), ("origin",), ("feature",)
+    pixel = ("height", "width", "channel")
+    part = ("interval", "initialisation")
+    progress = np.linspace(0.2, 1, num_intervals)[:, None, None, None, None]
+
+    common = rng.random(num_features)
+    of_class = rng.random((num_initialisations, n, num_features)) ** 3
+    noise = rng.random((*parts, n, n, num_features))
+    features = 0.4 - 0.3 * progress + 0.3 * common + 0.15 * noise
+    features += progress * of_class[:, :, None] + 0.1 * of_class[:, None]
+    boundary = (features + features.swapaxes(2, 3)) / 2 + 0.05 * noise
+    boundary[:, :, range(n), range(n)] = np.nan
+
+    height, width, channels = image_shape
+    y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    angle = np.arange(n)[:, None, None] * np.pi / n
+    pattern = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 12 / height)[..., None]
+    pattern = pattern * rng.uniform(-1, 1, (n, 1, 1, channels))
+    dust = rng.random((num_initialisations, n, *image_shape), np.float32)
+    grown = np.clip(dust + 0.15 * progress[..., None] * pattern, 0, 1)
+    image = np.clip(
+        grown[:, :, None] + 0.1 * progress[..., None, None] * pattern[:, None], 0, 1
+    )
+    image[:, :, range(n), range(n)] = grown
+    start = np.concatenate([np.broadcast_to(dust, grown[:1].shape), grown[:-1]])
+    between = (image + image.swapaxes(2, 3)) / 2
+    between[:, :, range(n), range(n)] = np.nan
+
+    off = ~np.eye(n, dtype=bool)
+    counts = rng.integers(5, 60, (*parts, n, n))
+    values = {
+        "image": (part + target + origin + pixel, image.astype(np.float32)),
+        "loss": (part + target + origin, np.full((*parts, n, n), 0.009, np.float32)),
+        "iterations": (part + target + origin, counts.astype(np.int32)),
+        "converged": (part + target + origin, np.ones((*parts, n, n), bool)),
+        "predicted": (
+            part + target + origin,
+            np.broadcast_to(np.arange(n)[:, None], (*parts, n, n)).astype(np.int16),
+        ),
+        "features": (part + target + origin + feature, features.astype(np.float32)),
+        "start": (part + target + pixel, start.astype(np.float32)),
+        "boundary_image": (part + target + origin + pixel, between.astype(np.float32)),
+        "boundary_features": (
+            part + target + origin + feature,
+            boundary.astype(np.float32),
+        ),
+        "adversarial_image": (part + target + pixel, grown.astype(np.float32)),
+        "adversarial_features": (
+            part + target + feature,
+            (features.mean(axis=3) + 0.1).astype(np.float32),
+        ),
+        "adversarial_fooled": (part + target, np.ones((*parts, n), bool)),
+        "finished": (part, np.ones(parts, bool)),
+        "test_accuracy": (("interval",), np.linspace(0.55, 0.78, num_intervals)),
+        "boundary_gap": (
+            part + target + origin,
+            np.where(off, rng.normal(0, 0.01, (*parts, n, n)), np.nan),
+        ),
+        "boundary_loss": (
+            part + target + origin,
+            np.where(off, np.full((*parts, n, n), 0.7), np.nan),
+        ),
+        "boundary_converged": (
+            part + target + origin,
+            np.broadcast_to(off, (*parts, n, n)).copy(),
+        ),
+        "boundary_iterations": (part + target + origin, counts.astype(np.int32)),
+    }
+    coords = {
+        "interval": list(training_intervals.PERCENTAGES[:num_intervals]),
+        "initialisation": range(num_initialisations),
+        "target": names,
+        "origin": names,
+    }
+    return xr.Dataset(values, coords)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import image_optimizer, prototypes, saving
+from keras_confusion import image_optimizer, objectives, prototypes, saving
 from keras_confusion.image_optimizer import OptimizerSettings, optimize_images
 
 NUM_CLASSES = 10
@@ -188,7 +188,7 @@ def test_what_an_image_misses_comes_before_its_loss():
         return tf.concat([linear_logits(images), images[:, 0, 0]], axis=1)
 
     def objective(logits, targets):
-        losses, _ = image_optimizer.cross_entropy(logits[:, :2], targets)
+        losses, _ = objectives.cross_entropy(logits[:, :2], targets)
         return losses, tf.where(logits[:, 2] < 0.05, 0.0, logits[:, 2])
 
     start = images_at_distances([0.0])

@@ -1,6 +1,4 @@
 import io
-import pathlib
-import runpy
 
 import matplotlib
 import numpy as np
@@ -9,13 +7,9 @@ import pytest
 
 from keras_confusion import figures, prototype_figures, prototype_tables
 
-synthetic_study = runpy.run_path(
-    str(pathlib.Path(__file__).with_name("test_prototype_tables.py"))
-)["synthetic_study"]
-
 
 @pytest.fixture(scope="module")
-def study():
+def study(synthetic_study):
     return synthetic_study()
 
 
@@ -67,7 +61,7 @@ def test_trends_show_means_of_both_matrices_and_their_spread(table):
     assert "± sd over n = 2 initialisations of one network" in svg
 
 
-def test_one_initialisation_is_drawn_without_bands():
+def test_one_initialisation_is_drawn_without_bands(synthetic_study):
     study = synthetic_study(num_intervals=1, num_initialisations=1)
     table = prototype_tables.by_initialisation(study)
     trends = prototype_tables.trends(table)
@@ -116,7 +110,7 @@ def test_outliers_lie_under_a_visible_bound(table):
 
 
 @pytest.mark.parametrize("num_classes", [3, 7, 11, 12])
-def test_slices_are_one_heat_map_a_class_on_one_scale(num_classes):
+def test_slices_are_one_heat_map_a_class_on_one_scale(synthetic_study, num_classes):
     study = synthetic_study(num_classes=num_classes, image_shape=(1, 1, 1))
     figure = prototype_figures.slices(study, 1, "intra")
     panels = heat_maps(figure)
@@ -130,7 +124,7 @@ def test_slices_are_one_heat_map_a_class_on_one_scale(num_classes):
         # A prototype is not compared with itself.
         assert values.mask.diagonal().all()
         assert image.get_cmap().name == "cividis"
-        assert panels[k].get_title().startswith(f"class {k}: ")
+        assert f" class {k}, mean 0." in panels[k].get_title()
     limits = {image.get_clim() for image in shown}
     assert limits == {(matrix[:, others].min(), matrix[:, others].max())}
     for position, panel in enumerate(panels):
@@ -150,18 +144,18 @@ def test_slices_of_c_have_one_origin_each(study):
     assert "initialisations of one network, n = 2." in svg
 
 
-def test_slices_leave_out_what_did_not_converge():
+def test_slices_leave_out_what_did_not_converge(synthetic_study):
     study = synthetic_study()
     study["converged"][1, :, 0, 2] = False
     study["converged"][1, :, :, 1] = False
     panels = heat_maps(prototype_figures.slices(study, 1, "inter"))
     values = [panel.get_images()[0].get_array() for panel in panels]
     assert values[1].mask.all()
-    assert panels[1].get_title() == "class 1: nan"
+    assert panels[1].get_title() == "origin class 1, mean nan"
     assert values[2].mask.sum() == 4 + 3 + 3
 
 
-def test_of_many_classes_the_largest_slices_are_shown():
+def test_of_many_classes_the_largest_slices_are_shown(synthetic_study):
     study = synthetic_study(
         num_classes=20, num_intervals=1, num_initialisations=1, image_shape=(1, 1, 1)
     )
@@ -174,9 +168,9 @@ def test_of_many_classes_the_largest_slices_are_shown():
     matrix[range(20), :, range(20)] = np.nan
     others = np.delete(np.arange(20), 4)
     largest = others[np.argsort(-np.nanmean(matrix[:, others], axis=(0, 2)))][:12]
-    names = [panel.get_title().split(":")[0] for panel in panels]
-    assert names[0] == "mean of all origins"
-    assert names[1:] == [f"class {k}" for k in largest]
+    names = [panel.get_title().split(",")[0] for panel in panels]
+    assert names[0] == "all origins"
+    assert names[1:] == [f"origin class {k}" for k in largest]
     assert "Right: the 12 origins" in drawn(figure)
 
 
@@ -197,7 +191,7 @@ def test_boundaries(study):
     assert [text.get_text() for text in mean.get_yticklabels()][0] == "class 0"
 
 
-def test_a_hundred_classes():
+def test_a_hundred_classes(synthetic_study):
     study = synthetic_study(
         num_classes=100,
         num_intervals=2,

@@ -1,22 +1,17 @@
 import io
-import pathlib
-import runpy
 
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
 
-from keras_confusion import figures, prototype_images
+from keras_confusion import figures, mosaics, prototype_images
 
-synthetic_study = runpy.run_path(
-    str(pathlib.Path(__file__).with_name("test_prototype_tables.py"))
-)["synthetic_study"]
 SIZE, GAP = 6, 1
 
 
 @pytest.fixture
-def study():
+def study(synthetic_study):
     return synthetic_study()
 
 
@@ -79,7 +74,7 @@ def test_the_grid_has_targets_down_and_origins_across(study):
     assert "× did not converge: 1 of 16 images" in svg
 
 
-def test_one_channel_is_grey():
+def test_one_channel_is_grey(synthetic_study):
     study = synthetic_study(image_shape=(SIZE, SIZE, 1))
     axis = prototype_images.prototype_grid(study, 0, 0).axes[0]
     image = cell(axis, 1, 2)
@@ -91,7 +86,7 @@ def test_one_channel_is_grey():
     drawn(prototype_images.class_prototypes_over_intervals(study, 0))
 
 
-def test_images_need_not_be_square():
+def test_images_need_not_be_square(synthetic_study):
     study = synthetic_study(image_shape=(SIZE, 2 * SIZE, 3))
     figure = prototype_images.prototype_grid(study, 0, 0)
     mosaic = figure.axes[0].get_images()[0].get_array()
@@ -116,7 +111,7 @@ def test_boundary_grid_has_nothing_on_its_diagonal(study):
     study["boundary_converged"][2, 1, 0, 3] = False
     figure = prototype_images.boundary_grid(study, 2, 1)
     (axis,) = figure.axes
-    assert (cell(axis, 1, 1) == prototype_images.MISSING_GREY).all()
+    assert (cell(axis, 1, 1) == mosaics.MISSING_GREY).all()
     np.testing.assert_array_equal(
         cell(axis, 2, 0), levels(study["boundary_image"][2, 1, 2, 0])
     )
@@ -174,7 +169,7 @@ def test_prototypes_that_did_not_change_are_grey(study):
     drawn(figure)
 
 
-def test_a_hundred_classes_read_from_disk(tmp_path):
+def test_a_hundred_classes_read_from_disk(synthetic_study, tmp_path):
     study = synthetic_study(
         num_classes=100, num_intervals=1, num_initialisations=1, num_features=2
     )
@@ -191,3 +186,19 @@ def test_a_hundred_classes_read_from_disk(tmp_path):
     caption = figure.get_supxlabel().replace("\n", " ")
     assert "The first 20 of 100 classes" in caption
     drawn(figure)
+
+
+def test_changes_are_against_the_origin_and_rows_have_one_scale(study):
+    figure = prototype_images.change_grid(study, 1, 0)
+    drawn(figure)
+    (axis,) = figure.axes
+    part = study.isel(interval=1, initialisation=0)
+    image, start = part["image"].values, part["start"].values
+    for k in range(4):
+        changes = np.stack([image[k, j] - image[j, j] for j in range(4)])
+        changes[k] = image[k, k] - start[k]
+        scale = np.quantile(np.abs(changes), prototype_images.FULL_CONTRAST)
+        expected = np.round(255 * np.clip(0.5 + 0.5 * changes / scale, 0, 1))
+        for j in range(4):
+            received = cell(axis, k, j).astype(int)
+            assert np.abs(received - expected[j]).max() <= 1

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import prototypes, saving
+from keras_confusion import objectives, prototypes, saving
 from keras_confusion.image_optimizer import OptimizerSettings
 
 NUM_CLASSES = 10
@@ -109,7 +109,7 @@ def test_loss_at_the_tie_is_accurate_and_so_is_its_gradient(rng):
     with tf.GradientTape() as tape:
         variable = tf.constant(logits)
         tape.watch(variable)
-        losses, _ = prototypes._Tie(0.01)(variable, tf.constant(pairs, tf.int32))
+        losses, _ = objectives.Tie(0.01)(variable, tf.constant(pairs, tf.int32))
     gradient = tape.gradient(losses, variable)
 
     # In float64: log(1 - q) from the others alone, log cosh as log1p(2 sinh^2).

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +52,40 @@ def test_reloaded_model_has_the_same_input_gradient(saved, digits_classifier, im
     live = gradient(saving.probe_of(digits_classifier, NAMES))
     assert np.abs(live).max() > 1e-3
     np.testing.assert_allclose(received, live, atol=1e-5)
+
+
+def numerical_and_own_changes(probe, images):
+    """Changes of a loss along random directions: measured, and by the gradient."""
+    targets = np.arange(len(images)) % len(probe.class_names)
+
+    def loss(images):
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(
+            targets, probe.logits(images)
+        )
+
+    images = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(loss(images))
+    gradient = tape.gradient(total, images)
+    directions = tf.random.stateless_normal((4, *images.shape), seed=(1, 2))
+    # Mixed with the gradient: across it the change drowns in float32.
+    scale = tf.norm(gradient) / tf.norm(directions[0])
+    changes = []
+    for direction in [gradient, *(gradient + 3 * scale * d for d in directions)]:
+        step = 0.02 * direction / tf.norm(direction)
+        change = tf.reduce_sum(loss(images + step) - loss(images - step)) / 2
+        changes.append((change, tf.reduce_sum(gradient * step)))
+    return np.transpose(changes)
+
+
+def test_gradient_of_a_reloaded_model_is_the_numerical_one(saved, images):
+    probe = saving.load_probe(saved)
+    noise = np.random.default_rng(0).random(images[:4].shape, np.float32)
+    for at in (images[:4], noise):
+        numerical, own = numerical_and_own_changes(probe, at)
+        assert (numerical > 0).all()
+        np.testing.assert_allclose(own, numerical, rtol=0.02)
 
 
 def test_features_are_what_goes_into_the_last_layer(digits_classifier, images):
@@ -180,3 +215,188 @@ def test_class_names_that_do_not_fit_are_refused(digits_classifier, tmp_path):
     with pytest.raises(saving.ModelFolderError, match="10 outputs. Received: 2"):
         saving.save_model(digits_classifier, tmp_path / "x", class_names=["a", "b"])
     assert not list(tmp_path.iterdir())
+
+
+class Linear(tf.Module):
+    """Logits or what else `outputs` makes of them, from 0 to `largest` in the images.
+
+    Args:
+        shape: Of the images, with the batch.
+        dtype: Of the images.
+        outputs: From images, weights to outputs.
+    """
+
+    def __init__(self, shape, *, dtype=tf.float32, largest=1.0, outputs=None):
+        super().__init__()
+        self.weights = tf.Variable(
+            np.random.default_rng(0).normal(size=(shape[-1], 3)).astype(np.float32)
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pictures")])
+        def classify(pictures):
+            colours = tf.reduce_mean(
+                tf.cast(pictures, tf.float32) / largest, axis=[1, 2]
+            )
+            logits = 10 * colours @ self.weights
+            return logits if outputs is None else outputs(logits)
+
+        self.classify = classify
+
+
+def save_module(module, directory, name="serving_default"):
+    tf.saved_model.save(module, str(directory), signatures={name: module.classify})
+    return directory
+
+
+def expected_logits(module, images):
+    return 10 * images.mean(axis=(1, 2)) @ module.weights.numpy()
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_size"),
+    [
+        ((None, 6, 5, 3), None),
+        # One image at a time, and four: the last batch is filled up.
+        ((1, 6, 5, 3), None),
+        ((4, 6, 5, 3), None),
+        ((None, None, None, 3), (6, 5)),
+        ((None, None, 5, 3), (6, 5)),
+        ((None, 6, 5, 3), (6, 5)),
+        ((None, 6, 5, 13), None),
+    ],
+)
+def test_modules_of_others_are_probed(shape, image_size, tmp_path):
+    module = Linear(shape)
+    probe = saving.load_probe(save_module(module, tmp_path), image_size=image_size)
+    assert probe.input_shape == (6, 5, shape[-1])
+    images = np.random.default_rng(0).random((6, *probe.input_shape), np.float32)
+    np.testing.assert_allclose(
+        probe.logits(tf.constant(images)), expected_logits(module, images), rtol=1e-4
+    )
+    numerical, own = numerical_and_own_changes(probe, images)
+    np.testing.assert_allclose(own, numerical, rtol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [tf.float64, tf.float16])
+def test_other_floats_are_probed(dtype, tmp_path):
+    module = Linear((None, 6, 5, 3), dtype=dtype)
+    probe = saving.load_probe(save_module(module, tmp_path))
+    images = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
+    received = probe.logits(tf.constant(images))
+    assert received.dtype == tf.float32
+    np.testing.assert_allclose(received, expected_logits(module, images), atol=0.05)
+
+
+def test_range_and_names_can_be_written_by_hand(tmp_path):
+    module = Linear((None, 6, 5, 3), largest=255.0, outputs=tf.nn.softmax)
+    save_module(module, tmp_path / "saved_model")
+    (tmp_path / "model.json").write_text(
+        '{"format_version": 1, "class_names": ["a", "b", "c"], "input_range": [0, 255]}'
+    )
+    probe = saving.load_probe(tmp_path)
+    assert probe.class_names == ("a", "b", "c")
+    images = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
+    np.testing.assert_allclose(
+        probe.predict(images),
+        tf.nn.softmax(expected_logits(module, images)),
+        rtol=1e-3,
+    )
+    numerical, own = numerical_and_own_changes(probe, images)
+    np.testing.assert_allclose(own, numerical, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((None, 6, 5, 3), {"dtype": tf.uint8}, "floating-point.*uint8"),
+        ((None, None, None, 3), {}, "Use --image-size"),
+        ((None, 3, 32, 32), {}, "channels last.*channels first"),
+        ((None, 6, 5, 3), {"outputs": lambda x: tf.sigmoid(x[:, :1])}, "at least 2"),
+        ((None, 6, 5, 3), {"outputs": lambda x: x[:, None]}, "one output per class"),
+        ((None, 6, 5, 3), {"outputs": tf.round}, "gradient with respect to"),
+        ((None, 6, 5, 3), {"outputs": lambda x: (x, x)}, "1 inputs and 2 outputs"),
+    ],
+)
+def test_modules_that_cannot_be_probed_say_why(shape, options, message, tmp_path):
+    if options.get("outputs") is tf.round:
+        options = {"outputs": lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32)}
+    save_module(Linear(shape, **options), tmp_path)
+    with pytest.raises(saving.ModelFolderError, match=message) as caught:
+        saving.load_probe(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_image_size_than_the_models_is_refused(tmp_path):
+    save_module(Linear((None, 6, 5, 3)), tmp_path)
+    with pytest.raises(saving.ModelFolderError, match="6 x 5.*Received: 6 x 6"):
+        saving.load_probe(tmp_path, image_size=(6, 6))
+
+
+def test_unknown_signatures_are_named(tmp_path):
+    save_module(Linear((None, 6, 5, 3)), tmp_path, name="predict")
+    with pytest.raises(saving.ModelFolderError, match=r"'serve'.*\['predict'\]"):
+        saving.load_probe(tmp_path)
+
+
+def keras_model(**options):
+    inputs = keras.Input((6, 5, 1), **options)
+    hidden = keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
+    outputs = keras.layers.Activation("softmax")(keras.layers.Dense(4)(hidden))
+    return keras.Model(inputs, outputs)
+
+
+def test_keras_model_that_ends_in_an_activation(tmp_path):
+    model = keras_model()
+    model.save(tmp_path / "model.keras")
+    probe = saving.load_probe(tmp_path / "model.keras")
+    images = np.random.default_rng(0).random((3, 6, 5, 1), np.float32)
+    np.testing.assert_allclose(probe.predict(images), model(images), atol=1e-5)
+    # What goes into the last layer with weights, not into the softmax.
+    assert probe.features(images).shape == (3, 7)
+
+
+def test_keras_models_that_cannot_be_probed_say_why(tmp_path):
+    two = [keras.Input((6, 5, 1)), keras.Input((6, 5, 1))]
+    both = keras.layers.Flatten()(keras.layers.Add()(two))
+    image = keras.Input((6, 5, 1))
+    flat = keras.layers.Flatten()(image)
+    strangers = {
+        "floating-point.*uint8": keras_model(dtype="uint8"),
+        "2 inputs and 1 outputs": keras.Model(two, keras.layers.Dense(3)(both)),
+        "1 inputs and 2 outputs": keras.Model(image, [flat, flat]),
+        "at least 2": keras.Model(image, keras.layers.Dense(1)(flat)),
+        r"channels\), as": keras.Sequential([keras.Input((9,)), keras.layers.Dense(3)]),
+    }
+    for message, model in strangers.items():
+        model.save(tmp_path / "model.keras")
+        with pytest.raises(saving.ModelFolderError, match=message):
+            saving.load_probe(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "contents"),
+    [
+        ("saved_model/saved_model.pb", b"damaged"),
+        ("saved_model/variables/variables.index", b"damaged"),
+        ("saved_model/variables/variables.data-00000-of-00001", b""),
+        ("model.json", b"{"),
+        ("model.json", b"[]"),
+        ("model.json", b'{"format_version": 1, "input_range": [1, 0]}'),
+        ("model.json", b'{"format_version": 1, "class_names": ["cat", "dog"]}'),
+        ("model.json", b'{"format_version": 1, "class_names": 10}'),
+    ],
+)
+def test_damaged_folders_are_one_sentence(damaged, contents, saved, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(saved, folder)
+    (folder / damaged).write_bytes(contents)
+    with pytest.raises(saving.ModelFolderError, match="Received: ") as caught:
+        saving.load_probe(folder)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_damaged_keras_file_is_one_sentence(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"damaged")
+    with pytest.raises(saving.ModelFolderError, match="model.keras"):
+        saving.load_probe(tmp_path / "model.keras")

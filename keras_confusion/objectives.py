@@ -1,0 +1,89 @@
+"""What images are optimised for: a class, or a tie of two classes."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+# From logits `(batch, K)` and targets `(batch, ...)` to losses `(batch,)`, whose lower
+# bound is 0, and misses `(batch,)`: by how much an image misses what else is asked.
+Objective = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor):
+    """The objective of class prototypes: cross-entropy toward one class.
+
+    Args:
+        logits: float32 `(batch, K)`.
+        targets: int32 `(batch,)`.
+
+    Returns:
+        Losses `(batch,)`, nats, and misses `(batch,)`: nothing else is asked.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    return losses, tf.zeros_like(losses)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tie:
+    """The objective of boundary prototypes.
+
+    With z the logits of the pair (a, b) and S the classes besides it,
+
+        H(1/2 a + 1/2 b, p) - log 2 = log(1 + e^(lse_S z - lse_ab z))
+                                      + log cosh((z_a - z_b) / 2).
+
+    Neither term is below 0, and neither is a small difference of large numbers.
+
+    What is missed is |z_a - z_b| where it is not below the tolerance.
+
+    Args:
+        gap_tolerance: In logits.
+    """
+
+    gap_tolerance: float
+
+    def __call__(self, logits: tf.Tensor, pairs: tf.Tensor):
+        """Losses and misses, each `(batch,)`, of pairs `(batch, 2)`."""
+        of_pair = tf.gather(logits, pairs, batch_dims=1)
+        in_pair = tf.reduce_any(
+            tf.range(tf.shape(logits)[1])[:, None] == pairs[:, None, :], axis=2
+        )
+        of_others = tf.where(in_pair, logits.dtype.min, logits)
+        gaps = of_pair[:, 0] - of_pair[:, 1]
+        losses = _log_cosh(gaps / 2) + tf.math.softplus(
+            tf.reduce_logsumexp(of_others, axis=1)
+            - tf.reduce_logsumexp(of_pair, axis=1)
+        )
+        sizes = tf.abs(gaps)
+        return losses, tf.where(sizes < self.gap_tolerance, 0.0, sizes)
+
+
+def _log_cosh(x: tf.Tensor) -> tf.Tensor:
+    """Returns log cosh x, accurate near 0 and finite far from it."""
+    # cosh x = 1 + 2 sinh(x / 2)^2; clipped, as the branch not taken has a gradient too.
+    near = tf.math.log1p(2 * tf.sinh(tf.clip_by_value(x, -1.0, 1.0) / 2) ** 2)
+    size = tf.abs(x)
+    far = size + tf.math.softplus(-2 * size) - math.log(2)
+    return tf.where(size < 1, near, far)
+
+
+def check_tie(num_classes: int, loss_threshold: float, gap_tolerance: float) -> None:
+    """Raises `ValueError` unless two classes that tie must be the two on top."""
+    if num_classes < 2:
+        raise ValueError(
+            "Expected prototypes (..., K, height, width, channels) of at least two "
+            f"classes. Received: {num_classes}."
+        )
+    # The loss bounds the probability q of all other classes: q <= 1 - e^-threshold.
+    # The less probable of the two has at least (1 - q) / (1 + e^tolerance), which is
+    # more than q if q (2 + e^tolerance) < 1; here times e^-tolerance.
+    most_of_others = -math.expm1(-loss_threshold)
+    ratio = math.exp(-gap_tolerance)
+    if not (gap_tolerance > 0 and most_of_others * (2 * ratio + 1) < ratio):
+        raise ValueError(
+            "Expected `gap_tolerance` above 0, and it and `loss_threshold` so small "
+            "that no third class can be on top, such as 0.01 and 0.01. "
+            f"Received: {gap_tolerance} and {loss_threshold}."
+        )

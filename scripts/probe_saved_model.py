@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+r"""What does a trained classifier see in two classes, and what lies between them?
+
+    python scripts/probe_saved_model.py saved_models/digits_cnn --from 3 --to 8 \
+        --out probes/3_to_8
+
+optimises noise into the prototypes of both classes, drags the one to the other class
+(P[8, 3]) and to the boundary of both, prints losses and dissimilarities for every
+initialisation, and writes pictures, arrays, tables and a TensorBoard logdir. It takes
+models of this project, SavedModels that others exported, and .keras files.
+
+Models that others made are given images from 0 to 1, as it cannot be seen what they
+expect; a model.json beside a saved_model/ folder can say otherwise:
+{"format_version": 1, "class_names": ["cat", "dog"], "input_range": [0, 255]}
+Loading a model runs what is in it: probe only models from those whom you trust.
+"""
+
+import argparse
+import sys
+
+
+def parse_arguments(given=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a folder of saved_models/, a SavedModel folder, or a .keras file",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_class",
+        required=True,
+        metavar="CLASS",
+        help="class that the intermediary prototype starts from, by name or label",
+    )
+    parser.add_argument(
+        "--to",
+        dest="to_class",
+        required=True,
+        metavar="CLASS",
+        help="class that it is optimised toward",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder to write; an earlier probe in it is replaced",
+    )
+    parser.add_argument(
+        "--inits",
+        type=int,
+        default=3,
+        metavar="N",
+        help="initialisations, each from noise of its own (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures of the way from the original to the final image (default: none)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="for a model that takes images of any size",
+    )
+    images = parser.add_argument_group("optimiser")
+    images.add_argument(
+        "--update-rule",
+        choices=("normalized", "sgd", "adam"),
+        default="normalized",
+        help="boundaries have a rule of their own (default: %(default)s)",
+    )
+    images.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="of the images (default: 0.01, and 0.1 from 100 classes on)",
+    )
+    images.add_argument(
+        "--loss-threshold",
+        type=float,
+        default=0.01,
+        metavar="L",
+        help="loss below which an image is done (default: %(default)s)",
+    )
+    images.add_argument(
+        "--max-iterations",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="updates after which an image is given up (default: %(default)s)",
+    )
+    return parser.parse_args(given)
+
+
+def main() -> int:
+    options = vars(parse_arguments())
+    # Only now: --help should not wait for TensorFlow.
+    from keras_confusion import command_line, commands
+
+    if options["image_size"] is not None:
+        options["image_size"] = tuple(options["image_size"])
+    return command_line.exit_code(commands.probe_saved_model, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from keras_confusion import classifier_settings, recipes, runtime
+from keras_confusion.classifier_settings import ClassifierSettings
+
+
+def build_tiny(*, input_shape, num_classes, seed):
+    """A model function of a user."""
+    import keras
+
+    inputs = keras.Input(input_shape)
+    hidden = keras.layers.Flatten()(inputs)
+    initializer = keras.initializers.GlorotUniform(seed)
+    dense = keras.layers.Dense(num_classes, kernel_initializer=initializer)
+    return keras.Model(inputs, dense(hidden))
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "expected"),
+    [
+        ("cnn", None, "annealed"),
+        ("resnet18", None, "momentum"),
+        (build_tiny, None, "annealed"),
+        ("resnet18", "tutorial", "tutorial"),
+        ("cnn", "momentum", "momentum"),
+    ],
+)
+def test_recipe_is_that_of_the_model_unless_one_is_asked_for(model, recipe, expected):
+    settings = ClassifierSettings(model=model, recipe=recipe)
+    for num_train in (1000, 50_000):
+        assert settings.recipe_for(num_train) == recipes.find_recipe(
+            expected, num_train=num_train
+        )
+
+
+def test_what_is_asked_for_replaces_what_the_recipe_has():
+    settings = ClassifierSettings(batch_size=5, learning_rate=0.25, weight_decay=0.0)
+    assert settings.recipe_for(1000) == dataclasses.replace(
+        recipes.find_recipe("annealed", num_train=1000),
+        batch_size=5,
+        learning_rate=0.25,
+        weight_decay=0.0,
+    )
+
+
+def test_description_is_settled(monkeypatch):
+    monkeypatch.setattr(runtime, "default_dtype_policy", lambda: "mixed_bfloat16")
+    settings = ClassifierSettings("cifar10", "resnet18", width=16, image_size=(32, 24))
+    assert json.loads(json.dumps(settings.description(50_000))) == {
+        "dataset": "cifar10",
+        "model": "resnet18",
+        "width": 16,
+        "recipe": "momentum",
+        "epochs": 12,
+        "batch_size": 128,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-3,
+        "augment": False,
+        "dtype_policy": "mixed_bfloat16",
+        "image_size": [32, 24],
+        "seed": 0,
+    }
+    asked = dataclasses.replace(settings, dtype_policy="float32", model=build_tiny)
+    description = asked.description(1000)
+    assert description["dtype_policy"] == "float32"
+    assert description["model"] == f"{__name__}:build_tiny"
+    assert description["recipe"] == "annealed"
+    assert description["batch_size"] == 32
+    json.dumps(description)
+
+
+def test_trainer_is_the_one_of_the_settings(digits):
+    settings = ClassifierSettings(
+        model="resnet18", width=2, seed=3, dtype_policy="mixed_bfloat16"
+    )
+    trainer = settings.trainer(digits)
+    classifier = trainer.classifier()
+    assert classifier.layers[1].filters == 2
+    assert trainer._trained.layers[1].compute_dtype == "bfloat16"
+    assert trainer.dataset is digits
+    again = settings.trainer(digits).classifier().get_weights()[0]
+    other = dataclasses.replace(settings, seed=4).trainer(digits).classifier()
+    assert (classifier.get_weights()[0] == again).all()
+    assert (classifier.get_weights()[0] != other.get_weights()[0]).any()
+    # Without `width` a function that takes none is called without.
+    tiny = ClassifierSettings(model=build_tiny, seed=3).trainer(digits)
+    assert tiny.classifier().count_params() == 32 * 32 * 3 * 10 + 10
+
+
+def test_augmentation_is_asked_of_the_trainer(digits):
+    for augment in (False, True):
+        settings = ClassifierSettings(model=build_tiny, augment=augment)
+        trainer = settings.trainer(digits)
+        trainer.begin(settings.recipe_for(1000), 1)
+        batch = digits.train.labels[:20].argsort().reshape(1, 20)
+        ((images, _),) = trainer._examples(batch)
+        plain = digits.train.arrays()[0][batch[0]] / 255
+        assert (abs(images - plain).numpy().max() > 0.1) == augment
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "`epochs` of at least 1. Received: 0"),
+        ({"batch_size": 0}, "`batch_size` of at least 1. Received: 0"),
+        ({"model": "resnet18", "width": 0}, "`width` of at least 1. Received: 0"),
+        ({"learning_rate": 0.0}, "`learning_rate` above 0. Received: 0.0"),
+        ({"learning_rate": math.nan}, "`learning_rate` above 0. Received: nan"),
+        ({"weight_decay": -1e-3}, "`weight_decay` of 0 or more. Received: -0.001"),
+        ({"weight_decay": math.nan}, "`weight_decay` of 0 or more. Received: nan"),
+        ({"seed": -1}, "`seed` of 0 or more. Received: -1"),
+        ({"width": 8}, "no `width` for the 'cnn' model.*Received: 8"),
+        ({"dtype_policy": "float16"}, "'mixed_bfloat16'.*Received: 'float16'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        classifier_settings.check_settings(ClassifierSettings(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"epochs": 1, "batch_size": 1, "learning_rate": 1e-9, "weight_decay": 0.0},
+        {"model": "resnet18", "width": 1, "seed": 0},
+        {"model": build_tiny, "width": 3, "dtype_policy": "mixed_bfloat16"},
+    ],
+)
+def test_settings_at_their_limits_are_taken(changes):
+    classifier_settings.check_settings(ClassifierSettings(**changes))

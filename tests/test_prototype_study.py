@@ -1,0 +1,364 @@
+import functools
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_confusion import (
+    prototype_plan,
+    prototype_results,
+    prototype_study,
+    study_folder,
+)
+from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
+
+NUM_CLASSES = 4
+SETTINGS = {
+    "image_size": (18, 18),
+    "epochs": 20,
+    "intervals": (40, 100),
+    "inits": 2,
+    "prototype_learning_rate": 0.2,
+    "dtype_policy": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(digits, tmp_path_factory):
+    """The digits 0 to 3 in one channel."""
+    arrays = {}
+    for name, split in (("train", digits.train), ("test", digits.test)):
+        images, labels = split.arrays()
+        chosen = labels < NUM_CLASSES
+        arrays[f"x_{name}"] = images[chosen][..., :1]
+        arrays[f"y_{name}"] = labels[chosen]
+    path = tmp_path_factory.mktemp("data") / "four_digits.npz"
+    np.savez(path, class_names=["zero", "one", "two", "three"], **arrays)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(dataset):
+    return functools.partial(
+        prototype_study.run_prototype_study, dataset=dataset, **SETTINGS
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    """A finished study."""
+    directory = tmp_path_factory.mktemp("study") / "digits"
+    summary = run(directory, frames=3)
+    assert (summary.num_trained, summary.num_parts, summary.num_all_parts) == (2, 4, 4)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def study(folder):
+    return prototype_results.read_study(folder)
+
+
+def assert_same(directory, other):
+    """Every array of two studies is the same, bit for bit, but for times."""
+    first, second = map(prototype_results.read_study, (directory, other))
+    assert set(first) == set(second)
+    for name in set(first) - {"seconds"}:
+        np.testing.assert_array_equal(first[name].values, second[name].values, name)
+
+
+def weights(directory, percentage):
+    path = prototype_results.model_directory(directory, percentage) / "model.keras"
+    return keras.saving.load_model(path, compile=False).get_weights()
+
+
+def test_prototypes_are_what_they_say_when_checked_afresh(folder, study):
+    assert study["finished"].values.all()
+    assert study["converged"].values.mean() > 0.9
+    for interval, percentage in enumerate(SETTINGS["intervals"]):
+        loaded = tf.saved_model.load(f"{folder}/models/{percentage}/saved_model")
+        for init in range(2):
+            part = study.isel(interval=interval, initialisation=init)
+            images = part["image"].values.reshape(-1, 18, 18, 1)
+            logits = loaded.serve(images).numpy().reshape(4, 4, 4)
+            targets = np.broadcast_to(np.arange(4)[:, None], (4, 4))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            converged = part["converged"].values
+            np.testing.assert_array_equal(converged, losses.numpy() < 0.01)
+            right = logits.argmax(axis=-1) == targets
+            assert right[converged].all()
+            np.testing.assert_array_equal(part["predicted"], logits.argmax(axis=-1))
+            np.testing.assert_allclose(part["loss"], losses, rtol=1e-3, atol=1e-6)
+            np.testing.assert_allclose(
+                part["features"].values.reshape(16, -1),
+                loaded.features(images),
+                rtol=1e-3,
+                atol=1e-4,
+            )
+
+
+def test_boundary_images_have_both_classes_on_top(folder, study):
+    loaded = tf.saved_model.load(f"{folder}/models/100/saved_model")
+    part = study.sel(interval=100, initialisation=1)
+    off_diagonal = ~np.eye(4, dtype=bool)
+    converged = part["boundary_converged"].values
+    assert converged[off_diagonal].mean() > 0.8
+    assert not converged[~off_diagonal].any()
+    for target, origin in np.argwhere(converged):
+        image = part["boundary_image"].values[target, origin]
+        logits = loaded.serve(image[None]).numpy()[0]
+        assert abs(logits[target] - logits[origin]) < 0.011
+        assert set(np.argsort(logits)[-2:]) == {target, origin}
+        np.testing.assert_allclose(
+            part["boundary_gap"].values[target, origin],
+            logits[target] - logits[origin],
+            atol=1e-3,
+        )
+    assert np.isnan(part["boundary_image"].values[~off_diagonal]).all()
+    assert np.isnan(part["boundary_features"].values[~off_diagonal]).all()
+
+
+def test_class_prototypes_start_from_noise_and_go_on_from_the_interval_before(study):
+    of_class = np.einsum("isttyxc->istyxc", study["image"].values)
+    start = study["start"].values
+    assert np.any(start[0, 0] != start[0, 1])
+    np.testing.assert_array_equal(start[1], of_class[0])
+    # Intermediary prototypes are nearer to their origin than to other classes'.
+    part = study.isel(interval=1, initialisation=0)
+    distance = np.linalg.norm(
+        (part["image"].values[:, :, None] - of_class[1, 0]).reshape(4, 4, 4, -1),
+        axis=-1,
+    )
+    expected = np.broadcast_to(np.arange(4), (4, 4))
+    np.testing.assert_array_equal(distance.argmin(axis=-1), expected)
+
+
+def test_frames_lead_from_the_start_to_the_prototype(study):
+    frames = study["frames"].values / 255
+    part = study.isel(interval=0, initialisation=0)
+    assert frames.shape[4] == 3
+    for k in range(4):
+        np.testing.assert_allclose(
+            frames[0, 0, k, k, 0], part["start"].values[k], atol=0.003
+        )
+    for k, j in ((1, 2), (3, 0)):
+        np.testing.assert_allclose(
+            frames[0, 0, k, j, 0], part["image"].values[j, j], atol=0.003
+        )
+        np.testing.assert_allclose(
+            frames[0, 0, k, j, -1], part["image"].values[k, j], atol=0.003
+        )
+
+
+def test_attacked_prototypes_change_their_class(folder, study):
+    loaded = tf.saved_model.load(f"{folder}/models/100/saved_model")
+    part = study.sel(interval=100, initialisation=0)
+    assert part["adversarial_fooled"].values.all()
+    attacked = loaded.serve(part["adversarial_image"].values).numpy()
+    np.testing.assert_array_equal(part["adversarial_predicted"], attacked.argmax(-1))
+    assert (part["adversarial_predicted"].values != np.arange(4)).all()
+
+
+def test_names_and_accuracies_come_with_the_arrays(folder, study):
+    assert study["target"].values.tolist() == ["zero", "one", "two", "three"]
+    assert study["interval"].values.tolist() == [40, 100]
+    description = json.loads((folder / "models/100/model.json").read_text())
+    assert study["test_accuracy"].sel(interval=100) == description["test_accuracy"]
+    assert description["test_accuracy"] > 0.9
+    assert description["training"]["trained_percent"] == 100
+    assert len(description["training"]["epoch_losses"]) == 20
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("parts_before", [0, 1, 3])
+def test_study_that_was_stopped_ends_like_one_that_was_not(
+    parts_before, run, folder, tmp_path, monkeypatch
+):
+    write, done = prototype_results.write_part, []
+
+    def stop(directory, interval, init, values):
+        if len(done) == parts_before:
+            # As a process that dies half-way through a part.
+            half = {"image": values["image"], "loss": values["loss"] + 1}
+            write(directory, interval, init, half)
+            prototype_results._open(directory, "finished")[interval, init] = False
+            raise Killed
+        done.append((interval, init))
+        write(directory, interval, init, values)
+
+    monkeypatch.setattr(prototype_results, "write_part", stop)
+    with pytest.raises(Killed):
+        run(tmp_path / "stopped", frames=3)
+    assert prototype_results.finished_parts(tmp_path / "stopped").sum() == parts_before
+    monkeypatch.undo()
+    summary = run(tmp_path / "stopped", frames=3)
+    assert summary.num_parts == 4 - parts_before
+    assert_same(tmp_path / "stopped", folder)
+    assert run(tmp_path / "stopped", frames=3).num_parts == 0
+
+
+def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
+    run, tmp_path, monkeypatch
+):
+    options = {"interval_of": "steps", "recipe": "momentum", "learning_rate": 0.02}
+    run(tmp_path / "whole", **options)
+    from keras_confusion import trained_models
+
+    train = trained_models.train
+    calls = []
+
+    def stop(*args, **kwargs):
+        if calls:
+            raise Killed
+        calls.append(1)
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(trained_models, "train", stop)
+    with pytest.raises(Killed):
+        run(tmp_path / "stopped", **options)
+    monkeypatch.undo()
+    run(tmp_path / "stopped", **options)
+    for percentage in SETTINGS["intervals"]:
+        expected = weights(tmp_path / "whole", percentage)
+        received = weights(tmp_path / "stopped", percentage)
+        for first, second in zip(expected, received, strict=True):
+            np.testing.assert_array_equal(first, second)
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+    # Momentum and schedule are needed for it.
+    assert any(
+        np.any(a != b)
+        for a, b in zip(
+            weights(tmp_path / "whole", 40),
+            weights(tmp_path / "whole", 100),
+            strict=True,
+        )
+    )
+
+
+def test_network_goes_on_training_between_intervals_of_data(folder):
+    before, after = weights(folder, 40), weights(folder, 100)
+    correlation = np.corrcoef(before[0].ravel(), after[0].ravel())[0, 1]
+    assert 0.5 < correlation < 0.9999
+
+
+def test_initialisations_may_share_a_batch(run, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "study")
+    shutil.rmtree(tmp_path / "study" / prototype_results.STORE)
+    summary = run(tmp_path / "study", frames=3, inits_at_a_time=2)
+    # Prototypes are made anew, the networks are kept.
+    assert (summary.num_trained, summary.num_parts) == (0, 4)
+    first, second = map(prototype_results.read_study, (folder, tmp_path / "study"))
+    np.testing.assert_allclose(first["image"], second["image"], atol=2e-3)
+    np.testing.assert_allclose(first["features"], second["features"], atol=0.05)
+
+
+def test_prototypes_may_begin_afresh_in_every_interval(run, tmp_path):
+    run(tmp_path / "noise", start="noise", inits=1, boundaries=False)
+    study = prototype_results.read_study(tmp_path / "noise")
+    start = study["start"].values
+    np.testing.assert_array_equal(start[0], start[1])
+    assert not any(name.startswith("boundary") for name in study)
+    assert "frames" not in study
+    assert study["finished"].values.all()
+
+
+def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
+    with pytest.raises(study_folder.StudyFolderError, match="max_iterations: 2000"):
+        run(folder, frames=3, max_iterations=100)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(study_folder.StudyFolderError, match="thesis.tex"):
+        run(tmp_path)
+    confusion = tmp_path / "confusion"
+    study_folder.open_folder(
+        confusion,
+        {"kind": "confusion", "settings": {}, "class_names": []},
+        begin=lambda: None,
+        beginnings=(),
+    )
+    with pytest.raises(study_folder.StudyFolderError, match="a confusion study"):
+        run(confusion)
+    with (
+        study_folder.locked(folder),
+        pytest.raises(study_folder.StudyLockedError, match="Another process"),
+    ):
+        run(folder, frames=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"intervals": (50, 40)}, r"percentages that rise.*\[50, 40\]"),
+        ({"intervals": (50, 120)}, "up to 100"),
+        ({"interval_of": "epochs"}, "'data', 'steps'"),
+        ({"inits": 0}, "`inits` of at least 1"),
+        ({"start": "zero"}, "'previous', 'noise'"),
+        ({"frames": 1}, "at least 2 for the first and the last"),
+        ({"inits_at_a_time": 0}, "`inits_at_a_time` of at least 1"),
+        ({"width": 8}, "no `width` for the 'cnn' model"),
+        ({"recipe": "fast"}, "'fast'"),
+        ({"model": "resnet999"}, "resnet999"),
+        ({"update_rule": "newton"}, "newton"),
+        ({"max_iterations": -1}, "max_iterations"),
+        ({"loss_threshold": 2.0}, "third class"),
+    ],
+)
+def test_settings_that_make_no_sense_leave_no_folder(settings, message, run, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "study", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_poster_learning_rates():
+    assert prototype_plan.poster_learning_rate(10) == 0.01
+    assert prototype_plan.poster_learning_rate(100) == 0.1
+
+
+def test_noise_depends_on_seed_and_initialisation(dataset, tmp_path):
+    def noise(init, **settings):
+        chosen = PrototypeSettings(dataset=dataset, image_size=(18, 18), **settings)
+        return PrototypePlan(chosen, tmp_path, None).noise(init)
+
+    np.testing.assert_array_equal(noise(0), noise(0))
+    assert np.any(noise(0) != noise(1))
+    assert np.any(noise(0) != noise(0, seed=1))
+
+
+@pytest.mark.slow
+def test_killed_process_loses_nothing_that_was_finished(dataset, tmp_path):
+    directory = tmp_path / "study"
+    command = [
+        sys.executable,
+        "scripts/run_prototype_study.py",
+        *("--dataset", dataset, "--image-size", "18", "18", "--epochs", "20"),
+        *("--intervals", "40", "100", "--inits", "3", "--out", str(directory)),
+        *("--prototype-learning-rate", "0.2"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if (directory / prototype_results.STORE).exists():
+            finished = prototype_results.finished_parts(directory).sum()
+            if finished >= 2:
+                break
+    process.kill()
+    process.wait()
+    before = prototype_results.read_study(directory).load()
+    assert 2 <= before["finished"].values.sum() < 6
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "All of them converged" in done.stdout
+    after = prototype_results.read_study(directory).load()
+    assert after["finished"].values.all()
+    for interval, init in np.argwhere(before["finished"].values):
+        for name in ("image", "features", "seconds"):
+            kept = before[name].values[interval, init]
+            np.testing.assert_array_equal(kept, after[name].values[interval, init])
