@@ -1,9 +1,9 @@
-"""What did an image classifier learn about one class from another?
+"""What did an image classifier learn, and what does it think a class looks like?
 
     keras_confusion.run_confusion_study("studies/digits")
     keras_confusion.write_report("studies/digits")
 
-is a whole study; every other name lives in the module that defines it. Importing the
+is a whole study, and so it is with `run_prototype_study`; every other name lives in the module that defines it. Importing the
 package does not import TensorFlow.
 """
 
@@ -13,9 +13,12 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "run_confusion_study": "keras_confusion.confusion_study",
+    "run_prototype_study": "keras_confusion.prototype_study",
     "write_report": "keras_confusion.report",
     "load_dataset": "keras_confusion.datasets",
     "build_model": "keras_confusion.models",
+    "save_model": "keras_confusion.saving",
+    "load_probe": "keras_confusion.saving",
 }
 __all__ = sorted(_MODULE_OF)
 

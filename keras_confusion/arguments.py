@@ -3,8 +3,8 @@
 import argparse
 
 
-def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what decides how the network is trained."""
+def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds what decides which images there are; returns the group."""
     data = parser.add_argument_group("data")
     data.add_argument(
         "--dataset",
@@ -21,6 +21,12 @@ def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("HEIGHT", "WIDTH"),
         help="resize images",
     )
+    return data
+
+
+def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides how one network is trained."""
+    add_data_arguments(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--model",
@@ -52,11 +58,16 @@ def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--augment", action="store_true", help="flip and move training images"
     )
-    training.add_argument(
+    add_dtype_argument(training)
+    training.add_argument("--seed", type=int, default=0, metavar="S")
+
+
+def add_dtype_argument(group: argparse._ArgumentGroup) -> None:
+    """Adds the type in which networks are trained."""
+    group.add_argument(
         "--dtype",
         dest="dtype_policy",
         choices=("auto", "float32", "mixed_bfloat16"),
         default="auto",
         help="auto: mixed_bfloat16 where the machine computes in it",
     )
-    training.add_argument("--seed", type=int, default=0, metavar="S")

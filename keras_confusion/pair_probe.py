@@ -128,7 +128,7 @@ def resolve_pair(pair: Sequence[str], class_names: Sequence[str]) -> tuple[int, 
     first, second = (by_name[name] for name in pair)
     if first == second:
         raise ValueError(
-            f"Expected two different classes. Received: {pair[0]!r} twice."
+            f"Expected two different classes. Received: {pair[0]!r} and {pair[1]!r}."
         )
     return first, second
 

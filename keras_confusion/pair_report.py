@@ -91,7 +91,8 @@ def write_pair_report(
     for name in _FOLDERS:
         shutil.rmtree(directory / name, ignore_errors=True)
     study_folder.write_atomically(
-        directory / _ARRAYS, lambda file: np.savez(file, **arrays(probed))
+        directory / _ARRAYS,
+        lambda file: np.savez(file, **arrays(probed)),  # type: ignore[arg-type]
     )
     _write_images_and_scalars(directory, probed)
     with ReportFiles(directory) as files:
@@ -161,7 +162,7 @@ def findings_text(probed: ProbedPair) -> str:
             [
                 titles[row["image"]],
                 ways[row["image"]],
-                f"{row['loss']:.4f}",
+                f"{row['loss']:.5f}",
                 f"{row['iterations']}",
                 "yes" if row["converged"] else "NO",
                 row["predicted"],
@@ -176,7 +177,7 @@ def findings_text(probed: ProbedPair) -> str:
         blocks.append(
             (
                 "Dissimilarities d(x, y) = 1 - cos(g(x), g(y)) of features",
-                _dissimilarity_rows(probed),
+                _dissimilarity_rows(probed, probed.dissimilarities),
             )
         )
     text = "\n\n".join(f"{title}\n{_aligned(rows)}" for title, rows in blocks)
@@ -364,8 +365,8 @@ def _ways(probed: ProbedPair) -> dict[str, str]:
     }
 
 
-def _dissimilarity_rows(probed: ProbedPair) -> list[list[str]]:
-    table, titles = probed.dissimilarities, _titles(probed)
+def _dissimilarity_rows(probed: ProbedPair, table: pd.DataFrame) -> list[list[str]]:
+    titles = _titles(probed)
     summary = dissimilarity_summary(probed).set_index("comparison")
     shown = range(min(len(table), _MOST_INITIALISATIONS_IN_TEXT))
     rows = [["", *(f"init {k}" for k in shown), "mean", "sd", "n"]]
@@ -452,7 +453,7 @@ def _answer(axis, probed: ProbedPair, answers, index) -> None:
         left += share
     predicted = int(shares.argmax())
     color = {first: ACCENT, second: MUTED}.get(predicted, "0.4")
-    text = f"{probed.class_names[predicted]} {100 * shares[predicted]:.1f} %"
+    text = f"{probed.class_names[predicted]}: {100 * shares[predicted]:.1f} %"
     if predicted in (first, second) and abs(shares[first] - shares[second]) < _TIE:
         color = "0.1"
         text = f"{100 * shares[first]:.1f} : {100 * shares[second]:.1f} %"

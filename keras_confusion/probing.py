@@ -49,12 +49,15 @@ class ProbingSettings:
     Args:
         images: How images are optimised.
         boundaries: Whether boundary prototypes are made.
+        boundary_learning_rate: The longest step of boundary prototypes, which shorten
+            their steps on their own.
         gap_tolerance: See `prototypes.boundary_prototypes`.
         num_frames: Frames that are kept of every image's way, 0 or at least 2.
     """
 
     images: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
     boundaries: bool = True
+    boundary_learning_rate: float = 0.1
     gap_tolerance: float = 0.01
     num_frames: int = 0
 
@@ -150,7 +153,9 @@ def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
     made = prototypes.boundary_prototypes(
         probe,
         of_classes,
-        settings.images,
+        dataclasses.replace(
+            settings.images, learning_rate=settings.boundary_learning_rate
+        ),
         gap_tolerance=settings.gap_tolerance,
         on_progress=tell,
     )

@@ -39,6 +39,7 @@ class PrototypeSettings(ClassifierSettings):
         loss_threshold: In nats.
         max_iterations: Updates after which an image is given up.
         boundaries: Whether boundary prototypes are made.
+        boundary_learning_rate: Their longest step.
         gap_tolerance: See `prototypes.boundary_prototypes`.
         frames: Pictures that are kept of every prototype's way, 0 or at least 2.
     """
@@ -52,6 +53,7 @@ class PrototypeSettings(ClassifierSettings):
     loss_threshold: float = 0.01
     max_iterations: int = 2000
     boundaries: bool = True
+    boundary_learning_rate: float = 0.1
     gap_tolerance: float = 0.01
     frames: int = 0
 
@@ -114,6 +116,7 @@ class PrototypePlan:
                 frame_every=_ITERATIONS_BETWEEN_FRAMES if settings.frames else None,
             ),
             boundaries=settings.boundaries,
+            boundary_learning_rate=settings.boundary_learning_rate,
             gap_tolerance=settings.gap_tolerance,
             num_frames=settings.frames,
         )

@@ -111,6 +111,49 @@ def intermediary_prototypes(
     )
 
 
+def boundary_images(
+    model: Model,
+    start: np.ndarray,
+    pairs: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    gap_tolerance: float = 0.01,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OptimizedImages:
+    """Drags images to the boundary of two classes each.
+
+    The loss is the cross-entropy toward the distribution that gives one half to each
+    of the two, in excess of its minimum log 2. An image has converged when its loss is
+    below `settings.loss_threshold` and the two logits differ by less than
+    `gap_tolerance`: then no other class is above either of them. Where they differ by
+    more, the image moves toward the tie; where not, down the loss. Down the loss
+    alone, it zigzags across the tie for long.
+
+    Args:
+        model: As in `class_prototypes`.
+        start: Float array `(..., height, width, channels)` in [0, 1].
+        pairs: Integer array `(..., 2)`: the two classes of every image.
+        settings: An `OptimizerSettings`. Whatever its update rule is, "polyak" is
+            used, as steps of one length jump over the tie; frames are not kept.
+        gap_tolerance: A difference of two logits, above 0; see `objectives.check_tie`.
+        on_progress: As in `class_prototypes`.
+
+    Returns:
+        `OptimizedImages` with the leading axes of `start`.
+    """
+    settings = dataclasses.replace(
+        settings or OptimizerSettings(), update_rule="polyak", frame_every=None
+    )
+    return optimize_images(
+        _logits_of(model),
+        start,
+        pairs,
+        settings,
+        objective=objectives.Tie(gap_tolerance),
+        on_progress=on_progress,
+    )
+
+
 def boundary_prototypes(
     model: Model,
     of_classes: np.ndarray,
@@ -121,19 +164,13 @@ def boundary_prototypes(
 ) -> BoundaryPrototypes:
     """Drags every class prototype to its boundary with every other class.
 
-    Image [k, j] starts as prototype j. Its loss is the cross-entropy toward the
-    distribution that gives one half to each of j and k, in excess of its minimum
-    log 2. It has converged when the loss is below `settings.loss_threshold` and the
-    two logits differ by less than `gap_tolerance`: then no other class is above
-    either of them. Where they differ by more, the image moves toward the tie; where
-    not, down the loss. Down the loss alone, it zigzags across the tie for long.
+    Image [k, j] starts as prototype j and is moved by `boundary_images`.
 
     Args:
         model: As in `class_prototypes`.
         of_classes: The class prototypes, `(..., K, height, width, channels)`.
-        settings: An `OptimizerSettings`. Whatever its update rule is, "polyak" is
-            used, as steps of one length jump over the tie; frames are not kept.
-        gap_tolerance: A difference of two logits, above 0.
+        settings: As in `boundary_images`.
+        gap_tolerance: As in `boundary_images`.
         on_progress: As in `class_prototypes`.
 
     Returns:
@@ -143,20 +180,18 @@ def boundary_prototypes(
         ValueError: If there is only one class, or the threshold and the tolerance
             are so large that a third class could be on top.
     """
-    settings = dataclasses.replace(
-        settings or OptimizerSettings(), update_rule="polyak", frame_every=None
-    )
+    settings = settings or OptimizerSettings()
     start = _as_origins(of_classes)
     *leading, num_classes, _, height, width, channels = start.shape
     objectives.check_tie(num_classes, settings.loss_threshold, gap_tolerance)
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
     targets, origins = pairs.T
-    made = optimize_images(
-        _logits_of(model),
+    made = boundary_images(
+        model,
         start[..., targets, origins, :, :, :],
         np.broadcast_to(pairs, (*leading, *pairs.shape)),
         settings,
-        objective=objectives.Tie(gap_tolerance),
+        gap_tolerance=gap_tolerance,
         on_progress=on_progress,
     )
     each = np.arange(len(pairs))

@@ -209,7 +209,9 @@ def load_probe(path, *, image_size: tuple[int, int] | None = None) -> Probe:
         )
     probe = Probe(
         logits=_of_unit_images(serve, description),
-        feature_vectors=features and _of_unit_images(features, description),
+        feature_vectors=None
+        if features is None
+        else _of_unit_images(features, description),
         input_shape=_image_shape(serve.images, image_size, path),
         class_names=(),
         source=str(path),
@@ -251,7 +253,7 @@ def _attempt(source: pathlib.Path, action: Callable):
         raise
     # A damaged file, or a model that others made, fails in any way.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelFolderError(
             f"Expected a model that can be loaded and asked. Received: {source}, which "
             f"fails with: {reason[:_LONGEST_REASON]}"
@@ -280,7 +282,9 @@ def _read_description(file: pathlib.Path) -> dict:
 
 
 def _keras_file(path: pathlib.Path) -> tuple[_Endpoint, _Endpoint | None]:
-    model = _attempt(path, lambda: keras.saving.load_model(path, compile=False))
+    model = _attempt(
+        path, lambda: keras.saving.load_model(path, compile=False, safe_mode=True)
+    )
     inputs, outputs = _attempt(path, lambda: (model.inputs, model.outputs))
     _check_one_of_each(path, inputs, outputs)
     images = tf.TensorSpec(inputs[0].shape, inputs[0].dtype)
@@ -329,14 +333,13 @@ def _check_one_of_each(source: pathlib.Path, inputs, outputs) -> None:
 
 
 def _image_shape(images: tf.TensorSpec, image_size, source) -> tuple[int, int, int]:
-    shape = images.shape.as_list() if images.shape.rank == 4 else [None]
-    if shape[-1] is None or not images.dtype.is_floating:
+    _, height, width, channels = images.shape if images.shape.rank == 4 else 4 * [None]
+    if channels is None or not images.dtype.is_floating:
         raise ModelFolderError(
-            "Expected a model of floating-point images (batch, height, width, "
-            "channels), as a gradient reaches no others. Received: "
+            "Expected a model of images (batch, height, width, channels) in floating "
+            "point, as other numbers have no gradient. Received: "
             f"{source} with {images.dtype.name} inputs {images.shape}."
         )
-    _, height, width, channels = shape
     if height is None or width is None:
         if image_size is None:
             raise ModelFolderError(

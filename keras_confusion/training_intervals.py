@@ -109,9 +109,7 @@ def interval_epochs(
 def check_percentages(percentages: Sequence[float], interval_of: str) -> None:
     """Raises `ValueError` unless the percentages rise from above 0 to at most 100."""
     # NaN fails every comparison.
-    ascending = all(
-        a < b for a, b in zip([0, *percentages], percentages, strict=False)
-    )
+    ascending = all(a < b for a, b in zip([0, *percentages], percentages, strict=False))
     if not percentages or not ascending or not percentages[-1] <= 100:
         raise ValueError(
             "Expected intervals as percentages that rise, above 0 and up to 100. "

@@ -11,27 +11,14 @@ See README.md for times and expected numbers.
 import argparse
 import sys
 
+from keras_confusion import arguments
 
-def parse_arguments(arguments=None) -> argparse.Namespace:
+
+def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--dataset",
-        default="digits",
-        metavar="NAME",
-        help="digits, a TensorFlow Datasets name (cifar10, cifar100, ...), a folder of "
-        "class folders, or an .npz file (default: %(default)s)",
-    )
-    data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
-    data.add_argument(
-        "--image-size",
-        type=int,
-        nargs=2,
-        metavar=("HEIGHT", "WIDTH"),
-        help="resize images",
-    )
+    data = arguments.add_data_arguments(parser)
     data.add_argument(
         "--streaming",
         action="store_true",
@@ -91,13 +78,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     )
     training.add_argument("--batch-size", type=int, metavar="N")
     training.add_argument("--learning-rate", type=float, metavar="R")
-    training.add_argument(
-        "--dtype",
-        dest="dtype_policy",
-        choices=("auto", "float32", "mixed_bfloat16"),
-        default="auto",
-        help="auto: mixed_bfloat16 where the machine computes in it",
-    )
+    arguments.add_dtype_argument(training)
     training.add_argument(
         "--workers",
         type=int,
@@ -109,7 +90,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         metavar="DIR",
         help="the study's folder (default: studies/NAME OF THE DATA SET)",
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args(given)
 
 
 def main() -> int:

@@ -244,8 +244,8 @@ def test_training_that_was_interrupted_goes_on(dataset, epochs, augment, num_bef
     expected = whole_training(dataset, epochs, augment=augment)
     assert_same_weights(weights(first), expected, atol=1e-6)
     assert_same_weights(go_on(with_state=True), expected, atol=1e-6)
-    forgetful = np.concatenate([w.ravel() for w in go_on(with_state=False)])
-    assert np.abs(forgetful - np.concatenate([w.ravel() for w in expected])).max() > 0.01
+    forgetful = go_on(with_state=False)
+    assert np.abs(forgetful[-2] - expected[-2]).max() > 0.01
 
 
 def test_every_part_begins_its_schedule_anew(dataset, epochs):

@@ -35,9 +35,7 @@ def large(name, **changes):
 )
 def test_learning_rates_on_the_way(name, expected):
     received = rates(large(name), 200, expected)
-    np.testing.assert_allclose(
-        received, list(expected.values()), rtol=1e-4, atol=1e-8
-    )
+    np.testing.assert_allclose(received, list(expected.values()), rtol=1e-4, atol=1e-8)
 
 
 @settings(max_examples=30, deadline=None)

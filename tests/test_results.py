@@ -1,4 +1,3 @@
-import json
 import pathlib
 import subprocess
 import sys
@@ -78,31 +77,23 @@ def test_failed_network_is_a_row_without_answers(study):
     assert row["predictions"] is None
 
 
-def test_same_study_opens_again_and_keeps_its_provenance(study):
-    again = DESCRIPTION | {"provenance": {"commit": "other"}}
-    results.open_study(study, again, [0, 1, 2])
-    assert study_folder.read_description(study)["provenance"] == {"commit": None}
+def test_same_study_opens_again_and_keeps_its_labels(study):
+    results.open_study(study, DESCRIPTION, [2, 2, 2])
     assert results.read_test_labels(study).tolist() == [0, 1, 2]
 
 
-def test_other_settings_are_refused_with_every_difference(study):
-    other = DESCRIPTION | {
-        "settings": {"epochs": 8, "pairs": [[0, 2]]},
-        "dataset_fingerprint": "5678",
-    }
-    with pytest.raises(study_folder.StudyFolderError) as error:
-        results.open_study(study, other, [0, 1, 2])
-    message = str(error.value)
-    assert "epochs: 6 in the folder, 8 asked for" in message
-    assert "pairs: [[0, 1]] in the folder, [[0, 2]] asked for" in message
-    assert "the data set is not the same" in message
+def test_study_is_a_confusion_study(study):
+    description = study_folder.read_description(study, kind=results.KIND)
+    assert description["class_names"] == ["a", "b", "c"]
+    with pytest.raises(study_folder.StudyFolderError, match="a confusion study"):
+        study_folder.read_description(study, kind="prototypes")
 
 
-def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "thesis.tex").write_text("...")
-    with pytest.raises(study_folder.StudyFolderError, match="thesis.tex"):
-        results.open_study(tmp_path, DESCRIPTION, [0])
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+def test_study_that_was_killed_at_its_beginning_is_begun_again(tmp_path):
+    (tmp_path / "networks").mkdir()
+    np.save(tmp_path / "test_labels.npy", [7])
+    results.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
+    assert results.read_test_labels(tmp_path).tolist() == [0, 1, 2]
 
 
 def test_networks_without_their_study_are_refused(study):
@@ -112,38 +103,12 @@ def test_networks_without_their_study_are_refused(study):
         results.open_study(study, DESCRIPTION, [0, 1, 2])
 
 
-def test_damaged_files_are_named(study):
+def test_damaged_network_is_named(study):
     results.write_network(study, network(None, 0), num_classes=3)
     path = results.network_path(study, None, 0)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(study_folder.StudyFolderError, match=path.name):
         results.read_networks(study)
-    (study / "study.json").write_text('{"format_')
-    with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
-        study_folder.read_description(study)
-
-
-def test_newer_format_and_missing_study_are_refused(study, tmp_path_factory):
-    text = json.dumps(DESCRIPTION | {"format_version": 99})
-    (study / "study.json").write_text(text)
-    with pytest.raises(study_folder.StudyFolderError, match="Received: 99"):
-        study_folder.read_description(study)
-    with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
-        study_folder.read_description(tmp_path_factory.mktemp("empty"))
-
-
-def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "table.csv"
-    study_folder.write_atomically(path, lambda file: file.write(b"old"))
-
-    def fail(file):
-        file.write(b"half of the new")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        study_folder.write_atomically(path, fail)
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_files_of_killed_writers_are_cleared(study):
@@ -152,19 +117,6 @@ def test_files_of_killed_writers_are_cleared(study):
     results.open_study(study, DESCRIPTION, [0, 1, 2])
     assert not left_over.exists()
     assert results.read_networks(study).empty
-
-
-def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
-    code = (
-        "import sys, pathlib; from keras_confusion import study_folder\n"
-        "with study_folder.locked(pathlib.Path(sys.argv[1])): pass"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with study_folder.locked(tmp_path):
-        second = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert second.returncode != 0
-    assert "Another process is writing" in second.stderr
-    assert subprocess.run(command, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ def test_training_tells_of_every_epoch_and_of_its_end(digits, capsys):
 
 def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     closed = []
-    monkeypatch.setattr(trained_models.Progress, "close", closed.append)
+    monkeypatch.setattr(
+        trained_models.Progress, "close", lambda progress: closed.append(progress)
+    )
     settings = ClassifierSettings(
         model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"
     )

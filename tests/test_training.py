@@ -236,8 +236,3 @@ def test_bfloat16_learns_too(dataset):
     losses = trainer.train(initialisation_seed=0, order_seed=0)
     assert losses[-1] < losses[0]
     assert trainer.test_logits().dtype == np.float32
-
-
-def test_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match=r"'momentum', 'tutorial'.*'fast'"):
-        recipes.find_recipe("fast", num_train=10)

@@ -1,0 +1,173 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.spatial.distance
+
+from keras_confusion import pair_probe, prototypes, saving
+
+LABELS = FIRST, SECOND = 3, 8
+SETTINGS = pair_probe.PairSettings(inits=2, learning_rate=0.3)
+NAMES = tuple(f"digit {label}" for label in range(10))
+
+
+@pytest.fixture(scope="module")
+def probe(digits_classifier):
+    return saving.probe_of(digits_classifier, NAMES)
+
+
+@pytest.fixture(scope="module")
+def probed(probe):
+    settings = dataclasses.replace(SETTINGS, frames=4)
+    return pair_probe.probe_pair(probe, LABELS, settings)
+
+
+def rows(probed, name):
+    return probed.measures[probed.measures["image"] == name]
+
+
+def test_measures_are_what_the_classifier_says_of_the_images(probe, probed):
+    targets = {"p_from": FIRST, "intermediary": SECOND, "p_to": SECOND}
+    for name in pair_probe.IMAGES:
+        table, images = rows(probed, name), probed.images[name]
+        p = probe.predict(images).astype(float)
+        assert images.min() >= 0
+        assert images.max() <= 1
+        if name == "boundary":
+            # Cross-entropy toward half and half, less log 2.
+            loss = -np.log(p[:, FIRST] * p[:, SECOND]) / 2 - np.log(2)
+            gap = np.log(p[:, SECOND] / p[:, FIRST])
+            assert (np.abs(gap) < 0.01).all()
+            np.testing.assert_allclose(table["gap"], gap, atol=1e-3)
+        else:
+            loss = -np.log(p[:, targets[name]])
+            assert (table["predicted"] == NAMES[targets[name]]).all()
+        np.testing.assert_allclose(table["loss"], loss, atol=1e-5)
+        np.testing.assert_allclose(table["probability"], p.max(axis=1), atol=1e-5)
+        np.testing.assert_allclose(table["probability_from"], p[:, FIRST], atol=1e-5)
+        np.testing.assert_allclose(table["probability_to"], p[:, SECOND], atol=1e-5)
+        assert table["converged"].all()
+        assert (table["loss"] < 0.01).all()
+        assert (table["iterations"] > 0).all()
+        assert list(table["initialisation"]) == [0, 1]
+
+
+def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
+    # A study makes those of all pairs of classes.
+    of_classes = prototypes.noise([0], 10, (32, 32, 3))
+    of_classes[0, FIRST] = probed.images["p_from"][0]
+    optimizer = SETTINGS.optimizer(10)
+    for name, make in (
+        ("intermediary", prototypes.intermediary_prototypes),
+        ("boundary", prototypes.boundary_prototypes),
+    ):
+        made = make(probe, of_classes, optimizer)
+        assert (
+            rows(probed, name)["iterations"].iloc[0]
+            == (made.iterations[0, SECOND, FIRST])
+        )
+        np.testing.assert_allclose(
+            probed.images[name][0], made.images[0, SECOND, FIRST], atol=2e-3
+        )
+
+
+def test_dissimilarities_are_those_of_scipy(probe, probed):
+    features = {name: probe.features(probed.images[name]) for name in pair_probe.IMAGES}
+    for first, second in pair_probe.COMPARISONS:
+        expected = [
+            scipy.spatial.distance.cosine(*pair)
+            for pair in zip(features[first], features[second], strict=True)
+        ]
+        column = pair_probe.comparison_column(first, second)
+        np.testing.assert_allclose(probed.dissimilarities[column], expected, atol=1e-5)
+        assert min(expected) > 0
+
+
+def test_ways_begin_and_end_where_they_should(probed):
+    starts = probed.noise | {"intermediary": probed.images["p_from"]}
+    for name in ("p_from", "p_to", "intermediary"):
+        frames = probed.frames[name]
+        assert frames.shape == (2, 4, 32, 32, 3)
+        np.testing.assert_array_equal(frames[:, 0], starts[name])
+        np.testing.assert_array_equal(frames[:, -1], probed.images[name])
+        answers = probed.answers_to_frames[name]
+        np.testing.assert_allclose(
+            answers.logits[:, -1], probed.answers[name].logits, atol=1e-3
+        )
+    assert not np.array_equal(starts["p_from"], starts["p_to"])
+
+
+def test_result_is_a_function_of_the_seed(probe, probed):
+    again = pair_probe.probe_pair(probe, LABELS, SETTINGS)
+    for name in pair_probe.IMAGES:
+        np.testing.assert_array_equal(again.images[name], probed.images[name])
+    assert not again.frames
+    other = pair_probe.probe_pair(probe, LABELS, dataclasses.replace(SETTINGS, seed=1))
+    for name in pair_probe.IMAGES:
+        assert np.any(other.images[name] != probed.images[name])
+
+
+def test_class_prototypes_do_not_depend_on_the_pair(probe, probed):
+    back = pair_probe.probe_pair(probe, (SECOND, FIRST), SETTINGS)
+    for name, same in (("p_from", "p_to"), ("p_to", "p_from")):
+        np.testing.assert_array_equal(back.noise[name], probed.noise[same])
+        np.testing.assert_allclose(back.images[name], probed.images[same], atol=2e-3)
+
+
+def test_images_that_did_not_converge_have_no_dissimilarity(probe):
+    settings = dataclasses.replace(SETTINGS, max_iterations=12)
+    short = pair_probe.probe_pair(probe, LABELS, settings)
+    converged = short.measures.pivot(
+        index="initialisation", columns="image", values="converged"
+    )
+    assert not converged.to_numpy().all()
+    for first, second in pair_probe.COMPARISONS:
+        column = pair_probe.comparison_column(first, second)
+        np.testing.assert_array_equal(
+            short.dissimilarities[column].notna(), converged[first] & converged[second]
+        )
+
+
+def test_progress_counts_all_images(probe):
+    seen = []
+    settings = dataclasses.replace(SETTINGS, max_iterations=1)
+    pair_probe.probe_pair(probe, LABELS, settings, on_progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == pair_probe.num_images(settings) == 8
+
+
+def test_classes_are_found_by_name_or_label():
+    names = ["cat", "dog", "0"]
+    assert pair_probe.resolve_pair(("dog", "cat"), names) == (1, 0)
+    assert pair_probe.resolve_pair(("1", "2"), names) == (1, 2)
+    # Names go before labels.
+    assert pair_probe.resolve_pair(("0", "cat"), names) == (2, 0)
+    with pytest.raises(ValueError, match="'cow'. Classes: cat, dog, 0"):
+        pair_probe.resolve_pair(("cat", "cow"), names)
+    with pytest.raises(ValueError, match="two different classes.*'dog' and '1'"):
+        pair_probe.resolve_pair(("dog", "1"), names)
+    with pytest.raises(ValueError, match=r"97, 98, 99, \.\.\. \(1000 in all\)"):
+        pair_probe.resolve_pair(("x", "y"), [str(k) for k in range(1000)])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"inits": 0}, "`inits` of at least 1"),
+        ({"seed": -1}, "`seed` of at least 0"),
+        ({"frames": 1}, "`frames` of 0, or of at least 2"),
+        ({"loss_threshold": 0.5}, "no third class"),
+        ({"update_rule": "newton"}, "'newton'"),
+        ({"learning_rate": 0.0}, "`learning_rate` above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting, message, probe):
+    with pytest.raises(ValueError, match=message):
+        pair_probe.probe_pair(probe, LABELS, dataclasses.replace(SETTINGS, **setting))
+
+
+def test_learning_rate_is_the_posters():
+    settings = pair_probe.PairSettings()
+    assert settings.optimizer(10).learning_rate == 0.01
+    assert settings.optimizer(100).learning_rate == 0.1
+    assert SETTINGS.optimizer(100).learning_rate == 0.3

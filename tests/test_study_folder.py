@@ -1,0 +1,183 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from keras_confusion import study_folder
+
+DESCRIPTION = {
+    "kind": "tea",
+    "settings": {"epochs": 6, "pairs": [(0, 1)], "rate": None},
+    "class_names": ["a", "b", "c"],
+    "dataset_fingerprint": "1234",
+    "provenance": {"commit": None},
+}
+
+
+def open_folder(directory, description=DESCRIPTION, *, begun=None, beginnings=()):
+    """Opens a folder; what it holds goes to `begun` when it is begun."""
+
+    def begin():
+        names = sorted(path.name for path in directory.iterdir())
+        (begun if begun is not None else []).append(names)
+
+    study_folder.open_folder(directory, description, begin=begin, beginnings=beginnings)
+
+
+@pytest.fixture
+def study(tmp_path):
+    directory = tmp_path / "study"
+    open_folder(directory)
+    return directory
+
+
+def test_new_folder_is_begun_before_it_says_what_it_is(tmp_path):
+    begun = []
+    open_folder(tmp_path / "new" / "study", begun=begun)
+    assert begun == [[]]
+    description = study_folder.read_description(tmp_path / "new" / "study")
+    # As JSON has it.
+    assert description == json.loads(json.dumps(DESCRIPTION)) | {"format_version": 1}
+
+
+def test_folder_whose_beginning_fails_is_not_a_study(tmp_path):
+    def fail():
+        (tmp_path / "half").mkdir()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        study_folder.open_folder(tmp_path, DESCRIPTION, begin=fail, beginnings=["half"])
+    with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
+        study_folder.read_description(tmp_path)
+    # It may be begun again.
+    begun = []
+    open_folder(tmp_path, begun=begun, beginnings=["half"])
+    assert begun == [["half"]]
+    assert (tmp_path / "study.json").exists()
+
+
+def test_same_study_opens_again_and_keeps_its_provenance(study):
+    begun = []
+    again = DESCRIPTION | {"provenance": {"commit": "other"}}
+    open_folder(study, again, begun=begun)
+    assert begun == []
+    assert study_folder.read_description(study)["provenance"] == {"commit": None}
+
+
+def test_study_with_results_opens_again(study):
+    (study / "results").mkdir()
+    open_folder(study)
+    assert (study / "results").exists()
+
+
+def test_other_settings_are_refused_with_every_difference(study):
+    other = DESCRIPTION | {
+        "settings": {"epochs": 8, "pairs": [[0, 2]], "rate": None, "new": 1},
+        "dataset_fingerprint": "5678",
+    }
+    before = (study / "study.json").read_text()
+    with pytest.raises(study_folder.StudyFolderError) as error:
+        open_folder(study, other)
+    assert str(error.value).splitlines()[1:-1] == [
+        "  epochs: 6 in the folder, 8 asked for",
+        "  pairs: [[0, 1]] in the folder, [[0, 2]] asked for",
+        "  new: None in the folder, 1 asked for",
+        "  dataset_fingerprint: the data set is not the same any more",
+    ]
+    with pytest.raises(study_folder.StudyFolderError, match="class_names: the data"):
+        open_folder(study, DESCRIPTION | {"class_names": ["a", "c", "b"]})
+    assert (study / "study.json").read_text() == before
+
+
+def test_study_of_another_kind_is_refused(study):
+    with pytest.raises(
+        study_folder.StudyFolderError, match="a coffee study.*Received: a tea study"
+    ):
+        open_folder(study, DESCRIPTION | {"kind": "coffee"})
+    with pytest.raises(
+        study_folder.StudyFolderError, match="a coffee study.*Received: a tea study"
+    ):
+        study_folder.read_description(study, kind="coffee")
+    assert study_folder.read_description(study, kind="tea")["kind"] == "tea"
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("...")
+    begun = []
+    with pytest.raises(study_folder.StudyFolderError, match="thesis.tex"):
+        open_folder(tmp_path, begun=begun, beginnings=["networks"])
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert begun == []
+
+
+def test_hidden_files_and_beginnings_are_nobodys(tmp_path):
+    for name in (".DS_Store", ".lock", "networks"):
+        (tmp_path / name).write_text("")
+    begun = []
+    open_folder(tmp_path, begun=begun, beginnings=["networks"])
+    assert begun == [[".DS_Store", ".lock", "networks"]]
+
+
+def test_damaged_newer_and_missing_descriptions_are_refused(study, tmp_path):
+    text = json.dumps(DESCRIPTION | {"format_version": 99})
+    (study / "study.json").write_text(text)
+    with pytest.raises(study_folder.StudyFolderError, match="Received: 99"):
+        study_folder.read_description(study)
+    (study / "study.json").write_text('{"format_')
+    with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
+        study_folder.read_description(study)
+    with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
+        open_folder(study)
+    for missing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
+            study_folder.read_description(missing)
+
+
+def test_file_is_replaced_when_it_is_whole(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"old")
+
+    def write(file):
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+
+    study_folder.write_atomically(path, write)
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "table.csv"
+    study_folder.write_atomically(path, lambda file: file.write(b"old"))
+
+    def fail(file):
+        file.write(b"half of the new")
+        raise error
+
+    with pytest.raises(type(error)):
+        study_folder.write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
+    code = (
+        "import sys, pathlib; from keras_confusion import study_folder\n"
+        "with study_folder.locked(pathlib.Path(sys.argv[1])): pass"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with study_folder.locked(tmp_path):
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode != 0
+    assert "Another process is writing" in second.stderr
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), study_folder.locked(tmp_path):
+        raise ZeroDivisionError
+    with study_folder.locked(pathlib.Path(tmp_path)):
+        pass
