@@ -3,8 +3,8 @@
     keras_confusion.run_confusion_study("studies/digits")
     keras_confusion.write_report("studies/digits")
 
-is a whole study, and so it is with `run_prototype_study`; every other name lives in the module that defines it. Importing the
-package does not import TensorFlow.
+is a whole study, and so it is with `run_prototype_study`. Names that are not here live
+in the module that defines them. Importing the package does not import TensorFlow.
 """
 
 import importlib
@@ -18,7 +18,7 @@ _MODULE_OF = {
     "load_dataset": "keras_confusion.datasets",
     "build_model": "keras_confusion.models",
     "save_model": "keras_confusion.saving",
-    "load_probe": "keras_confusion.saving",
+    "load_probe": "keras_confusion.probes",
 }
 __all__ = sorted(_MODULE_OF)
 

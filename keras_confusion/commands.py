@@ -170,11 +170,11 @@ def probe_saved_model(
     """Probes two classes of a saved model, writes what came out and prints it.
 
     Args:
-        model: See `saving.load_probe`.
+        model: See `probes.load_probe`.
         from_class: Name or label of the class that is dragged to the other.
         to_class: Name or label of the other.
         out: The folder to write, see `pair_report.check_folder`.
-        image_size: See `saving.load_probe`.
+        image_size: See `probes.load_probe`.
         **settings: The fields of `pair_probe.PairSettings`.
 
     Returns:
@@ -188,11 +188,11 @@ def probe_saved_model(
             file=sys.stderr,
         )
     runtime.start_tensorflow()
-    from keras_confusion import pair_probe, pair_report, saving
+    from keras_confusion import pair_probe, pair_report, probes
 
     chosen = pair_probe.PairSettings(**settings)
     pair_report.check_folder(directory)
-    probe = saving.load_probe(model, image_size=image_size)
+    probe = probes.load_probe(model, image_size=image_size)
     labels = pair_probe.resolve_pair((from_class, to_class), probe.class_names)
     num_images = pair_probe.num_images(chosen)
     print(f"Loaded {model}; {num_images} images to optimise.", file=sys.stderr)

@@ -14,10 +14,10 @@ import pandas as pd
 from keras_confusion import (
     dissimilarity,
     objectives,
+    probes,
     probing,
     prototype_plan,
     prototypes,
-    saving,
 )
 from keras_confusion.image_optimizer import (
     OptimizerSettings,
@@ -134,7 +134,7 @@ def resolve_pair(pair: Sequence[str], class_names: Sequence[str]) -> tuple[int, 
 
 
 def probe_pair(
-    probe: saving.Probe,
+    probe: probes.Probe,
     labels: tuple[int, int],
     settings: PairSettings,
     *,
@@ -262,7 +262,7 @@ def _noise(seed: int, initialisation: int, label: int, shape) -> np.ndarray:
     return prototypes.noise([entropy], 1, shape)[0, 0]
 
 
-def _ask_all(probe: saving.Probe, images: dict) -> dict[str, probing.Answers]:
+def _ask_all(probe: probes.Probe, images: dict) -> dict[str, probing.Answers]:
     return {name: probing.ask(probe, values) for name, values in images.items()}
 
 
@@ -328,3 +328,22 @@ def _check(settings: PairSettings) -> None:
             "Expected `frames` of 0, or of at least 2 for the first and the last. "
             f"Received: {settings.frames}."
         )
+
+
+def dissimilarity_summary(probed: ProbedPair) -> pd.DataFrame:
+    """Mean and sd (ddof = 1) of every dissimilarity over the initialisations.
+
+    Returns:
+        One row per comparison with columns comparison, mean, sd, n; only
+        initialisations in which both images converged count.
+
+    Raises:
+        ValueError: If there are none, as the classifier has no features.
+    """
+    if probed.dissimilarities is None:
+        raise ValueError("Expected features. Received: none. Use another classifier.")
+    table = probed.dissimilarities.drop(columns="initialisation")
+    summary = pd.DataFrame(
+        {"mean": table.mean(), "sd": table.std(), "n": table.count()}
+    )
+    return summary.rename_axis("comparison").reset_index()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import deepfool, prototypes, saving
+from keras_confusion import deepfool, probes, prototypes
 from keras_confusion.image_optimizer import (
     OptimizedImages,
     OptimizerSettings,
@@ -62,7 +62,7 @@ class ProbingSettings:
     num_frames: int = 0
 
 
-def ask(probe: saving.Probe, images: np.ndarray) -> Answers:
+def ask(probe: probes.Probe, images: np.ndarray) -> Answers:
     """Asks a classifier about images of any leading axes, a batch at a time."""
     leading = images.shape[:-3]
     flat = images.reshape(-1, *images.shape[-3:])
@@ -81,7 +81,7 @@ def ask(probe: saving.Probe, images: np.ndarray) -> Answers:
 
 
 def probe_classifier(
-    probe: saving.Probe,
+    probe: probes.Probe,
     start: np.ndarray,
     settings: ProbingSettings,
     *,

@@ -218,14 +218,14 @@ class _Training:
 
 def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -> int:
     """Makes the prototypes of an interval that are missing; of how many inits."""
-    from keras_confusion import probing, saving
+    from keras_confusion import probes, probing
 
     finished = prototype_results.finished_parts(plan.directory)[interval]
     missing = np.flatnonzero(~finished).tolist()
     if not missing:
         return 0
     percentage = plan.settings.intervals[interval]
-    probe = saving.load_probe(
+    probe = probes.load_probe(
         prototype_results.model_directory(plan.directory, percentage)
     )
     one = probing.num_images(plan.noise(0), plan.probing)

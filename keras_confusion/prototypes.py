@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import objectives, saving
+from keras_confusion import objectives, probes
 from keras_confusion.image_optimizer import (
     OptimizedImages,
     OptimizerSettings,
@@ -23,7 +23,7 @@ from keras_confusion.image_optimizer import (
 # Keras models whose logits function is kept, so that it compiles once.
 _NUM_MODELS = 2
 
-Model: TypeAlias = saving.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
+Model: TypeAlias = probes.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def class_prototypes(
     """Optimises one image per class.
 
     Args:
-        model: A `saving.Probe`, a Keras model, or any differentiable function from
+        model: A `probes.Probe`, a Keras model, or any differentiable function from
             images `(batch, height, width, channels)` in [0, 1] to logits `(batch, K)`.
         start: Float array `(..., K, height, width, channels)` in [0, 1]: noise (see
             `noise`), or the prototypes of an earlier training interval.
@@ -254,7 +254,7 @@ def _as_origins(of_classes: np.ndarray) -> np.ndarray:
 
 def _logits_of(model: Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """The logits function of a model: the same object whenever it is the same model."""
-    if isinstance(model, saving.Probe):
+    if isinstance(model, probes.Probe):
         return model.logits
     if isinstance(model, keras.Model):
         return _logits_of_keras_model(model)

@@ -6,7 +6,7 @@ one training on all of it is looked at on its way.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,7 +122,9 @@ def check_percentages(percentages: Sequence[float], interval_of: str) -> None:
         )
 
 
-def _batches(examples, batch_size: int, entropy) -> NDArray[np.int64]:
+def _batches(
+    examples: NDArray[np.int64], batch_size: int, entropy: tuple[int, ...]
+) -> NDArray[np.int64]:
     """One epoch in a random order, cut into batches: `(num_steps, batch_size)`."""
     generator = np.random.default_rng(np.random.SeedSequence(entropy))
     order = generator.permutation(examples)
@@ -131,7 +133,9 @@ def _batches(examples, batch_size: int, entropy) -> NDArray[np.int64]:
     return order[: num_steps * batch_size].reshape(num_steps, batch_size)
 
 
-def _between(by_epoch, first: int, last: int):
+def _between(
+    by_epoch: list[NDArray[np.int64]], first: int, last: int
+) -> Iterator[NDArray[np.int64]]:
     """The steps from `first` to before `last`, still by epoch."""
     start = 0
     for batches in by_epoch:

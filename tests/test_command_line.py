@@ -23,7 +23,7 @@ def run(script, *arguments, **options):
     )
 
 
-@pytest.mark.parametrize("script", ["run_confusion_study.py", "analyse_study.py"])
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
 def test_help_does_not_wait_for_tensorflow(script):
     start = time.perf_counter()
     done = run(script, "--help")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import image_optimizer, objectives, prototypes, saving
+from keras_confusion import image_optimizer, objectives, probes, prototypes
 from keras_confusion.image_optimizer import OptimizerSettings, optimize_images
 
 NUM_CLASSES = 10
@@ -23,7 +23,7 @@ def images_at_distances(distances):
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return saving.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return probes.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 
-from keras_confusion import pair_probe, prototypes, saving
+from keras_confusion import pair_probe, probes, prototypes
 
 LABELS = FIRST, SECOND = 3, 8
 SETTINGS = pair_probe.PairSettings(inits=2, learning_rate=0.3)
@@ -13,7 +13,7 @@ NAMES = tuple(f"digit {label}" for label in range(10))
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return saving.probe_of(digits_classifier, NAMES)
+    return probes.probe_of(digits_classifier, NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,9 @@ from keras_confusion import (
     commands,
     figures,
     pair_probe,
+    pair_figures,
     pair_report,
+    probes,
     saving,
     study_folder,
 )
@@ -41,7 +43,7 @@ def probed(saved):
     settings = pair_probe.PairSettings(
         inits=2, learning_rate=0.3, frames=3, max_iterations=12
     )
-    return pair_probe.probe_pair(saving.load_probe(saved), LABELS, settings)
+    return pair_probe.probe_pair(probes.load_probe(saved), LABELS, settings)
 
 
 def run(*arguments):
@@ -264,7 +266,7 @@ def test_tensorboard_has_scalars_and_images_of_every_initialisation(probed, tmp_
 def test_pair_figure_shows_images_changes_and_answers(probed):
     failed = ~probed.measures["converged"]
     assert 0 < failed.sum() < len(failed)
-    figure = pair_report.pair_figure(probed)
+    figure = pair_figures.pair_figure(probed)
     svg = drawn(figure)
     for text in ("p[digit 3]", "boundary", "p[digit 8]", "initialisation 1", "− noise"):
         assert text in svg
@@ -294,12 +296,12 @@ def test_pair_figure_shows_images_changes_and_answers(probed):
 
 
 def test_way_figure_needs_frames(probed, saved):
-    assert "original" in drawn(pair_report.way_figure(probed))
+    assert "original" in drawn(pair_figures.way_figure(probed))
     settings = pair_probe.PairSettings(inits=1, max_iterations=0)
-    without = pair_probe.probe_pair(saving.load_probe(saved), LABELS, settings)
+    without = pair_probe.probe_pair(probes.load_probe(saved), LABELS, settings)
     with pytest.raises(ValueError, match="Expected frames"):
-        pair_report.way_figure(without)
+        pair_figures.way_figure(without)
     # One initialisation has no sd, and nothing has changed.
     assert "0.0" in pair_report.findings_text(without)
     assert "4 of 4 images did not converge" in pair_report.findings_text(without)
-    drawn(pair_report.pair_figure(without))
+    drawn(pair_figures.pair_figure(without))

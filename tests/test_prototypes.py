@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import objectives, prototypes, saving
+from keras_confusion import objectives, probes, prototypes
 from keras_confusion.image_optimizer import OptimizerSettings
 
 NUM_CLASSES = 10
@@ -13,7 +13,7 @@ OFF_DIAGONAL = ~np.eye(NUM_CLASSES, dtype=bool)
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return saving.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return probes.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import command_line, commands, saving
+from keras_confusion import command_line, commands, probes
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "train_classifier.py"
 
@@ -30,7 +30,7 @@ def read_description(directory):
 def assert_saved_models_are_so_accurate(directory, dataset, accuracy):
     images, labels = dataset.test.arrays()
     for path in (directory, directory / "model.keras"):
-        answers = saving.load_probe(path).predict(images.astype(np.float32) / 255)
+        answers = probes.load_probe(path).predict(images.astype(np.float32) / 255)
         assert np.mean(answers.argmax(axis=1) == labels) == pytest.approx(accuracy)
 
 

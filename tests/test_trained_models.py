@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import saving, trained_models, training
+from keras_confusion import probes, trained_models, training
 from keras_confusion.classifier_settings import ClassifierSettings
 from keras_confusion.training_intervals import interval_epochs
 
@@ -62,7 +62,7 @@ def folder(digits, trained, tmp_path_factory):
 def test_accuracies_in_model_json_are_those_of_the_reloaded_model(folder, digits):
     description = json.loads((folder / "model.json").read_text())
     images, labels = digits.test.arrays()
-    probabilities = saving.load_probe(folder).predict(images.astype(np.float32) / 255)
+    probabilities = probes.load_probe(folder).predict(images.astype(np.float32) / 255)
     answers = probabilities.argmax(axis=1)
     per_class = [np.mean(answers[labels == label] == label) for label in range(10)]
     of_labels = probabilities[np.arange(len(labels)), labels]
