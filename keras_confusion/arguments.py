@@ -71,3 +71,35 @@ def add_dtype_argument(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="auto: mixed_bfloat16 where the machine computes in it",
     )
+
+
+def add_image_optimizer_arguments(
+    group: argparse._ArgumentGroup, *, learning_rate: str
+) -> None:
+    """Adds how images are optimised; `learning_rate` is the name of that option."""
+    group.add_argument(
+        "--update-rule",
+        choices=("normalized", "sgd", "adam"),
+        default="normalized",
+        help="boundaries have a rule of their own (default: %(default)s)",
+    )
+    group.add_argument(
+        learning_rate,
+        type=float,
+        metavar="R",
+        help="of the images (default: 0.01, and 0.1 from 100 classes on)",
+    )
+    group.add_argument(
+        "--loss-threshold",
+        type=float,
+        default=0.01,
+        metavar="L",
+        help="cross-entropy below which an image is done (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-iterations",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="updates after which an image is given up (default: %(default)s)",
+    )

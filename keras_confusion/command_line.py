@@ -14,8 +14,16 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 
 
-def exit_code(command: Callable[..., int], *args, **options) -> int:
+def exit_code(
+    command: Callable[..., int], *args, resumes: bool = True, **options
+) -> int:
     """Runs a command; errors that a user can mend become one message.
+
+    Args:
+        command: A function of `commands`.
+        *args: Its arguments.
+        resumes: Whether the same command, run again, keeps what was finished.
+        **options: Its keyword arguments.
 
     Returns:
         The command's own exit code, 1 after such an error, 130 after Ctrl-C. Other
@@ -24,10 +32,8 @@ def exit_code(command: Callable[..., int], *args, **options) -> int:
     try:
         return command(*args, **options)
     except KeyboardInterrupt:
-        print(
-            "\nStopped. The same command goes on with what is missing.",
-            file=sys.stderr,
-        )
+        then = "goes on with what is missing" if resumes else "begins anew"
+        print(f"\nStopped. The same command {then}.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Who reads the output has had enough, such as `head`; Python would fail once

@@ -18,6 +18,8 @@ Loading a model runs what is in it: probe only models from those whom you trust.
 import argparse
 import sys
 
+from keras_confusion import arguments
+
 
 def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -71,32 +73,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
         help="for a model that takes images of any size",
     )
     images = parser.add_argument_group("optimiser")
-    images.add_argument(
-        "--update-rule",
-        choices=("normalized", "sgd", "adam"),
-        default="normalized",
-        help="boundaries have a rule of their own (default: %(default)s)",
-    )
-    images.add_argument(
-        "--learning-rate",
-        type=float,
-        metavar="R",
-        help="of the images (default: 0.01, and 0.1 from 100 classes on)",
-    )
-    images.add_argument(
-        "--loss-threshold",
-        type=float,
-        default=0.01,
-        metavar="L",
-        help="loss below which an image is done (default: %(default)s)",
-    )
-    images.add_argument(
-        "--max-iterations",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="updates after which an image is given up (default: %(default)s)",
-    )
+    arguments.add_image_optimizer_arguments(images, learning_rate="--learning-rate")
     return parser.parse_args(given)
 
 
@@ -107,7 +84,7 @@ def main() -> int:
 
     if options["image_size"] is not None:
         options["image_size"] = tuple(options["image_size"])
-    return command_line.exit_code(commands.probe_saved_model, **options)
+    return command_line.exit_code(commands.probe_saved_model, resumes=False, **options)
 
 
 if __name__ == "__main__":

@@ -52,31 +52,8 @@ def parse_arguments(given=None) -> argparse.Namespace:
         help="class prototypes go on from the interval before, or begin afresh "
         "(default: %(default)s)",
     )
-    images.add_argument(
-        "--update-rule",
-        choices=("normalized", "sgd", "adam"),
-        default="normalized",
-        help="(default: %(default)s)",
-    )
-    images.add_argument(
-        "--prototype-learning-rate",
-        type=float,
-        metavar="R",
-        help="of the images (default: 0.01, and 0.1 from 100 classes on)",
-    )
-    images.add_argument(
-        "--loss-threshold",
-        type=float,
-        default=0.01,
-        metavar="L",
-        help="cross-entropy below which an image is done (default: %(default)s)",
-    )
-    images.add_argument(
-        "--max-iterations",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="updates after which an image is given up (default: %(default)s)",
+    arguments.add_image_optimizer_arguments(
+        images, learning_rate="--prototype-learning-rate"
     )
     images.add_argument(
         "--no-boundaries",

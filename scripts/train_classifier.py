@@ -40,7 +40,9 @@ def main() -> int:
         f"saved_models/{pathlib.Path(options['dataset']).stem}_"
         f"{options['model'].rpartition(':')[2]}"
     )
-    return command_line.exit_code(commands.train_classifier, directory, **options)
+    return command_line.exit_code(
+        commands.train_classifier, directory, resumes=False, **options
+    )
 
 
 if __name__ == "__main__":

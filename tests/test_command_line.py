@@ -121,6 +121,8 @@ def test_ctrl_c_says_how_to_go_on(capsys):
 
     assert command_line.exit_code(stop) == 130
     assert "The same command goes on" in capsys.readouterr().err
+    assert command_line.exit_code(stop, resumes=False) == 130
+    assert "The same command begins anew" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
