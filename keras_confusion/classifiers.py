@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion import datasets, models, recipes, runtime, saving
-from keras_confusion.training import EVALUATION_BATCH_SIZE, NonFiniteLossError
+from keras_confusion.errors import NonFiniteLossError
+from keras_confusion.training import EVALUATION_BATCH_SIZE
 
 # Pixels by which training images are moved for every 32 of their side.
 _SHIFT_OF_32 = 4

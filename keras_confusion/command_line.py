@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from keras_confusion import confusion_study, study_folder
+from keras_confusion import confusion_study, errors, study_folder
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -40,7 +40,11 @@ def exit_code(
         # more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
-    except (study_folder.StudyFolderError, confusion_study.WorkersKilledError) as error:
+    except (
+        study_folder.StudyFolderError,
+        confusion_study.WorkersKilledError,
+        errors.NonFiniteLossError,
+    ) as error:
         print(f"Error: {error}", file=sys.stderr)
     except ValueError as error:
         if not _is_ours(error):

@@ -117,7 +117,9 @@ def train_classifier(directory, *, data_dir=None, **settings) -> int:
     chosen = ClassifierSettings(**settings)
     classifier_settings.check_settings(chosen)
     runtime.start_tensorflow()
-    from keras_confusion import datasets, trained_models
+    from keras_confusion import datasets, saving, trained_models
+
+    saving.check_folder(directory)
 
     dataset = datasets.load_dataset(
         chosen.dataset, data_dir=data_dir, image_size=chosen.image_size

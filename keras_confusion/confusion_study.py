@@ -19,6 +19,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from keras_confusion import (
+    errors,
     responses,
     results,
     runtime,
@@ -116,8 +117,6 @@ def train_network(plan: StudyPlan, pair, repeat: int) -> dict:
 
     A network whose loss is not finite is trained once more from other seeds.
     """
-    from keras_confusion import training
-
     trainer, notes = plan.trainer, []
     start = time.perf_counter()
     for attempt in range(MAX_ATTEMPTS):
@@ -129,7 +128,7 @@ def train_network(plan: StudyPlan, pair, repeat: int) -> dict:
                 corrupt=_corruption(plan, pair, seeds["corruption_seed"]),
             )
             break
-        except training.NonFiniteLossError as error:
+        except errors.NonFiniteLossError as error:
             notes.append(f"Attempt {attempt + 1} failed: {error}")
             epoch_losses = None
     row = {

@@ -16,6 +16,7 @@ from keras_confusion import (
     prototype_results,
     runtime,
     study_folder,
+    training_intervals,
 )
 from keras_confusion.progress import Progress
 from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
@@ -138,7 +139,7 @@ class _Training:
         self._plan = plan
         self._trainer = plan.settings.trainer(plan.dataset)
         # What is wrong with settings or model shows here, before a folder is made.
-        _ = plan.recipe
+        _ = plan.interval_epochs
         images, tolerance = plan.probing.images, plan.probing.gap_tolerance
         if plan.settings.boundaries:
             num_classes = plan.dataset.num_classes
@@ -177,16 +178,19 @@ class _Training:
     def _go_on_after(self, interval: int) -> None:
         """Brings weights and optimiser to where the interval begins."""
         plan, trainer = self._plan, self._trainer
-        by_interval = [sum(map(len, epochs)) for epochs in plan.interval_epochs]
         is_new = interval > 0 and self._at != interval - 1
         if is_new:
             trainer.take_weights(self._read_model(interval - 1))
         if plan.settings.interval_of == "data":
-            trainer.begin(plan.recipe, by_interval[interval], part=interval)
+            num_steps = sum(map(len, plan.interval_epochs[interval]))
+            trainer.begin(plan.recipe, num_steps, part=interval)
         elif interval == 0 or is_new:
-            # What is left of the steps at the end, if not all are used, counts too.
-            last = plan.settings.intervals[-1]
-            trainer.begin(plan.recipe, round(sum(by_interval) * 100 / last))
+            num_steps = training_intervals.total_steps(
+                plan.dataset.train.num_examples,
+                epochs=plan.settings.epochs,
+                batch_size=plan.recipe.batch_size,
+            )
+            trainer.begin(plan.recipe, num_steps)
             if is_new:
                 trainer.take_state(self._read_optimizer(interval - 1))
 

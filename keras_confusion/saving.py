@@ -25,6 +25,22 @@ class ModelFolderError(ValueError):
     """A saved model cannot be used as asked; the message says what is missing."""
 
 
+def check_folder(directory) -> None:
+    """Refuses a folder that a model cannot be saved in, or that holds something else.
+
+    Raises:
+        ModelFolderError: If there is anything but an earlier model.
+    """
+    directory = pathlib.Path(directory)
+    if directory.is_dir() and not any(directory.iterdir()):
+        return
+    if directory.exists() and not (directory / "model.json").is_file():
+        raise ModelFolderError(
+            f"Expected {directory} to be new or to hold a saved model. "
+            "Received: something without model.json. Use another --out."
+        )
+
+
 def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
     """Saves a classifier for training on and for probing.
 
@@ -39,10 +55,12 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
         The folder.
 
     Raises:
-        ModelFolderError: If `class_names` does not fit the model, or the model has no
-            layer before its last.
+        ModelFolderError: If `class_names` does not fit the model, the model has no
+            layer before its last, or the folder holds something else.
     """
-    directory = pathlib.Path(directory)
+    # Of "." there is no name to put another beside.
+    directory = pathlib.Path(directory).absolute()
+    check_folder(directory)
     class_names = list(description.get("class_names", ()))
     num_classes = model.output_shape[-1]
     if len(class_names) != num_classes:

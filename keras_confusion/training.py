@@ -8,14 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion import datasets, models
+from keras_confusion.errors import NonFiniteLossError
 from keras_confusion.recipes import Recipe
 
 EVALUATION_BATCH_SIZE = 500
 SHUFFLE_BUFFER_BYTES = 2**30
-
-
-class NonFiniteLossError(RuntimeError):
-    """Training went to NaN or infinity; the message says in which epoch."""
 
 
 class Trainer:

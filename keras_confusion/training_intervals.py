@@ -98,12 +98,22 @@ def interval_epochs(
     by_epoch = [
         _batches(everything, batch_size, (seed, epoch)) for epoch in range(epochs)
     ]
-    num_steps = sum(map(len, by_epoch))
+    num_steps = total_steps(len(labels), epochs=epochs, batch_size=batch_size)
     limits = [0, *(math.ceil(num_steps * p / 100) for p in percentages)]
+    if len(set(limits)) < len(limits):
+        raise ValueError(
+            f"Expected at least one step in every interval. Received: {num_steps} "
+            f"steps in all, and {list(percentages)} %. Use more epochs."
+        )
     return [
         list(_between(by_epoch, first, last))
         for first, last in zip(limits[:-1], limits[1:], strict=True)
     ]
+
+
+def total_steps(num_examples: int, *, epochs: int, batch_size: int) -> int:
+    """Steps of a training of `epochs` passes over all examples, in whole batches."""
+    return epochs * (num_examples // min(batch_size, num_examples))
 
 
 def check_percentages(percentages: Sequence[float], interval_of: str) -> None:

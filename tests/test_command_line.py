@@ -8,7 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from keras_confusion import class_pairs, command_line, commands, results, study_folder
+from keras_confusion import (
+    class_pairs,
+    command_line,
+    commands,
+    errors,
+    results,
+    study_folder,
+)
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -48,6 +55,7 @@ except SystemExit:
     ("error", "expected"),
     [
         (study_folder.StudyFolderError("Not a study."), "Error: Not a study."),
+        (errors.NonFiniteLossError("The loss was nan."), "Error: The loss was nan."),
         (
             OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
             "No room to write networks/0-1.parquet",

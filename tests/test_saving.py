@@ -423,3 +423,13 @@ def test_keras_model_of_any_size_and_of_one_image_at_a_time(tmp_path):
         alone = [probe.features(image[None])[0] for image in images]
         np.testing.assert_allclose(probe.features(images), alone, atol=1e-5)
         assert np.shape(alone) == (3, 4)
+
+
+def test_folders_with_other_things_are_not_replaced(digits_classifier, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(saving.ModelFolderError, match=r"without model\.json"):
+        saving.save_model(digits_classifier, tmp_path, class_names=NAMES)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    saving.save_model(digits_classifier, tmp_path / "empty", class_names=NAMES)
+    assert (tmp_path / "empty" / "model.json").exists()

@@ -1,5 +1,4 @@
 import json
-import pathlib
 import subprocess
 import sys
 
@@ -174,10 +173,3 @@ def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
     assert second.returncode != 0
     assert "Another process is writing" in second.stderr
     assert subprocess.run(command, check=False).returncode == 0
-
-
-def test_lock_is_given_back_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), study_folder.locked(tmp_path):
-        raise ZeroDivisionError
-    with study_folder.locked(pathlib.Path(tmp_path)):
-        pass

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import probes, trained_models, training
+from keras_confusion import errors, probes, trained_models
 from keras_confusion.classifier_settings import ClassifierSettings
 from keras_confusion.training_intervals import interval_epochs
 
@@ -115,6 +115,6 @@ def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     settings = ClassifierSettings(
         model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"
     )
-    with pytest.raises(training.NonFiniteLossError):
+    with pytest.raises(errors.NonFiniteLossError):
         train(digits, settings)
     assert len(closed) == 1

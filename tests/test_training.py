@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import corruption, datasets, recipes, training
+from keras_confusion import corruption, datasets, errors, recipes, training
 
 EPOCHS = 3
 
@@ -217,7 +217,7 @@ def test_epoch_order_is_a_permutation_of_its_own():
 
 def test_loss_that_is_not_finite_is_an_error(dataset):
     trainer = make_trainer(dataset, model=fragile_model)
-    with pytest.raises(training.NonFiniteLossError, match="in epoch 1 of 3"):
+    with pytest.raises(errors.NonFiniteLossError, match="in epoch 1 of 3"):
         trainer.train(initialisation_seed=0, order_seed=0)
 
 

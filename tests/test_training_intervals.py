@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keras_confusion import training_intervals
@@ -176,8 +176,11 @@ def test_intervals_of_steps_are_one_training(
     (whole,) = step_intervals(labels, [100], **options)
     assert len(whole) == epochs
     assert sorted(whole[-1].ravel()) == sorted(set(whole[-1].ravel().tolist()))
-    intervals = step_intervals(labels, percentages, **options)
     steps, seen = flat(whole), []
+    ends = [math.ceil(fractions.Fraction(len(steps) * p, 100)) for p in percentages]
+    # Intervals without a step are refused.
+    assume(len(set(ends)) == len(ends))
+    intervals = step_intervals(labels, percentages, **options)
     for percentage, by_epoch in zip(percentages, intervals, strict=True):
         seen += flat(by_epoch)
         assert len(seen) == math.ceil(fractions.Fraction(len(steps) * percentage, 100))
@@ -225,3 +228,27 @@ def test_other_arguments_that_make_no_sense_are_refused(options, message):
     options = {"epochs": 3, "batch_size": 4, "seed": 0} | options
     with pytest.raises(ValueError, match=message):
         interval_epochs([0, 1], [50, 100], **options)
+
+
+def test_intervals_without_a_step_are_refused():
+    with pytest.raises(
+        ValueError, match="at least one step in every interval.*2 steps"
+    ):
+        training_intervals.interval_epochs(
+            np.arange(10) % 2,
+            (25, 40),
+            interval_of="steps",
+            epochs=2,
+            batch_size=10,
+            seed=0,
+        )
+
+
+def test_total_steps_are_those_of_the_whole_training():
+    batches = training_intervals.interval_epochs(
+        np.arange(25) % 2, (100,), interval_of="steps", epochs=3, batch_size=10, seed=0
+    )
+    total = training_intervals.total_steps(25, epochs=3, batch_size=10)
+    assert total == sum(map(len, batches[0])) == 6
+    # Fewer examples than a batch are one batch.
+    assert training_intervals.total_steps(7, epochs=3, batch_size=10) == 3

@@ -1,0 +1,5 @@
+"""Errors of modules that import TensorFlow, told by modules that do not."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """Training went to NaN or infinity; the message says in which epoch."""
