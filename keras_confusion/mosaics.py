@@ -13,13 +13,16 @@ from keras_confusion.figures import ACCENT
 
 MISSING_GREY = 224
 CHARACTERS_AN_INCH = 14
+CRISP_PIXELS = 800
 
 
 def show(axis, rows, size) -> None:
     """Draws rows of images (column, height, width, channel) as one mosaic."""
     height, width = size
     mosaic = np.concatenate([_strip(np.asarray(row)) for row in rows])
-    axis.imshow(mosaic)
+    # Pixels stay squares, unless there are more of them than the picture has.
+    is_small = max(mosaic.shape) <= CRISP_PIXELS
+    axis.imshow(mosaic, interpolation="nearest" if is_small else "auto")
     # Gaps are between images only.
     axis.set_xlim(left=_centre(0, width) - width / 2)
     axis.set_ylim(top=_centre(0, height) - height / 2)
