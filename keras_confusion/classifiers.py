@@ -61,7 +61,7 @@ class ClassifierTrainer:
     """Trains one classifier on parts of a data set, one part after another.
 
     With several GPUs the batches are divided among them (`tf.distribute.
-    MirroredStrategy`); on GPUs steps are compiled by XLA.
+    MirroredStrategy`); on a single one steps are compiled by XLA, where Keras can.
 
     Args:
         dataset: A `datasets.ImageDataset`; its images are held in memory.

@@ -62,7 +62,7 @@ def run_confusion_study(directory, *, workers=None, data_dir=None, **settings) -
 
 
 def run_prototype_study(
-    directory, *, data_dir=None, inits_at_a_time=None, **settings
+    directory, *, data_dir=None, inits_at_a_time=None, images_at_a_time=None, **settings
 ) -> int:
     """Runs a prototype study with progress bars, writes the report and prints it.
 
@@ -76,6 +76,7 @@ def run_prototype_study(
             directory,
             data_dir=data_dir,
             inits_at_a_time=inits_at_a_time,
+            images_at_a_time=images_at_a_time,
             listener=listener,
             **settings,
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion.frames import Frames
 from keras_confusion.objectives import Objective, cross_entropy
 
 UPDATE_RULES = ("normalized", "sgd", "adam", "polyak")
@@ -36,7 +37,8 @@ class OptimizerSettings:
         loss_threshold: An image is done when its loss, in nats, is below.
         max_iterations: Updates after which an image is given up as not converged.
         batch_size: Images that are optimised at a time.
-        frame_every: Iterations between two frames that are kept; `None`: none are.
+        frame_every: Iterations between two frames that are kept, and more where an
+            image would have above `frames.MOST_FRAMES`; `None` keeps none.
 
     Raises:
         ValueError: If a setting makes no sense.
@@ -139,7 +141,7 @@ def optimize_images(
     iterations = np.zeros(count, np.int32)
     converged = np.zeros(count, bool)
     keeps_frames = settings.frame_every is not None
-    frames = [[image.copy()] for image in images] if keeps_frames else []
+    frames = [Frames(image) for image in images] if keeps_frames else []
     advance = _compiled_advance(logits, settings, objective, image_shape, target_shape)
     places = _Places(min(settings.batch_size, count), image_shape, target_shape)
     waiting = iter(range(count))
@@ -151,10 +153,7 @@ def optimize_images(
         place_images, _, place_iterations, *_ = (t.numpy() for t in places.state)
         if keeps_frames:
             for place in np.flatnonzero(places.occupied):
-                # A frame at every call; an image that stood still has none.
-                image = places.image_of[place]
-                if np.any(frames[image][-1] != place_images[place]):
-                    frames[image].append(place_images[place].copy())
+                frames[places.image_of[place]].add(place_images[place], done[place])
         ended = places.image_of[done]
         images[ended] = place_images[done]
         losses[ended] = place_losses[done]
@@ -172,35 +171,8 @@ def optimize_images(
         losses=losses.reshape(leading),
         iterations=iterations.reshape(leading),
         converged=converged.reshape(leading),
-        frames=[np.stack(of_image) for of_image in frames] or None,
+        frames=[np.stack(of_image.kept) for of_image in frames] or None,
     )
-
-
-def evenly_spaced_frames(frames: list[np.ndarray], num_frames: int) -> np.ndarray:
-    """Picks the same number of frames of every image.
-
-    Args:
-        frames: `OptimizedImages.frames`.
-        num_frames: How many to pick of each image, at least 2.
-
-    Returns:
-        float32 array `(len(frames), num_frames, height, width, channels)`: the first
-        frame, the last, and frames evenly spaced between. An image that has fewer
-        repeats some.
-
-    Raises:
-        ValueError: If `num_frames` is below 2.
-    """
-    if num_frames < 2:
-        raise ValueError(
-            "Expected `num_frames` of at least 2, the first and the last. "
-            f"Received: {num_frames}."
-        )
-    picked = []
-    for of_image in frames:
-        indices = np.rint(np.linspace(0, len(of_image) - 1, num_frames)).astype(int)
-        picked.append(of_image[indices])
-    return np.stack(picked)
 
 
 class _Places:
@@ -274,6 +246,7 @@ def _compiled_advance(logits, settings, objective, image_shape, target_shape):
     @tf.function(input_signature=[of_state])
     def advance(state):
         images, targets, iterations, limits, moment_1, moment_2 = state
+        stopped = reached = iterations < 0
         for _ in tf.range(num_iterations):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
@@ -288,8 +261,13 @@ def _compiled_advance(logits, settings, objective, image_shape, target_shape):
                 settings, images, descended, gradients, iterations, moment_1, moment_2
             )
             images = tf.where(goes_on[:, None, None, None], moved, images)
+            stopped = ~goes_on
+        # Not the same program as in the loop, and not the same last digits: an image
+        # that stopped there has to be done, or it would stand still for ever.
+        was_reached = stopped & reached
         of_images, losses, _, reached = evaluate(images, targets)
-        done = reached | tf.math.is_nan(losses) | (iterations >= limits)
+        reached |= was_reached
+        done = stopped | reached | tf.math.is_nan(losses) | (iterations >= limits)
         state = (images, targets, iterations, limits, moment_1, moment_2)
         return state, (of_images, losses, reached, done)
 

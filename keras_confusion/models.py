@@ -1,6 +1,7 @@
 """Classifiers by name, and any function that returns a Keras model."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 
 import keras
@@ -170,12 +171,12 @@ def build_model(
         ValueError: If the name is unknown or the model's output is not `(batch, K)`.
     """
     build = model if callable(model) else _find_builder(model)
+    given = {"input_shape": input_shape, "num_classes": num_classes, "seed": seed}
+    _check_arguments(build, model_name(model), {**given, **options})
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
     try:
-        built = build(
-            input_shape=input_shape, num_classes=num_classes, seed=seed, **options
-        )
+        built = build(**given, **options)
     finally:
         keras.config.set_dtype_policy(policy_before)
     if not isinstance(built, keras.Model):
@@ -202,6 +203,19 @@ def model_name(model: str | ModelFunction) -> str:
     if isinstance(model, str):
         return model
     return f"{model.__module__}:{model.__qualname__}"
+
+
+def _check_arguments(build: ModelFunction, name: str, arguments: dict) -> None:
+    try:
+        inspect.signature(build).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"Expected a function with the arguments {', '.join(arguments)}. Received: "
+            f"{name} ({error}). Use a function that takes them by name."
+        ) from error
+    except ValueError:
+        # A function in C that does not tell its arguments.
+        return
 
 
 def _find_builder(name: str) -> ModelFunction:

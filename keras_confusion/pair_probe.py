@@ -19,9 +19,9 @@ from keras_confusion import (
     prototype_plan,
     prototypes,
 )
+from keras_confusion.frames import evenly_spaced_frames
 from keras_confusion.image_optimizer import (
     OptimizerSettings,
-    evenly_spaced_frames,
     optimize_images,
 )
 
@@ -192,7 +192,9 @@ def probe_pair(
         probe,
         origins,
         np.broadcast_to(labels, (settings.inits, 2)),
-        optimizer,
+        dataclasses.replace(
+            optimizer, learning_rate=probing.ProbingSettings.boundary_learning_rate
+        ),
         gap_tolerance=GAP_TOLERANCE,
         on_progress=lambda done, _: tell(3 * settings.inits + done),
     )

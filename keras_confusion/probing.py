@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion import deepfool, probes, prototypes
+from keras_confusion.frames import evenly_spaced_frames
 from keras_confusion.image_optimizer import (
     OptimizedImages,
     OptimizerSettings,
-    evenly_spaced_frames,
 )
 
 _BATCH_SIZE = 100
@@ -100,7 +100,8 @@ def probe_classifier(
         The arrays of `prototype_results.ARRAYS` that are asked for, without `finished`
         and `seconds`, with the leading axes of `start` in place of the first two.
         Losses, labels, gaps and `converged` are those of the finished images, as the
-        classifier gives them when it is asked again; features only if it has them.
+        classifier gives them when it is asked again, but `boundary_loss`, which is the
+        optimiser's; features only if the classifier has them.
     """
     tell = _Tally(on_progress)
     of_classes = prototypes.class_prototypes(

@@ -66,11 +66,14 @@ class PrototypePlan:
         settings: What was asked for.
         directory: The study's folder.
         data_dir: Where TensorFlow Datasets keeps its data, or `None`.
+        images_at_a_time: Images that are optimised in one batch. Does not decide the
+            result of any.
     """
 
     settings: PrototypeSettings
     directory: pathlib.Path
     data_dir: str | None
+    images_at_a_time: int = 100
 
     @property
     def dataset(self):
@@ -113,6 +116,7 @@ class PrototypePlan:
                 learning_rate=learning_rate,
                 loss_threshold=settings.loss_threshold,
                 max_iterations=settings.max_iterations,
+                batch_size=self.images_at_a_time,
                 frame_every=_ITERATIONS_BETWEEN_FRAMES if settings.frames else None,
             ),
             boundaries=settings.boundaries,

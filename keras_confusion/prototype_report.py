@@ -87,8 +87,9 @@ def write_prototype_report(directory) -> Report:
 def findings_text(by_initialisation: pd.DataFrame, description: dict) -> str:
     """What a prototype study found, as a table and sentences."""
     trends = prototype_tables.trends(by_initialisation)
+    forms = [(name, form) for name, (_, form) in _TEXT_COLUMNS.items()]
     rows = [
-        [form.format(row[name]) for name, (_, form) in _TEXT_COLUMNS.items()]
+        ["-" if pd.isna(row[name]) else form.format(row[name]) for name, form in forms]
         for _, row in trends.iterrows()
     ]
     header = [title for title, _ in _TEXT_COLUMNS.values()]
@@ -119,21 +120,35 @@ def _poster_sentences(by_initialisation: pd.DataFrame) -> str:
     lines = []
     for matrix, title in _MATRICES.items():
         row = changes.loc[f"mean_{matrix}"]
-        change = row["change"]
+        ends = f"{row['first_interval']:g} % and {row['last_interval']:g} %"
+        if not row["n_initialisations"]:
+            lines.append(
+                f"Mean dissimilarity in {title}: not defined at both {ends} of the "
+                "training, as too few prototypes converged."
+            )
+            continue
+        spread = ""
+        if row["n_initialisations"] > 1:
+            spread = f", sd {row['change_sd']:.3f} over initialisations"
         lines.append(
-            f"Mean dissimilarity in {title}: {row['first']:.3f} at "
-            f"{row['first_interval']:g} %, {row['last']:.3f} at "
-            f"{row['last_interval']:g} % of the training ({change:+.3f}, sd "
-            f"{row['change_sd']:.3f} over initialisations; rises in "
+            f"Mean dissimilarity in {title}: {row['first']:.3f} and {row['last']:.3f} "
+            f"at {ends} of the training ({row['change']:+.3f}{spread}; rises in "
             f"{row['num_rising']:.0f} of {row['n_initialisations']:.0f})."
         )
-    lower = (by_initialisation["mean_r"] < by_initialisation["mean_c"]).sum()
-    narrower = (by_initialisation["sd_r"] < by_initialisation["sd_c"]).sum()
-    number = len(by_initialisation)
-    lines.append(
-        f"R is below C in {lower} of {number} intervals and initialisations, "
-        f"sd(R) below sd(C) in {narrower}."
-    )
+    defined = by_initialisation.dropna(subset=["mean_c", "mean_r"])
+    if len(defined):
+        lower = (defined["mean_r"] < defined["mean_c"]).sum()
+        narrower = (defined["sd_r"] < defined["sd_c"]).sum()
+        lines.append(
+            f"R is below C in {lower} of {len(defined)} intervals and "
+            f"initialisations, sd(R) below sd(C) in {narrower}."
+        )
+    undefined = by_initialisation["num_undefined"].sum()
+    if undefined:
+        lines.append(
+            f"{undefined} prototypes have features that are all zero: they have no "
+            "direction, and are left out."
+        )
     lines.append("Initialisations repeat the images, not the training of the network.")
     return "\n".join(lines)
 

@@ -73,6 +73,8 @@ ARRAYS = {
     "adversarial_predicted": Array((*_PART, "target"), "int16", -1),
     "adversarial_fooled": Array((*_PART, "target"), "bool", False),
     "seconds": Array(_PART, "float64"),
+    # Of which network: the first 15 digits of its `weights_sha256`.
+    "network": Array(_PART, "int64", 0),
     "finished": Array(_PART, "bool", False),
 }
 
@@ -157,6 +159,29 @@ def _open(directory: pathlib.Path, name: str) -> zarr.Array:
 def model_directory(directory: pathlib.Path, percentage: float) -> pathlib.Path:
     """Where the network of a training interval is kept."""
     return directory / "models" / f"{percentage:g}"
+
+
+def read_network_number(directory: pathlib.Path, percentage: float) -> int:
+    """Which network `models/<interval>` holds, as in the array `network`."""
+    file = model_directory(directory, percentage) / "model.json"
+    return int(json.loads(file.read_text())["weights_sha256"][:15], 16)
+
+
+def check_network(directory: pathlib.Path, interval: int, percentage: float) -> None:
+    """Refuses prototypes of another network than the one in the study's folder.
+
+    Raises:
+        study_folder.StudyFolderError: If there are some.
+    """
+    finished = finished_parts(directory)[interval]
+    numbers = np.asarray(_open(directory, "network")[interval])[finished]
+    if np.any(numbers != read_network_number(directory, percentage)):
+        raise study_folder.StudyFolderError(
+            f"Expected prototypes of the network in "
+            f"{model_directory(directory, percentage)}. Received: {directory / STORE} "
+            "with those of another one. Delete it to make prototypes anew, or use "
+            "another --out."
+        )
 
 
 def read_class_images(

@@ -6,6 +6,7 @@ training, nor the prototypes of an interval and initialisation.
 
 import dataclasses
 import functools
+import json
 import pathlib
 import time
 
@@ -22,6 +23,10 @@ from keras_confusion.progress import Progress
 from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
 
 # Modules that import TensorFlow are imported in the functions that need them.
+
+# A network that was saved and rebuilt rounds differently on another machine.
+_LARGEST_ACCURACY_ERROR = 0.01
+_IMAGES_ON_A_CPU, _IMAGES_ON_A_GPU = 100, 1000
 
 
 class Listener:
@@ -58,6 +63,7 @@ def run_prototype_study(
     *,
     data_dir=None,
     inits_at_a_time: int | None = None,
+    images_at_a_time: int | None = None,
     listener: Listener | None = None,
     **settings,
 ) -> PrototypeSummary:
@@ -69,9 +75,10 @@ def run_prototype_study(
     Args:
         directory: The study's folder, a string or path.
         data_dir: Where TensorFlow Datasets keeps its data.
-        inits_at_a_time: Initialisations that are optimised in one batch and written
-            together; `None` takes one, or all of them on a GPU. The result of an image
-            does not depend on it.
+        inits_at_a_time: Initialisations that are optimised and written together;
+            `None` takes one, or all of them on a GPU.
+        images_at_a_time: Images in one batch; `None` takes 100, or 1,000 on a GPU. The
+            result of an image depends on neither of the two.
         listener: Is told of everything that is finished.
         **settings: The fields of `PrototypeSettings`.
 
@@ -85,19 +92,23 @@ def run_prototype_study(
     """
     start = time.perf_counter()
     directory = pathlib.Path(directory).absolute()
+    for name, value in (
+        ("inits_at_a_time", inits_at_a_time),
+        ("images_at_a_time", images_at_a_time),
+    ):
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    chosen = PrototypeSettings(**settings)
+    prototype_plan.check_settings(chosen)
+    runtime.start_tensorflow()
+    has_gpu = runtime.num_gpus() > 0
+    inits_at_a_time = inits_at_a_time or (chosen.inits if has_gpu else 1)
     plan = PrototypePlan(
-        PrototypeSettings(**settings),
+        chosen,
         directory,
         None if data_dir is None else str(data_dir),
+        images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
-    prototype_plan.check_settings(plan.settings)
-    if inits_at_a_time is not None and inits_at_a_time < 1:
-        raise ValueError(
-            f"Expected `inits_at_a_time` of at least 1. Received: {inits_at_a_time}."
-        )
-    runtime.start_tensorflow()
-    if inits_at_a_time is None:
-        inits_at_a_time = plan.settings.inits if runtime.num_gpus() else 1
     training = _Training(plan)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -156,7 +167,15 @@ class _Training:
         plan, settings = self._plan, self._plan.settings
         percentage = settings.intervals[interval]
         folder = prototype_results.model_directory(plan.directory, percentage)
+        before = self._network_before(interval)
         if (folder / "model.json").exists():
+            description = json.loads((folder / "model.json").read_text())
+            if description["trained_from"] != before:
+                raise study_folder.StudyFolderError(
+                    f"Expected the network in {folder} to go on from the interval "
+                    "before. Received: one that went on from another network, which "
+                    f"was since replaced. Delete {folder} to train it anew."
+                )
             return False
         self._go_on_after(interval)
         epochs = plan.interval_epochs[interval]
@@ -171,6 +190,7 @@ class _Training:
             dataset=plan.dataset,
             settings=settings,
             trained_percent=percentage,
+            trained_from=before,
         )
         self._at = interval
         return True
@@ -194,12 +214,30 @@ class _Training:
             if is_new:
                 trainer.take_state(self._read_optimizer(interval - 1))
 
+    def _network_before(self, interval: int) -> int | None:
+        if interval == 0:
+            return None
+        return prototype_results.read_network_number(
+            self._plan.directory, self._plan.settings.intervals[interval - 1]
+        )
+
     def _read_model(self, interval: int):
-        import keras
+        """The network of an interval, as the model function builds it today."""
+        from keras_confusion import classifiers
 
         percentage = self._plan.settings.intervals[interval]
         folder = prototype_results.model_directory(self._plan.directory, percentage)
-        return keras.saving.load_model(folder / "model.keras", compile=False)
+        classifier = self._trainer.classifier()
+        classifier.load_weights(folder / "model.keras")
+        saved = json.loads((folder / "model.json").read_text())["test_accuracy"]
+        accuracy = classifiers.test_classifier(classifier, self._plan.dataset).accuracy
+        if abs(accuracy - saved) > _LARGEST_ACCURACY_ERROR:
+            raise study_folder.StudyFolderError(
+                f"Expected the network in {folder} to have its test accuracy of "
+                f"{saved:.3f}. Received: {accuracy:.3f}, as the model is built now. "
+                "Use the code that the study was begun with, or another --out."
+            )
+        return classifier
 
     def _optimizer_file(self, interval: int) -> pathlib.Path:
         percentage = self._plan.settings.intervals[interval]
@@ -226,9 +264,11 @@ def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -
 
     finished = prototype_results.finished_parts(plan.directory)[interval]
     missing = np.flatnonzero(~finished).tolist()
+    percentage = plan.settings.intervals[interval]
+    prototype_results.check_network(plan.directory, interval, percentage)
     if not missing:
         return 0
-    percentage = plan.settings.intervals[interval]
+    network = prototype_results.read_network_number(plan.directory, percentage)
     probe = probes.load_probe(
         prototype_results.model_directory(plan.directory, percentage)
     )
@@ -253,7 +293,10 @@ def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -
             for number, init in enumerate(inits):
                 part = {name: value[number] for name, value in values.items()}
                 prototype_results.write_part(
-                    plan.directory, interval, init, {**part, "seconds": seconds}
+                    plan.directory,
+                    interval,
+                    init,
+                    {**part, "seconds": seconds, "network": network},
                 )
             num_before += one * len(inits)
     finally:

@@ -9,16 +9,19 @@
 Features are what goes into the last layer that has weights.
 """
 
+import hashlib
 import json
 import pathlib
 import shutil
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_confusion import study_folder
 
 FORMAT_VERSION = 1
+_CONTENTS = ("model.keras", "saved_model", "model.json")
 
 
 class ModelFolderError(ValueError):
@@ -30,15 +33,39 @@ def check_folder(directory) -> None:
 
     Raises:
         ModelFolderError: If there is anything but an earlier model.
+        OSError: If nothing can be written there.
     """
-    directory = pathlib.Path(directory)
-    if directory.is_dir() and not any(directory.iterdir()):
-        return
-    if directory.exists() and not (directory / "model.json").is_file():
+    directory = pathlib.Path(directory).absolute()
+    if directory.is_dir() and _holds_other_things(directory):
         raise ModelFolderError(
-            f"Expected {directory} to be new or to hold a saved model. "
-            "Received: something without model.json. Use another --out."
+            f"Expected {directory} to be new or to hold a saved model only. Received: "
+            f"{', '.join(sorted(path.name for path in directory.iterdir())[:5])}. Use "
+            "another --out."
         )
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file, not a folder.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Now, and not after a training of hours.
+    _partial(directory).mkdir(exist_ok=True)
+    _partial(directory).rmdir()
+
+
+def _holds_other_things(directory: pathlib.Path) -> bool:
+    held = {path.name for path in directory.iterdir()}
+    if held - set(_CONTENTS):
+        return True
+    description_file = directory / "model.json"
+    if not description_file.exists():
+        return bool(held)
+    try:
+        description = json.loads(description_file.read_text())
+    except ValueError:
+        return True
+    return "format_version" not in description or "class_names" not in description
+
+
+def _partial(directory: pathlib.Path) -> pathlib.Path:
+    return directory.with_name(f".{directory.name}.partial")
 
 
 def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
@@ -58,8 +85,10 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
         ModelFolderError: If `class_names` does not fit the model, the model has no
             layer before its last, or the folder holds something else.
     """
-    # Of "." there is no name to put another beside.
     directory = pathlib.Path(directory).absolute()
+    partial = _partial(directory)
+    # Left by a process that was killed.
+    shutil.rmtree(partial, ignore_errors=True)
     check_folder(directory)
     class_names = list(description.get("class_names", ()))
     num_classes = model.output_shape[-1]
@@ -69,8 +98,6 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
             f"Received: {len(class_names)} names."
         )
     features = features_model(model)
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     model.save(partial / "model.keras")
     _export(model, features, partial / "saved_model")
@@ -83,6 +110,7 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
             "input_range": [0.0, 1.0],
             "num_features": features.output_shape[-1],
             "num_parameters": model.count_params(),
+            "weights_sha256": weights_digest(model),
         },
         indent=2,
     )
@@ -93,6 +121,14 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
         shutil.rmtree(directory)
     partial.rename(directory)
     return directory
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Hex sha256 of all weights in their order: which network it is."""
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()
 
 
 def features_model(model: keras.Model) -> keras.Model:

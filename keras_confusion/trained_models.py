@@ -66,8 +66,19 @@ def save(
     dataset: datasets.ImageDataset,
     settings: ClassifierSettings,
     trained_percent: float = 100.0,
+    trained_from: int | None = None,
 ) -> pathlib.Path:
-    """Saves a classifier with its accuracies and how it was trained; see `saving`."""
+    """Saves a classifier with its accuracies and how it was trained; see `saving`.
+
+    Args:
+        trained: What `train` returned.
+        directory: The folder to write.
+        dataset: The data set.
+        settings: How it was trained.
+        trained_percent: How much of a study's training that is.
+        trained_from: The network that it went on from, see
+            `prototype_results.read_network_number`; `None` for new weights.
+    """
     return saving.save_model(
         trained.classifier,
         directory,
@@ -83,5 +94,6 @@ def save(
             "epoch_accuracies": [report.accuracy for report in trained.reports],
             "seconds": round(trained.seconds, 1),
         },
+        trained_from=trained_from,
         provenance=provenance.provenance(),
     )

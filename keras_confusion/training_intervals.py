@@ -125,6 +125,11 @@ def check_percentages(percentages: Sequence[float], interval_of: str) -> None:
             "Expected intervals as percentages that rise, above 0 and up to 100. "
             f"Received: {list(percentages)}. Use for example 25 50 100."
         )
+    if len({f"{percentage:g}" for percentage in percentages}) < len(percentages):
+        raise ValueError(
+            "Expected intervals that differ in their first six digits, which name "
+            f"their folders. Received: {list(percentages)}."
+        )
     if interval_of not in INTERVALS_OF:
         raise ValueError(
             f"Expected `interval_of` to be one of {INTERVALS_OF}. "

@@ -72,8 +72,14 @@ def parse_arguments(given=None) -> argparse.Namespace:
         "--inits-at-a-time",
         type=int,
         metavar="N",
-        help="initialisations in one batch, written together (default: 1, or all on a "
-        "GPU)",
+        help="initialisations that are made and written together (default: 1, or all "
+        "on a GPU)",
+    )
+    images.add_argument(
+        "--images-at-a-time",
+        type=int,
+        metavar="N",
+        help="images in one batch (default: 100, or 1000 on a GPU)",
     )
     parser.add_argument(
         "--out",

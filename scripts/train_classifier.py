@@ -22,7 +22,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="the model's folder (default: saved_models/NAME OF THE DATA SET_MODEL)",
+        help="the model's folder (default: models/NAME OF THE DATA SET_MODEL)",
     )
     return parser.parse_args(given)
 
@@ -37,7 +37,7 @@ def main() -> int:
     if options["image_size"] is not None:
         options["image_size"] = tuple(options["image_size"])
     directory = options.pop("out") or (
-        f"saved_models/{pathlib.Path(options['dataset']).stem}_"
+        f"models/{pathlib.Path(options['dataset']).stem}_"
         f"{options['model'].rpartition(':')[2]}"
     )
     return command_line.exit_code(

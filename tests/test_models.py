@@ -150,6 +150,7 @@ def test_functions_are_found_by_name():
         ("keras_confusion.models:nothing", (32, 32, 3), "that Python can import"),
         ("no.such.package:function", (32, 32, 3), "that Python can import"),
         ("cnn", (8, 8, 1), "at least 18 pixels"),
+        ("os:getcwd", (8, 8, 1), "arguments input_shape, num_classes, seed"),
         ("resnet18", (4, 4, 1), "at least 8 pixels"),
         (
             lambda **options: linear(**(options | {"num_classes": 7})),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 
-from keras_confusion import pair_probe, probes, prototypes
+from keras_confusion import pair_probe, probes, probing, prototypes
 
 LABELS = FIRST, SECOND = 3, 8
 SETTINGS = pair_probe.PairSettings(inits=2, learning_rate=0.3)
@@ -57,11 +57,13 @@ def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
     of_classes = prototypes.noise([0], 10, (32, 32, 3))
     of_classes[0, FIRST] = probed.images["p_from"][0]
     optimizer = SETTINGS.optimizer(10)
-    for name, make in (
-        ("intermediary", prototypes.intermediary_prototypes),
-        ("boundary", prototypes.boundary_prototypes),
+    rate = probing.ProbingSettings.boundary_learning_rate
+    of_boundaries = dataclasses.replace(optimizer, learning_rate=rate)
+    for name, make, settings in (
+        ("intermediary", prototypes.intermediary_prototypes, optimizer),
+        ("boundary", prototypes.boundary_prototypes, of_boundaries),
     ):
-        made = make(probe, of_classes, optimizer)
+        made = make(probe, of_classes, settings)
         assert (
             rows(probed, name)["iterations"].iloc[0]
             == (made.iterations[0, SECOND, FIRST])

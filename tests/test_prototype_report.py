@@ -137,7 +137,7 @@ def test_text_says_what_the_tables_say(write_study):
         assert f"{row['m_g']:.3f}" in line
     changes = pd.read_csv(directory / "tables" / "first_to_last.csv")
     row = changes.set_index("measure").loc["mean_c"]
-    assert f"{row['first']:.3f} at 25 %, {row['last']:.3f} at 60 %" in text
+    assert f"{row['first']:.3f} and {row['last']:.3f} at 25 % and 60 %" in text
     assert "rises in 2 of 2" in text
     assert "R is below C in 6 of 6" in text
 
@@ -148,6 +148,22 @@ def test_what_did_not_converge_is_told(write_study):
     converged[2, 1, 0, 1] = False
     text = report.write_report(directory).text
     assert "1 of them did not converge and are left out." in text
+
+
+def test_nothing_that_converged_is_said_and_not_calculated(write_study):
+    directory = write_study()
+    prototype_results._open(directory, "converged")[:2] = False
+    text = report.write_report(directory).text
+    assert "not defined at both 25 % and 60 %" in text
+    assert "R is below C in 2 of 2" in text
+    assert "nan" not in text
+
+
+def test_features_that_are_zero_are_told(write_study):
+    directory = write_study()
+    prototype_results._open(directory, "features")[2, 1, 0, 1] = 0
+    text = report.write_report(directory).text
+    assert "1 prototypes have features that are all zero" in text
 
 
 def test_running_study_is_reported_as_far_as_it_is(write_study):

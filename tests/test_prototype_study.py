@@ -243,6 +243,39 @@ def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
     )
 
 
+def test_other_networks_are_not_mixed_into_a_study(run, folder, tmp_path):
+    directory = shutil.copytree(folder, tmp_path / "study")
+    shutil.rmtree(directory / "models" / "40")
+    shutil.copytree(directory / "models" / "100", directory / "models" / "40")
+    with pytest.raises(study_folder.StudyFolderError, match="another network, which"):
+        run(directory, frames=3)
+    description_file = directory / "models" / "40" / "model.json"
+    description = json.loads(description_file.read_text())
+    description_file.write_text(json.dumps({**description, "trained_from": None}))
+    with pytest.raises(study_folder.StudyFolderError, match="those of another one"):
+        run(directory, frames=3)
+
+
+def changed_model(*, input_shape, num_classes, seed):
+    """The poster's layers on the negative of the image: the weights still fit."""
+    from keras_confusion import models
+
+    poster = models.cnn(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    layers = [type(layer).from_config(layer.get_config()) for layer in poster.layers]
+    negative = keras.layers.Rescaling(-1.0, 1.0)
+    return keras.Sequential([keras.Input(input_shape), negative, *layers])
+
+
+def test_model_function_that_was_changed_is_noticed(run, folder, tmp_path, monkeypatch):
+    from keras_confusion import models
+
+    directory = shutil.copytree(folder, tmp_path / "study")
+    shutil.rmtree(directory / "models" / "100")
+    monkeypatch.setitem(models._BUILDERS, "cnn", changed_model)
+    with pytest.raises(study_folder.StudyFolderError, match="as the model is built"):
+        run(directory, frames=3)
+
+
 def test_network_goes_on_training_between_intervals_of_data(folder):
     before, after = weights(folder, 40), weights(folder, 100)
     correlation = np.corrcoef(before[0].ravel(), after[0].ravel())[0, 1]

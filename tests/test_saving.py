@@ -427,9 +427,20 @@ def test_keras_model_of_any_size_and_of_one_image_at_a_time(tmp_path):
 
 def test_folders_with_other_things_are_not_replaced(digits_classifier, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(saving.ModelFolderError, match=r"without model\.json"):
+    with pytest.raises(saving.ModelFolderError, match=r"Received: thesis\.tex"):
         saving.save_model(digits_classifier, tmp_path, class_names=NAMES)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
     (tmp_path / "empty").mkdir()
     saving.save_model(digits_classifier, tmp_path / "empty", class_names=NAMES)
     assert (tmp_path / "empty" / "model.json").exists()
+    # A model.json of somebody else, such as TensorFlow.js writes.
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "model.json").write_text('{"format": "layers-model"}')
+    with pytest.raises(saving.ModelFolderError, match=r"Received: model\.json"):
+        saving.save_model(digits_classifier, theirs, class_names=NAMES)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        saving.check_folder(tmp_path / "file")
+    with pytest.raises(OSError, match="file"):
+        saving.check_folder(tmp_path / "file" / "model")
