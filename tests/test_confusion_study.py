@@ -361,7 +361,7 @@ def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
         ({"corruption": "one_way", "pairs": ["8-3"]}, "in the order.*Use 3-8"),
         ({"corruption": "merge", "fraction": 0.3}, "no `fraction` with `merge`"),
         ({"dtype_policy": "float64"}, "'auto', 'float32'"),
-        ({"recipe": "fast"}, r"\['annealed', 'tutorial'\]"),
+        ({"recipe": "fast"}, r"'momentum', 'tutorial'"),
         ({"model": "vgg"}, r"\['cnn', 'resnet18'\]"),
     ],
 )

@@ -178,7 +178,14 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("parts_before", [0, 1, 3])
+@pytest.mark.parametrize(
+    "parts_before",
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        1,
+        pytest.param(3, marks=pytest.mark.slow),
+    ],
+)
 def test_study_that_was_stopped_ends_like_one_that_was_not(
     parts_before, run, folder, tmp_path, monkeypatch
 ):
@@ -205,6 +212,7 @@ def test_study_that_was_stopped_ends_like_one_that_was_not(
     assert run(tmp_path / "stopped", frames=3).num_parts == 0
 
 
+@pytest.mark.slow
 def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
     run, tmp_path, monkeypatch
 ):
