@@ -96,6 +96,15 @@ def events(directory, run):
     return found
 
 
+def findings(directory):
+    """The text of a report, without its pictures."""
+    study = prototype_results.read_study(directory)
+    return prototype_report.findings_text(
+        prototype_tables.by_initialisation(study),
+        study_folder.read_description(directory),
+    )
+
+
 def test_report_has_every_table_and_figure(write_study):
     directory = write_study()
     made = report.write_report(directory)
@@ -146,14 +155,14 @@ def test_what_did_not_converge_is_told(write_study):
     directory = write_study()
     converged = prototype_results._open(directory, "converged")
     converged[2, 1, 0, 1] = False
-    text = report.write_report(directory).text
+    text = findings(directory)
     assert "1 of them did not converge and are left out." in text
 
 
 def test_nothing_that_converged_is_said_and_not_calculated(write_study):
     directory = write_study()
     prototype_results._open(directory, "converged")[:2] = False
-    text = report.write_report(directory).text
+    text = findings(directory)
     assert "not defined at both 25 % and 60 %" in text
     assert "R is below C in 2 of 2" in text
     assert "nan" not in text
@@ -162,7 +171,7 @@ def test_nothing_that_converged_is_said_and_not_calculated(write_study):
 def test_features_that_are_zero_are_told(write_study):
     directory = write_study()
     prototype_results._open(directory, "features")[2, 1, 0, 1] = 0
-    text = report.write_report(directory).text
+    text = findings(directory)
     assert "1 prototypes have features that are all zero" in text
 
 
