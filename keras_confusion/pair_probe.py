@@ -320,11 +320,10 @@ def _dissimilarities(answers, measures: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _check(settings: PairSettings) -> None:
-    if settings.inits < 1 or settings.seed < 0:
-        raise ValueError(
-            "Expected `inits` of at least 1 and `seed` of at least 0. Received: "
-            f"{settings.inits} and {settings.seed}."
-        )
+    if settings.inits < 1:
+        raise ValueError(f"Expected `inits` of at least 1. Received: {settings.inits}.")
+    if settings.seed < 0:
+        raise ValueError(f"Expected `seed` of at least 0. Received: {settings.seed}.")
     if settings.frames < 0 or settings.frames == 1:
         raise ValueError(
             "Expected `frames` of 0, or of at least 2 for the first and the last. "
