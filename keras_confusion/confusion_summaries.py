@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from keras_confusion import results, study_folder
-from keras_confusion.event_files import RunWriter
+from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion import pair_figures, pair_probe, study_folder
-from keras_confusion.event_files import RunWriter
 from keras_confusion.pair_probe import COMPARISONS, ProbedPair
 from keras_confusion.report_files import Report, ReportFiles
+from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 
 KIND = "probe"

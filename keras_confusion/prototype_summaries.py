@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from keras_confusion import prototype_results, prototype_tables
-from keras_confusion.event_files import RunWriter
+from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 
 

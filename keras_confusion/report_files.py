@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_confusion import figures, study_folder
-from keras_confusion.event_files import RunWriter
+from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 
 FIGURE_DPI = 150

@@ -1,10 +1,18 @@
 """The contract between who writes a study's event files and who shows them.
 
-A study's folder is a logdir. Runs are folders below it; these are their names, and the
-tags of what TensorBoard's own dashboards show.
+A study's folder is a logdir. Runs are folders below it; these are their names, the tags
+of what TensorBoard's own dashboards show, and the tags, columns and axes of what the
+plugin shows. Written by `keras_confusion` alone, read by this package alone.
 """
 
-# Scalars; rewritten when a study starts or is taken up again, then appended to.
+import json
+
+PLUGIN_NAME = "keras_confusion"
+# Of the plugin's tags. A reader refuses a newer one, politely.
+SCHEMA_VERSION = 1
+
+# Scalars; rewritten when a study starts or is taken up again, then appended to. Of a
+# confusion study, the plugin's data too.
 TRAINING_RUN = "events/training"
 # Figures; rewritten with every report.
 REPORT_RUN = "events/report"
@@ -23,7 +31,8 @@ PREFIX_ARM_ACCURACY = "accuracy_of_arm/"
 # Images, one tag per figure, named like its file.
 PREFIX_FIGURE = "figures/"
 
-# A prototype study. Scalars whose step is the percentage of the training.
+# A prototype study. Scalars whose step is the percentage of the training, and the
+# plugin's data.
 PROTOTYPES_RUN = "events/prototypes"
 TAG_TEST_ACCURACY = "accuracy/test"
 PREFIX_TEST_ACCURACY_OF_CLASS = "test_accuracy_of_class/"
@@ -55,3 +64,132 @@ PREFIX_PROBE_LOSS = "loss/"
 PREFIX_PROBE_ITERATIONS = "iterations/"
 PREFIX_PROBE_DISSIMILARITY = "dissimilarity/"
 PREFIX_PROBE_IMAGE = "images/"
+
+# --- The plugin's own tags. K classes, P pairs. -----------------------------------
+
+# What a run is about: a JSON text, a string tensor of shape (1,) at step 0; the keys
+# are those of CONFUSION_KEYS or PROTOTYPE_KEYS. A run with this tag is a study.
+TAG_STUDY = "plugin/study"
+KIND_CONFUSION = "confusion"
+KIND_PROTOTYPES = "prototypes"
+
+CONFUSION_KEYS = (
+    "kind",  # KIND_CONFUSION
+    "class_names",  # K strings, in the order of the labels
+    "pairs",  # P lists [a, b] of labels, a < b
+    "num_planned",  # networks of the whole study
+    "columns",  # of TAG_BY_CLASS and TAG_BY_PAIR; CELL_COLUMNS today
+    "reasons",  # texts to which the column `reason` points
+    "has_all_pairs",  # if not, there is no TAG_BY_CLASS
+    "settings",  # what the study was asked for: names to JSON values
+)
+
+# One finished network a step, counted from 1: float64 (5 + 2 K,), NETWORK_COLUMNS and
+# then, per class, accuracy and accuracy_without_pair (the network's own pair; NaN for
+# its two classes, for the baseline and for failed networks).
+TAG_NETWORK = "plugin/network"
+NETWORK_COLUMNS = (
+    "pair",  # number of the pair in `pairs`, -1 for the baseline
+    "repeat",
+    "failed",  # 0 or 1
+    "finished_at",  # seconds since 1970
+    "seconds",  # that its training took
+)
+# Of a baseline network, at its step of TAG_NETWORK: float32 (P, K), its accuracy
+# without each pair in turn. Left out of studies with P * K > MAX_PAIR_CELLS.
+TAG_BASELINE_WITHOUT_PAIR = "plugin/baseline_without_pair"
+MAX_PAIR_CELLS = 50_000
+
+# The comparisons. Their step is the number of networks that entered.
+RESPONSES = ("accuracy", "accuracy_without_pair")
+# float64 (2, K, K, columns): response, target, class; NaN on the diagonal.
+TAG_BY_CLASS = "plugin/target_by_class"
+# float64 (2, P, K, columns): response, pair, target. Left out of studies with
+# P * K > MAX_PAIR_CELLS.
+TAG_BY_PAIR = "plugin/target_by_pair"
+# float64 (P, K): what is taken from a network's accuracy_without_pair before the
+# networks of different pairs are compared (target by class).
+TAG_LEVEL_SHIFTS = "plugin/level_shifts"
+# int64 (K,): labels, similar classes beside each other. Only where they were clustered.
+TAG_CLASS_ORDER = "plugin/class_order"
+
+# Accuracies are shares; points are percentage points, confused minus comparison; bits
+# are positive where not confusing gains information.
+CELL_COLUMNS = (
+    "n_confused",
+    "n_comparison",
+    "mean_confused",
+    "mean_comparison",
+    "sd_confused",
+    "sd_comparison",
+    "difference_points",
+    "ci_low_points",
+    "ci_high_points",
+    "t",
+    "df",
+    "p_value",
+    "q_value",
+    "hedges_g",
+    "hedges_g_ci_low",
+    "hedges_g_ci_high",
+    "kl_bits",
+    "kl_noise_floor_bits",
+    "entropy_bits",
+    "mutual_information_bits",
+    "log_likelihood_bits",
+    "paired_n",
+    "paired_difference_points",
+    "paired_ci_low_points",
+    "paired_ci_high_points",
+    "paired_t",
+    "paired_p_value",
+    "paired_correlation",
+    "reason",  # number of the text in `reasons` why there is no test; 0: there is one
+)
+
+PROTOTYPE_KEYS = (
+    "kind",  # KIND_PROTOTYPES
+    "class_names",  # K strings, in the order of the labels
+    "intervals",  # percent of the training, rising
+    "num_initialisations",
+    "image_shape",  # [height, width, channels], of 1 or 3 channels
+    "num_frames",  # of TAG_FRAMES; 0 without
+    "image_scale",  # side of a cell of the overview / side of an image, at most 1
+    "measures",  # columns of TAG_MEASURES
+    "trends",  # columns of TAG_TRENDS
+    "settings",  # what the study was asked for: names to JSON values
+)
+
+# Of a prototype study; their step is the number of the interval, from 0.
+# float64 (initialisations, measures): one row of tables/by_initialisation.csv each,
+# NaN where a part is not finished.
+TAG_MEASURES = "plugin/measures"
+# float64 (trends,): a row of tables/trends.csv.
+TAG_TRENDS = "plugin/trends"
+# One tag per initialisation, its number at the end.
+# float32 (K, K, 4): target, origin, IMAGE_COLUMNS.
+PREFIX_CELLS = "plugin/cells/"
+IMAGE_COLUMNS = (
+    "loss",  # cross-entropy toward the target, nats
+    "iterations",
+    "converged",  # 0 or 1
+    "predicted",  # the most probable label, -1 where unknown
+)
+# Dissimilarities, (K, K, K): float32, or float16 of more than MAX_FULL_CLASSES classes.
+PREFIX_C = "plugin/c/"  # C[target, origin, other target]
+PREFIX_R = "plugin/r/"  # R[target, origin, other origin]
+# PNG files, a blob sequence. First the overview, K x K images, targets as rows and
+# origins as columns, scaled by `image_scale`; where that is below 1, K more: the row of
+# each target in full size.
+PREFIX_IMAGES = "plugin/images/"
+# PNG files, a blob sequence of K: of each target, origins as rows and frames as
+# columns, from the first image to the last. Of at most MAX_FULL_CLASSES classes.
+PREFIX_FRAMES = "plugin/frames/"
+MAX_FULL_CLASSES = 32
+# Longest side of an overview, pixels; images are made smaller to fit.
+MAX_OVERVIEW_PIXELS = 1200
+
+
+def plugin_content() -> bytes:
+    """What the metadata of every plugin tag says: the version of this contract."""
+    return json.dumps({"version": SCHEMA_VERSION}).encode()

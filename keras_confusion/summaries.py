@@ -19,6 +19,8 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer import record_writer
 from tensorboard.util import tensor_util
 
+from tb_plugin import metadata
+
 
 def _strings(*values: bytes) -> tensor_pb2.TensorProto:
     """A tensor of rank 1; `make_tensor_proto` would go through fixed-width bytes."""
@@ -27,6 +29,16 @@ def _strings(*values: bytes) -> tensor_pb2.TensorProto:
     )
     return tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=values
+    )
+
+
+def _plugin_metadata(data_class) -> summary_pb2.SummaryMetadata:
+    """TensorBoard keeps nothing of a plugin's data without a data class."""
+    return summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(
+            plugin_name=metadata.PLUGIN_NAME, content=metadata.plugin_content()
+        ),
+        data_class=data_class,
     )
 
 
@@ -66,6 +78,33 @@ class RunWriter:
             _strings(str(width).encode(), str(height).encode(), png),
             step,
             image_metadata.create_summary_metadata(display_name=None, description=None),
+        )
+
+    def tensor(self, tag: str, values: np.ndarray, step: int) -> None:
+        """Adds an array for the plugin. Steps of a tag must rise."""
+        self._add(
+            tag,
+            tensor_util.make_tensor_proto(values),
+            step,
+            _plugin_metadata(summary_pb2.DATA_CLASS_TENSOR),
+        )
+
+    def text(self, tag: str, value: str, step: int) -> None:
+        """Adds a text for the plugin, a string tensor of shape (1,)."""
+        self._add(
+            tag,
+            _strings(value.encode()),
+            step,
+            _plugin_metadata(summary_pb2.DATA_CLASS_TENSOR),
+        )
+
+    def blobs(self, tag: str, values: list[bytes], step: int) -> None:
+        """Adds files for the plugin, a blob sequence."""
+        self._add(
+            tag,
+            _strings(*values),
+            step,
+            _plugin_metadata(summary_pb2.DATA_CLASS_BLOB_SEQUENCE),
         )
 
     def _add(self, tag, tensor, step, summary_metadata) -> None:
