@@ -174,8 +174,10 @@ def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A process group of its own, which gets the signal as from a terminal.
+        # A process group of its own, which gets the signal as from a terminal; also
+        # where these tests are a shell's background job, whose children ignore it.
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list(directory.glob("networks/*.parquet")):
