@@ -1,0 +1,38 @@
+/** Dialogs: the browser's own, so that focus and Escape work as everywhere. */
+
+import { html } from "./dom.js";
+
+/**
+ * Opens a dialog.
+ * @param {string} title
+ * @param {Array<Node|string>} content
+ * @param {{onclose?: function(), wide?: boolean}} options
+ * @return {{node: HTMLDialogElement, body: HTMLElement, close: function()}}
+ */
+export function openDialog(title, content, { onclose, wide = false } = {}) {
+  const body = html("div", { class: "dialog-body" }, ...content);
+  const close = html("button", {
+    type: "button",
+    class: "icon",
+    "aria-label": "Close",
+    text: "✕",
+    onclick: () => node.close(),
+  });
+  const node = html(
+    "dialog",
+    { class: wide ? "wide" : null, "aria-label": title },
+    html("header", {}, html("h2", { text: title }), close),
+    body,
+  );
+  node.addEventListener("close", () => {
+    node.remove();
+    onclose?.();
+  });
+  node.addEventListener("click", (event) => {
+    // Outside the dialog's own box.
+    if (event.target === node) node.close();
+  });
+  document.body.append(node);
+  node.showModal();
+  return { node, body, close: () => node.close() };
+}

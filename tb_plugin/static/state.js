@@ -1,0 +1,87 @@
+/** What the reader chose. All of it is in the address, so that a link reopens the view. */
+
+import { addressOf, onAddressChange, readAddress, writeAddress } from "./host.js";
+
+/** Every key with its value when the address does not say otherwise. */
+export const DEFAULTS = Object.freeze({
+  view: "", // "confusion" or "prototypes"; "" takes the newest study's
+  run: "", // "" takes the first of the view
+  // Confusion view.
+  compare: "", // another run
+  layout: "side", // of a comparison: "side" or "difference"
+  table: "target_by_class", // or "target_by_pair"
+  response: "both", // or "accuracy", "accuracy_without_pair"
+  measure: "difference_points",
+  q: "0.05",
+  order: "label", // or "cluster", "hand"
+  hand: "", // labels in the reader's order, as in "3.0.1"
+  cell: "", // the opened cell: "response.row.target", numbers but the first
+  // Prototype view.
+  interval: "", // number of the interval; "" follows the newest
+  init: "0",
+  target: "", // the chosen cell of the prototype grid, labels
+  origin: "",
+  enlarged: "", // "1": the chosen cell is opened
+});
+
+class Store {
+  constructor() {
+    this._values = { ...DEFAULTS, ...known(readAddress()) };
+    this._listeners = [];
+    onAddressChange(() => this._take(readAddress()));
+  }
+
+  /** The current choices: an object with the keys of `DEFAULTS`, all texts. */
+  get() {
+    return this._values;
+  }
+
+  /**
+   * Changes some choices and tells the listeners.
+   * @param {Object} changes Keys of `DEFAULTS`; values are turned into texts.
+   * @param {{push?: boolean}} options `push`: the back button undoes it.
+   */
+  set(changes, { push = false } = {}) {
+    const next = { ...this._values };
+    for (const [key, value] of Object.entries(changes)) {
+      if (!(key in DEFAULTS)) throw new Error(`Unknown state key ${key}.`);
+      next[key] = value === null || value === undefined ? DEFAULTS[key] : String(value);
+    }
+    const isSame = Object.keys(next).every((key) => next[key] === this._values[key]);
+    if (isSame) return;
+    this._values = next;
+    writeAddress(this._changed(), { push });
+    this._tell();
+  }
+
+  /** A link to this view. */
+  link() {
+    return addressOf(this._changed());
+  }
+
+  /** Calls back after every change. */
+  subscribe(listener) {
+    this._listeners.push(listener);
+  }
+
+  _take(values) {
+    this._values = { ...DEFAULTS, ...known(values) };
+    this._tell();
+  }
+
+  _tell() {
+    for (const listener of this._listeners) listener(this._values);
+  }
+
+  _changed() {
+    return Object.fromEntries(
+      Object.entries(this._values).filter(([key, value]) => value !== DEFAULTS[key]),
+    );
+  }
+}
+
+function known(values) {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => key in DEFAULTS));
+}
+
+export const store = new Store();

@@ -1,0 +1,56 @@
+/** One tooltip for the page: beside what it explains, never over it, Escape hides it. */
+
+import { html, replace } from "./dom.js";
+
+const GAP = 10;
+const node = html("div", { class: "tooltip", role: "tooltip", hidden: true });
+document.body.append(node);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTooltip();
+});
+addEventListener("scroll", () => hideTooltip(), { passive: true });
+
+/**
+ * Shows the tooltip.
+ * @param {DOMRect} rect What it explains, in the page's view.
+ * @param {...(Node|string)} content
+ */
+export function showTooltip(rect, ...content) {
+  replace(node, ...content);
+  node.hidden = false;
+  const { width, height } = node.getBoundingClientRect();
+  const fitsRight = rect.right + GAP + width <= innerWidth;
+  const fitsLeft = rect.left - GAP - width >= 0;
+  let left;
+  let top;
+  if (fitsRight || fitsLeft) {
+    left = fitsRight ? rect.right + GAP : rect.left - GAP - width;
+    top = Math.min(Math.max(4, rect.top - 8), innerHeight - height - 4);
+  } else {
+    left = Math.min(Math.max(4, rect.left), innerWidth - width - 4);
+    top = rect.bottom + GAP + height <= innerHeight ? rect.bottom + GAP : rect.top - GAP - height;
+  }
+  node.style.left = `${Math.max(4, left)}px`;
+  node.style.top = `${Math.max(4, top)}px`;
+}
+
+/** Hides the tooltip. */
+export function hideTooltip() {
+  node.hidden = true;
+}
+
+/**
+ * The usual content: a heading and rows of a name and a value.
+ * @param {string} title
+ * @param {Array<[string, string]>} rows
+ * @param {string} [note]
+ */
+export function factsOf(title, rows, note = "") {
+  const list = html("dl", { class: "facts" });
+  for (const [name, value] of rows) {
+    list.append(html("dt", { text: name }), html("dd", { text: value }));
+  }
+  const parts = [html("strong", { text: title }), list];
+  if (note) parts.push(html("p", { class: "muted", text: note }));
+  return parts;
+}
