@@ -1,0 +1,145 @@
+/** The cells of a grid: rectangles, one picture of a pixel a cell, or pictures. */
+
+import "./colours.js";
+import { html, svg } from "./dom.js";
+
+const d3 = globalThis.d3;
+
+/** A rectangle a cell, with its number where it fits. */
+export function drawCells(group, content, { left, top, width, height }, colours) {
+  const gap = width >= 12 ? 1 : 0;
+  const canHoldText = content.format && width >= 34 && height >= 18;
+  content.rows.forEach((_, row) => {
+    content.columns.forEach((__, column) => {
+      const value = content.values[row * content.columns.length + column];
+      const x = left + column * width;
+      const y = top + row * height;
+      const isKnown = Number.isFinite(value);
+      group.append(
+        svg("rect", {
+          x,
+          y,
+          width: width - gap,
+          height: height - gap,
+          fill: isKnown ? content.scale.colour(value) : colours.empty,
+        }),
+      );
+      if (!isKnown) {
+        group.append(
+          svg("path", {
+            d: `M${x + width * 0.35},${y + height * 0.65}L${x + width * 0.65},${y + height * 0.35}`,
+            stroke: colours.rule,
+            "stroke-width": 1,
+          }),
+        );
+        return;
+      }
+      const ink = content.scale.ink(value);
+      if (canHoldText) {
+        group.append(
+          svg("text", {
+            x: x + width / 2,
+            y: y + height / 2,
+            "text-anchor": "middle",
+            "dominant-baseline": "central",
+            "font-size": 10.5,
+            fill: ink,
+            text: content.format(value),
+          }),
+        );
+      }
+      if (content.isMarked?.(row, column)) {
+        group.append(
+          svg("circle", {
+            cx: canHoldText ? x + width - 6 : x + width / 2,
+            cy: canHoldText ? y + 5.5 : y + height / 2,
+            r: Math.max(1.2, Math.min(2.8, width / 7)),
+            fill: ink,
+          }),
+        );
+      }
+    });
+  });
+}
+
+/** A pixel a cell: for many. */
+export function drawPixels(group, content, { left, top, width, height }, colours) {
+  const rows = content.rows.length;
+  const columns = content.columns.length;
+  const canvas = html("canvas", { width: columns, height: rows });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(columns, rows);
+  const empty = d3.rgb(colours.empty);
+  // A table of colours: a formula for each of many cells would be slow.
+  const [low, high] = content.scale.domain;
+  const table = Array.from({ length: 256 }, (_, step) =>
+    d3.rgb(content.scale.colour(low + (step / 255) * (high - low))),
+  );
+  for (let index = 0; index < rows * columns; index += 1) {
+    const value = content.values[index];
+    const step = Math.round((255 * (value - low)) / (high - low));
+    const { r, g, b } = Number.isFinite(value) ? table[Math.min(255, Math.max(0, step))] : empty;
+    image.data.set([r, g, b, 255], 4 * index);
+  }
+  context.putImageData(image, 0, 0);
+  group.append(
+    svg("image", {
+      href: canvas.toDataURL(),
+      x: left,
+      y: top,
+      width: width * columns,
+      height: height * rows,
+      preserveAspectRatio: "none",
+      style: "image-rendering: pixelated",
+    }),
+  );
+  if (!content.isMarked) return;
+  const radius = Math.max(0.8, Math.min(2.8, width / 6));
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const value = content.values[row * columns + column];
+      if (!Number.isFinite(value) || !content.isMarked(row, column)) continue;
+      group.append(
+        svg("circle", {
+          cx: left + (column + 0.5) * width,
+          cy: top + (row + 0.5) * height,
+          r: radius,
+          fill: content.scale.ink(value),
+        }),
+      );
+    }
+  }
+}
+
+/** Part of the picture a cell. */
+export function drawPictures(group, content, { left, top, width, height }) {
+  group.append(
+    svg("image", {
+      href: content.pictures.url,
+      x: left,
+      y: top,
+      width: width * content.columns.length,
+      height: height * content.rows.length,
+      preserveAspectRatio: "none",
+      style: width > content.pictures.cell ? "image-rendering: pixelated" : "",
+    }),
+  );
+  content.rows.forEach((_, row) => {
+    content.columns.forEach((__, column) => {
+      const stroke = content.warn?.(row, column);
+      if (!stroke) return;
+      group.append(
+        svg("rect", {
+          x: left + column * width + 1,
+          y: top + row * height + 1,
+          width: width - 2,
+          height: height - 2,
+          fill: "none",
+          stroke,
+          "stroke-width": 1.5,
+          "stroke-dasharray": "3 2",
+        }),
+      );
+    });
+  });
+}

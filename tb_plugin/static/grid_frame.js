@@ -1,0 +1,159 @@
+/** What stands around the cells of a grid: sizes, title, legend, axes. */
+
+import { svg } from "./dom.js";
+
+const SMALLEST_LABEL = 9;
+const LEGEND_WIDTH = 180;
+
+/** Class names are anybody's: long ones are cut. */
+export function shorten(name, longest = 18) {
+  const letters = Array.from(String(name));
+  return letters.length > longest ? `${letters.slice(0, longest - 1).join("")}…` : letters.join("");
+}
+
+/** Places and sizes of a grid's parts in so many pixels of width. */
+export function measure(content, available) {
+  const longest = (labels) => Math.max(1, ...labels.map((label) => Array.from(shorten(label)).length));
+  const rowSpace = 26 + 6.6 * longest(content.rows);
+  const columnSpace = 30 + 4.7 * longest(content.columns);
+  const head = content.pictures ? 24 : 58;
+  const subtitle = content.subtitle ? 16 : 0;
+  const rightSpace = 4 + 3.4 * longest(content.columns.slice(-1));
+  const room = (available - rowSpace - rightSpace) / content.columns.length;
+  const largest = content.largestCell ?? 44;
+  const smallest = content.smallestCell ?? 3;
+  let width = Math.max(smallest, Math.min(largest, room));
+  // Whole pixels stay crisp, where there is room for them.
+  if (width >= 4) width = Math.floor(width);
+  const height = content.pictures ? width : Math.min(width, content.largestHeight ?? width);
+  const left = Math.round(rowSpace);
+  const top = Math.round(head + subtitle + columnSpace);
+  const widest = Math.max(left + width * content.columns.length + rightSpace, 330);
+  return {
+    plot: { left, top, width, height },
+    subtitle,
+    width: Math.ceil(widest),
+    height: Math.ceil(top + height * content.rows.length + 6),
+  };
+}
+
+/** Title, subtitle and legend. */
+export function drawHead(content, layout, colours) {
+  const head = [
+    svg("text", { x: 4, y: 16, "font-size": 14, "font-weight": "bold", text: content.title }),
+  ];
+  if (content.subtitle) {
+    head.push(svg("text", { x: 4, y: 33, fill: colours.muted, text: content.subtitle }));
+  }
+  if (content.scale) head.push(drawLegend(content, 24 + layout.subtitle, colours));
+  return head;
+}
+
+function drawLegend(content, y, colours) {
+  const { scale, format } = content;
+  const [low, high] = scale.domain;
+  const steps = 48;
+  const group = svg("g", { transform: `translate(4, ${y})` });
+  for (let step = 0; step < steps; step += 1) {
+    const value = low + ((step + 0.5) / steps) * (high - low);
+    group.append(
+      svg("rect", {
+        x: (step * LEGEND_WIDTH) / steps,
+        y: 0,
+        width: LEGEND_WIDTH / steps + 0.5,
+        height: 9,
+        fill: scale.colour(value),
+      }),
+    );
+  }
+  const ticks = scale.isSigned ? [low, 0, high] : [low, (low + high) / 2, high];
+  ticks.forEach((tick, index) => {
+    const beyond = scale.clipped && index !== 1 && (scale.isSigned || index === 2);
+    const sign = beyond ? (index === 0 ? "≤ " : "≥ ") : "";
+    group.append(
+      svg("text", {
+        x: (index * LEGEND_WIDTH) / 2,
+        y: 21,
+        "font-size": 10,
+        fill: colours.muted,
+        "text-anchor": ["start", "middle", "end"][index],
+        text: sign + format(tick),
+      }),
+    );
+  });
+  group.append(
+    svg("text", { x: LEGEND_WIDTH + 10, y: 8, "font-size": 11, text: content.legendTitle }),
+  );
+  if (content.markTitle) {
+    group.append(
+      svg("circle", { cx: LEGEND_WIDTH + 14, cy: 17.5, r: 3, fill: colours.text }),
+      svg("text", {
+        x: LEGEND_WIDTH + 22,
+        y: 21,
+        "font-size": 11,
+        fill: colours.muted,
+        text: content.markTitle,
+      }),
+    );
+  }
+  return group;
+}
+
+/** A label over a column, slanted. */
+export function columnLabel(text, x, y, properties = {}) {
+  return svg("text", {
+    x,
+    y,
+    transform: `rotate(-45 ${x} ${y})`,
+    "text-anchor": "start",
+    text,
+    ...properties,
+  });
+}
+
+/** Labels of rows and columns, and what they are. */
+export function drawAxes(content, layout, colours) {
+  const { left, top, width, height } = layout.plot;
+  const group = svg("g", { fill: colours.text });
+  const every = (size) => Math.max(1, Math.ceil(SMALLEST_LABEL / size));
+  const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(12, size * 0.95));
+  content.rows.forEach((label, row) => {
+    if (row % every(height)) return;
+    group.append(
+      svg("text", {
+        x: left - 6,
+        y: top + (row + 0.5) * height,
+        "text-anchor": "end",
+        "dominant-baseline": "central",
+        "font-size": fontSize(height),
+        text: shorten(label),
+      }),
+    );
+  });
+  content.columns.forEach((label, column) => {
+    if (column % every(width)) return;
+    group.append(
+      columnLabel(shorten(label), left + (column + 0.5) * width, top - 6, {
+        "font-size": fontSize(width),
+      }),
+    );
+  });
+  const middle = top + (height * content.rows.length) / 2;
+  group.append(
+    svg("text", {
+      x: 12,
+      y: middle,
+      transform: `rotate(-90 12 ${middle})`,
+      "text-anchor": "middle",
+      fill: colours.muted,
+      text: content.rowTitle,
+    }),
+    svg("text", {
+      x: left,
+      y: top - 14 - 4.7 * Math.max(...content.columns.map((label) => Array.from(shorten(label)).length)),
+      fill: colours.muted,
+      text: content.columnTitle,
+    }),
+  );
+  return group;
+}
