@@ -1,6 +1,7 @@
 # make study       a full confusion study of scikit-learn's digits, in minutes
 # make prototypes  a full prototype study of the digits, in minutes
 # make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
+# make demo-data   records what tb_plugin/demo.py writes, in minutes
 # make test        the test suite; make test-slow has what takes longer
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
@@ -10,7 +11,7 @@ STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --out studies/digit
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes
 
-.PHONY: study prototypes models test test-slow lint clean
+.PHONY: study prototypes models demo-data test test-slow lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -23,6 +24,21 @@ models: .venv/installed
 		--augment --epochs 20 --out saved_models/cifar10_cnn
 	.venv/bin/python scripts/train_classifier.py --dataset cifar10 --model resnet18 \
 		--width 12 --augment --epochs 15 --out saved_models/cifar10_resnet18_width12
+
+# What `python -m tb_plugin.demo` writes: two studies of the digits, in minutes.
+demo-data: .venv/installed
+	rm -rf studies/demo
+	.venv/bin/python scripts/run_confusion_study.py --dataset digits --pairs all \
+		--repeats 8 --epochs 4 --out studies/demo/confusion
+	.venv/bin/python scripts/run_prototype_study.py --dataset digits --model cnn \
+		--epochs 12 --prototype-learning-rate 0.1 --intervals 25 60 100 --inits 2 \
+		--no-boundaries --out studies/demo/prototypes
+	# Once more: a running study writes its tables many times.
+	.venv/bin/python scripts/analyse_study.py studies/demo/confusion
+	cp studies/demo/confusion/events/training/* \
+		tb_plugin/demo_data/digits_confusion.tfevents
+	cp studies/demo/prototypes/events/prototypes/* \
+		tb_plugin/demo_data/digits_prototypes.tfevents
 
 test: .venv/installed-test
 	.venv/bin/python -m pytest -m "not slow and not gpu"

@@ -1,0 +1,133 @@
+"""A real TensorBoard and a real browser, for tests and screenshots."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+
+from playwright.sync_api import Frame, Page, sync_playwright
+
+from tb_plugin import metadata
+
+SECONDS_TO_START = 90
+SIZE = {"width": 1400, "height": 900}
+TAB = f'[data-plugin-id="{metadata.PLUGIN_NAME}"]'
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium on this machine, or `None`."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@contextlib.contextmanager
+def tensorboard(logdir, *options: str, python=sys.executable) -> Iterator[str]:
+    """Runs a TensorBoard; yields its address, such as "http://localhost:6006/"."""
+    process = subprocess.Popen(
+        [
+            *(python, "-m", "tensorboard.main", "--logdir", str(logdir)),
+            *("--port", "0", "--reload_interval", "1", *options),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    lines: list[str] = []
+    # To the end, as a full pipe would stop TensorBoard.
+    reader = threading.Thread(target=_collect, args=(process.stderr, lines))
+    reader.start()
+    try:
+        yield _address(process, lines)
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        process.stderr.close()
+
+
+def _collect(stream, lines: list[str]) -> None:
+    for line in stream:
+        lines.append(line)
+
+
+def _address(process, lines) -> str:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while process.poll() is None and time.monotonic() < deadline:
+        if found := re.search(r"http://[^\s]+", "".join(lines)):
+            return found.group()
+        time.sleep(0.05)
+    raise RuntimeError("TensorBoard did not start:\n" + "".join(lines))
+
+
+class Watched:
+    """A page of a browser, and everything that went wrong in it.
+
+    Args:
+        page: The page, before it goes anywhere.
+        address: Of the one server that it may talk to.
+    """
+
+    def __init__(self, page: Page, address: str):
+        self.page = page
+        self.address = address
+        self.troubles: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        page.on("request", self._on_request)
+        page.on("requestfailed", self._on_failed)
+
+    def open(self, **state: str) -> Frame:
+        """Opens the plugin's tab in a state; returns the plugin's frame."""
+        tokens = [metadata.PLUGIN_NAME]
+        tokens += [
+            f"p.{metadata.PLUGIN_NAME}.{key}={urllib.parse.quote(value, safe='')}"
+            for key, value in state.items()
+        ]
+        # The same page with another hash would not load anew.
+        self.page.goto("about:blank")
+        self.page.goto(self.address + "#" + "&".join(tokens))
+        return self.frame()
+
+    def frame(self) -> Frame:
+        """The plugin's frame, once its page is built."""
+        selector = f'iframe[src*="name={metadata.PLUGIN_NAME}"]'
+        frame = self.page.wait_for_selector(selector).content_frame()
+        frame.wait_for_selector(".bar")
+        return frame
+
+    def _on_console(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"console {message.type}: {message.text}")
+
+    def _on_request(self, request) -> None:
+        self.requests.append(request.url)
+        url = urllib.parse.urlsplit(request.url)
+        is_local = url.scheme in ("data", "blob", "about")
+        if not is_local and url.netloc != urllib.parse.urlsplit(self.address).netloc:
+            self.troubles.append(f"request to another host: {request.url}")
+
+    def _on_failed(self, request) -> None:
+        # Requests that the page itself gave up are no trouble.
+        if request.failure != "net::ERR_ABORTED":
+            self.troubles.append(f"failed request: {request.url} {request.failure}")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator:
+    """Runs a headless Chromium; yields a Playwright browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(),
+            # Chromium's own sandbox does not work for root in containers.
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        )
+        yield browser
+        browser.close()
