@@ -7,10 +7,12 @@ import { html } from "./dom.js";
  * @param {string} title
  * @param {Array<Node|string>} content
  * @param {{onclose?: function(), wide?: boolean}} options
- * @return {{node: HTMLDialogElement, body: HTMLElement, close: function()}}
+ * @return {{node: HTMLDialogElement, body: HTMLElement, close: function(),
+ *   setTitle: function(string)}}
  */
 export function openDialog(title, content, { onclose, wide = false } = {}) {
   const body = html("div", { class: "dialog-body" }, ...content);
+  const heading = html("h2", { text: title });
   const close = html("button", {
     type: "button",
     class: "icon",
@@ -21,7 +23,7 @@ export function openDialog(title, content, { onclose, wide = false } = {}) {
   const node = html(
     "dialog",
     { class: wide ? "wide" : null, "aria-label": title },
-    html("header", {}, html("h2", { text: title }), close),
+    html("header", {}, heading, close),
     body,
   );
   node.addEventListener("close", () => {
@@ -34,5 +36,9 @@ export function openDialog(title, content, { onclose, wide = false } = {}) {
   });
   document.body.append(node);
   node.showModal();
-  return { node, body, close: () => node.close() };
+  const setTitle = (text) => {
+    heading.textContent = text;
+    node.setAttribute("aria-label", text);
+  };
+  return { node, body, close: () => node.close(), setTitle };
 }

@@ -32,8 +32,9 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {function(number): string} [format] Of values in cells and legend.
  * @property {function(number, number): boolean} [isMarked] Whether a cell has a mark.
  * @property {string} [markTitle] What the mark says, for the legend.
- * @property {{url: string, cell: number}} [pictures] A picture of all cells in a row
- *   by row mosaic, instead of values. `url` may be a data or blob address.
+ * @property {{url: string, cell: number, aspect?: number}} [pictures] A picture of all
+ *   cells in a row by row mosaic, instead of values; `cell` is the width of one of them,
+ *   `aspect` their height over their width. `url` may be a data or blob address.
  * @property {function(number, number): string} [warn] For pictures: a colour for the
  *   frame of a cell, or null.
  * @property {function(number, number): string} describe Accessible name of a cell.
@@ -56,6 +57,7 @@ export class Grid {
     this._content = null;
     this._focus = [0, 0];
     this._hasFocus = false;
+    this._pointed = [];
     this._cellId = uniqueId("cell");
     this._cell = html("div", { role: "gridcell", id: this._cellId });
     this._row = html("div", { role: "row" }, this._cell);
@@ -105,6 +107,12 @@ export class Grid {
     if (!this._content) return;
     this._focus = [row, column];
     this._describeFocus();
+    this._markCells();
+  }
+
+  /** Points out some cells, [row, column] each, until it is called again. */
+  point(cells) {
+    this._pointed = cells;
     this._markCells();
   }
 
@@ -271,6 +279,9 @@ export class Grid {
     }
     if (linked && linked[1] >= 0) {
       marks.push(outline(0, linked[1], rows.length, 1, colours.series[1], 2));
+    }
+    for (const cell of this._pointed) {
+      marks.push(outline(...cell, 1, 1, colours.background, 5), outline(...cell, 1, 1, colours.series[1], 3));
     }
     if (selected) marks.push(outline(...selected, 1, 1, colours.focus, 3));
     if (this._hasFocus) marks.push(outline(...this._focus, 1, 1, colours.focus, 2));

@@ -25,7 +25,8 @@ export function measure(content, available) {
   let width = Math.max(smallest, Math.min(largest, room));
   // Whole pixels stay crisp, where there is room for them.
   if (width >= 4) width = Math.floor(width);
-  const height = content.pictures ? width : Math.min(width, content.largestHeight ?? width);
+  const aspect = content.pictures?.aspect ?? 1;
+  const height = Math.min(width * aspect, content.largestHeight ?? Infinity);
   const left = Math.round(rowSpace);
   const top = Math.round(head + subtitle + columnSpace);
   const widest = Math.max(left + width * content.columns.length + rightSpace, 330);

@@ -22,6 +22,8 @@ export const DEFAULTS = Object.freeze({
   target: "", // the chosen cell of the prototype grid, labels
   origin: "",
   enlarged: "", // "1": the chosen cell is opened
+  pair: "", // the chosen cell of a slice, two prototypes: "c.row.column" or "r.row.column"
+  scale: "shared", // of the slices' colours: "shared" or "own"
 });
 
 class Store {
