@@ -1,5 +1,7 @@
 """Pairs of classes, as a user names them."""
 
+import math
+
 
 def resolve_pairs(
     pairs, class_names, *, ordered: bool = False
@@ -50,6 +52,15 @@ def resolve_pairs(
     if not resolved:
         raise ValueError("Expected at least one pair. Use 'all' or for example 3-8.")
     return tuple(sorted(resolved))
+
+
+def has_all_pairs(pairs, num_classes: int) -> bool:
+    """Whether every class meets every other in a study's pairs, each of them once.
+
+    If not, the arms without a class C are a few certain pairs, and what these do would
+    be read as what C does.
+    """
+    return len(pairs) == math.comb(num_classes, 2)
 
 
 def _split_pair(pair, by_name, class_names) -> tuple[int, int]:

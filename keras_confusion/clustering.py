@@ -3,8 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.cluster.hierarchy
 import scipy.spatial.distance
+
+from keras_confusion import tables
 
 
 class ClassTree(NamedTuple):
@@ -56,6 +59,27 @@ def class_tree(differences: np.ndarray) -> ClassTree | None:
         condensed, method="average", optimal_ordering=True
     )
     return ClassTree(linkage, largest_cost)
+
+
+def tree_of_table(by_class: pd.DataFrame, num_classes: int) -> ClassTree | None:
+    """The tree of what was learned, of `accuracy_without_pair`.
+
+    Args:
+        by_class: As `comparisons.target_by_class` returns it.
+        num_classes: Number of classes, K.
+
+    Returns:
+        As `class_tree`.
+    """
+    learned = by_class[by_class["response"] == "accuracy_without_pair"]
+    return class_tree(
+        tables.matrix(
+            learned,
+            "difference_points",
+            columns=range(num_classes),
+            num_classes=num_classes,
+        )
+    )
 
 
 def class_order(tree: ClassTree | None, num_classes: int) -> list[int]:

@@ -20,6 +20,14 @@ from keras_confusion import stats
 from keras_confusion.responses import RESPONSES, Rates, StudyResponses
 
 IN_PAIR = "the target is in the pair"
+# What the column `reason` of both tables can say; "" where there is a test.
+REASONS = (
+    "",
+    stats.FEW_NETWORKS,
+    stats.UNDEFINED_RESPONSE,
+    stats.NO_VARIANCE,
+    IN_PAIR,
+)
 POINTS = 100.0
 
 
@@ -95,15 +103,12 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
         `class` and `class_name` in place of the pair.
     """
     num_classes = len(class_names)
-    members = np.zeros((len(study.pairs), num_classes), bool)
-    for index, pair in enumerate(study.pairs):
-        members[index, list(pair)] = True
-    has_class = members[study.confused_pair]
+    has_class = _members(study)[study.confused_pair]
     priors = np.stack([_prior_outside(study, pair) for pair in study.pairs])
     frames = []
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
-        rates = _centred(study, members) if without_pair else study.confused
+        rates = _centred(study) if without_pair else study.confused
         within_repeats = _centred_in_repeat(study) if without_pair else rates.accuracy
         for target in range(num_classes):
             without_target = ~has_class[:, target]
@@ -141,6 +146,28 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
                 frame.insert(4, "class_name", class_names[other])
                 frames.append(frame)
     return _with_q_values(pd.concat(frames, ignore_index=True), ["response"])
+
+
+def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
+    """How far every pair's level is from the common one, without the pair.
+
+    Leaving out different pairs gives different levels: a network's response without
+    its pair, less the pair's shift, can be compared with those of other pairs.
+
+    Args:
+        study: The responses of all networks.
+        field: Of `responses.Rates`.
+
+    Returns:
+        Float array `(P, K)` in units of the field: the baseline's mean without the
+        pair, less the mean of that over all pairs without the class. NaN for the
+        pair's own classes, and everywhere while there is no baseline network.
+    """
+    of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
+    level, members = _mean_over_networks(of_pairs), _members(study)
+    # A class that is in every pair has no level: its rows have no networks either.
+    num_pairs = np.maximum((~members).sum(axis=0), 1)
+    return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
 
 
 def _compare_rates(
@@ -266,17 +293,20 @@ def _prior_outside(study: StudyResponses, pair) -> np.ndarray:
     return prior
 
 
-def _centred(study: StudyResponses, members: np.ndarray) -> Rates:
+def _members(study: StudyResponses) -> np.ndarray:
+    """Which classes are in which pair, bool `(P, K)`."""
+    members = np.zeros((len(study.pairs), len(study.prior)), bool)
+    for index, pair in enumerate(study.pairs):
+        members[index, list(pair)] = True
+    return members
+
+
+def _centred(study: StudyResponses) -> Rates:
     """Rates without the pair, moved from their pair's level to the common one."""
-    # A class that is in every pair has no level: its rows have no networks either.
-    num_pairs = np.maximum((~members).sum(axis=0), 1)
 
     def centre(field: str):
-        of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
-        level = _mean_over_networks(of_pairs)
-        common = np.where(members, 0.0, level).sum(axis=0) / num_pairs
         values = getattr(study.confused_without_pair, field)
-        return values - level[study.confused_pair] + common
+        return values - level_shifts(study, field)[study.confused_pair]
 
     return Rates(*(centre(field.name) for field in dataclasses.fields(Rates)))
 

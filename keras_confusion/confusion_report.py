@@ -1,12 +1,12 @@
 """A finished or running confusion study -> tables, figures, TensorBoard, a text."""
 
-import math
 import pathlib
 
 import numpy as np
 import pandas as pd
 
 from keras_confusion import (
+    class_pairs,
     clustering,
     comparisons,
     figures,
@@ -104,13 +104,9 @@ def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str
 
 
 def _has_all_pairs(description: dict) -> bool:
-    """Whether every class met every other.
-
-    If not, the arms without C are a few certain pairs, and what these do would be read
-    as what C does.
-    """
-    num_classes = len(description["class_names"])
-    return len(description["settings"]["pairs"]) == math.comb(num_classes, 2)
+    return class_pairs.has_all_pairs(
+        description["settings"]["pairs"], len(description["class_names"])
+    )
 
 
 def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
@@ -184,15 +180,7 @@ def _write_figures(files, all_tables, description, num_networks) -> None:
     num_classes, tree = len(class_names), None
     if _has_all_pairs(description):
         by_class = all_tables["target_by_class"]
-        learned = by_class[by_class["response"] == "accuracy_without_pair"]
-        tree = clustering.class_tree(
-            tables.matrix(
-                learned,
-                "difference_points",
-                columns=range(num_classes),
-                num_classes=num_classes,
-            )
-        )
+        tree = clustering.tree_of_table(by_class, num_classes)
     order = clustering.class_order(tree, num_classes)
 
     def write(name, figure) -> None:
@@ -211,6 +199,7 @@ def _write_figures(files, all_tables, description, num_networks) -> None:
         )
     write("accuracy_by_arm", figures.accuracy_by_arm(all_tables["networks"]))
     if tree is not None:
+        learned = by_class[by_class["response"] == "accuracy_without_pair"]
         margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
         write(
             "class_dendrogram",

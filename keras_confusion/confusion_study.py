@@ -298,5 +298,6 @@ def _watch(parent: int) -> None:
 
 def _train_and_write(plan: StudyPlan, pair, repeat: int) -> dict:
     row = train_network(plan, pair, repeat)
-    results.write_network(plan.directory, row, num_classes=plan.dataset.num_classes)
-    return row
+    return results.write_network(
+        plan.directory, row, num_classes=plan.dataset.num_classes
+    )

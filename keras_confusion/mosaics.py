@@ -9,9 +9,9 @@ import textwrap
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from keras_confusion import sprites
 from keras_confusion.figures import ACCENT
 
-MISSING_GREY = 224
 CHARACTERS_AN_INCH = 14
 CRISP_PIXELS = 800
 
@@ -31,19 +31,11 @@ def show(axis, rows, size) -> None:
 
 
 def _strip(images) -> np.ndarray:
-    """A row of images in uint8 RGB, each with a white gap above and to its left.
-
-    One channel is shown in grey, and so are other numbers of channels but three: their
-    mean. Images that are not there, NaN, become light grey.
-    """
-    num_images, height, width, channels = images.shape
-    if channels != 3:
-        images = images.mean(axis=-1, keepdims=True)
-    levels = np.round(255 * np.clip(images, 0, 1))
-    levels = np.where(np.isnan(images), MISSING_GREY, levels)
+    """A row of images in uint8 RGB, each with a white gap above and to its left."""
+    num_images, height, width, _ = images.shape
     down, across = _gap(height), _gap(width)
     strip = np.full((num_images, height + down, width + across, 3), 255, np.uint8)
-    strip[:, down:, across:] = levels
+    strip[:, down:, across:] = sprites.levels(images)
     return strip.swapaxes(0, 1).reshape(height + down, -1, 3)
 
 

@@ -9,18 +9,16 @@ An image that did not converge is no prototype. Its features count as undefined:
 enters neither C nor R nor any cosine, and `num_not_converged` tells of it.
 """
 
-from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from keras_confusion import dissimilarity
+from keras_confusion import dissimilarity, prototype_parts
 from keras_confusion.dissimilarity import Definition, FloatArray, Kind
 
 _MATRICES: dict[str, Kind] = {"c": "inter", "r": "intra"}
-_COMPARE = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_class}
 _POSTER_MEASURES = ["mean_c", "sd_c", "mean_r", "sd_r"]
 _DISTANCES = ["to_target", "to_origin"]
 
@@ -55,7 +53,9 @@ def by_initialisation(study: xr.Dataset) -> pd.DataFrame:
           of images that did not converge included;
         - test_accuracy of the network at the interval, in [0, 1].
     """
-    return pd.DataFrame([_measurements(part) for part in _parts(study)])
+    return pd.DataFrame(
+        [_measurements(part) for part in prototype_parts.finished(study)]
+    )
 
 
 def trends(table: pd.DataFrame) -> pd.DataFrame:
@@ -157,8 +157,8 @@ def mean_matrix(study: xr.Dataset, interval_index: int, kind: Kind) -> FloatArra
     Raises:
         ValueError: If no initialisation is finished at that interval.
     """
-    parts = _parts(study.isel(interval=[interval_index]))
-    matrices = np.stack([_COMPARE[kind](_converged_features(part)) for part in parts])
+    parts = prototype_parts.finished(study.isel(interval=[interval_index]))
+    matrices = np.stack([prototype_parts.matrix(part, kind) for part in parts])
     defined = ~np.isnan(matrices)
     number = defined.sum(axis=0)
     total = np.where(defined, matrices, 0).sum(axis=0)
@@ -202,9 +202,11 @@ def boundary_prototypes(study: xr.Dataset) -> pd.DataFrame:
     table.columns = table.columns.str.removeprefix("boundary_")
     table["absolute_gap"] = table.pop("gap").abs()
     to_target, to_origin = [], []
-    for part in _parts(study):
-        boundary = dissimilarity.unit_vectors(_converged_features(part, "boundary_"))
-        units = dissimilarity.unit_vectors(_converged_features(part))
+    for part in prototype_parts.finished(study):
+        boundary = dissimilarity.unit_vectors(
+            prototype_parts.converged_features(part, "boundary_")
+        )
+        units = dissimilarity.unit_vectors(prototype_parts.converged_features(part))
         of_classes = np.einsum("kkd->kd", units)
         to_target.append((boundary * of_classes[:, None]).sum(axis=-1).ravel())
         to_origin.append((boundary * of_classes).sum(axis=-1).ravel())
@@ -260,28 +262,16 @@ def boundary_trends(table: pd.DataFrame) -> pd.DataFrame:
     return _over_initialisations(pd.DataFrame(measures).groupby(level="interval"))
 
 
-def _parts(study: xr.Dataset) -> Iterator[xr.Dataset]:
-    """What is finished, one interval and initialisation after the other."""
-    finished = study["finished"].values
-    if not finished.any():
-        raise ValueError(
-            "Expected a finished interval and initialisation. Received: none "
-            "finished. Wait for the first, or go on with the study."
-        )
-    for interval, initialisation in np.argwhere(finished).tolist():
-        yield study.isel(interval=interval, initialisation=initialisation)
-
-
 def _measurements(part: xr.Dataset) -> dict:
     """A row of `by_initialisation`."""
-    features = _converged_features(part)
+    features = prototype_parts.converged_features(part)
     row: dict = {
         "interval": float(part["interval"]),
         "initialisation": int(part["initialisation"]),
         "test_accuracy": float(part["test_accuracy"]),
     }
     for name, kind in _MATRICES.items():
-        matrix = _COMPARE[kind](features)
+        matrix = prototype_parts.matrix(part, kind)
         trend = dissimilarity.trend(matrix, kind)
         row[f"mean_{name}"] = float(trend.mean)
         row[f"sd_{name}"] = float(trend.sd)
@@ -322,14 +312,12 @@ def _adversarial(part: xr.Dataset, of_classes: FloatArray) -> dict:
     return {"m_adv": m_adv, "num_adversarial": int(used.sum())}
 
 
-def _converged_features(part: xr.Dataset, prefix: str = "") -> FloatArray:
-    """Features (target, origin, feature), NaN for images that did not converge."""
-    return part[f"{prefix}features"].where(part[f"{prefix}converged"]).values
-
-
 def _one_row_per_image(study: xr.Dataset, variables: list[str]) -> pd.DataFrame:
     """Variables of the finished parts in long form, in the order of the features."""
-    parts = [part[variables].to_dataframe().reset_index() for part in _parts(study)]
+    parts = [
+        part[variables].to_dataframe().reset_index()
+        for part in prototype_parts.finished(study)
+    ]
     axes = ["interval", "initialisation", "target", "origin"]
     return pd.concat(parts, ignore_index=True)[[*axes, *variables]]
 

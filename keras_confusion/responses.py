@@ -19,6 +19,7 @@ import scipy.special
 
 RESPONSES = ("accuracy", "accuracy_without_pair")
 NUM_KEPT_LABELS = 3
+_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 _DIGITS_LEFT = 1e-6
 
 Pair = Sequence[int]
@@ -195,6 +196,33 @@ def study_responses(
     )
 
 
+def network_accuracies(
+    row: dict, test_labels: np.ndarray, *, num_classes: int, pairs: Iterable[Pair]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both responses of one network.
+
+    Args:
+        row: A row of `results.SCHEMA` that did not fail.
+        test_labels: int array `(num_test,)`.
+        num_classes: Number of classes, K.
+        pairs: Pairs of classes to leave out in turn.
+
+    Returns:
+        `accuracy` `(K,)` and `accuracy_without_pair` `(len(pairs), K)`, NaN for the
+        classes of the pair; shares.
+    """
+    top = np.stack([np.asarray(row[column]) for column in _LABEL_COLUMNS])[:, None]
+    no_bits = np.full((1, num_classes), np.nan)
+    without_pairs = [
+        _rates_without_pair(top, test_labels, pair, no_bits).accuracy[0]
+        for pair in pairs
+    ]
+    return (
+        _rates(top[0], test_labels, no_bits).accuracy[0],
+        np.reshape(without_pairs, (-1, num_classes)),
+    )
+
+
 def winners_without_pair(top_labels: np.ndarray, pair: Pair) -> np.ndarray:
     """The most probable label outside a pair.
 
@@ -257,10 +285,9 @@ def _empty_rates(num_networks: int, num_classes: int) -> Rates:
 
 def _top_labels(networks: pd.DataFrame, num_test: int) -> np.ndarray:
     """Int array `(3, num_networks, num_test)`."""
-    columns = ("predictions", "second_labels", "third_labels")
     if networks.empty:
         return np.empty((NUM_KEPT_LABELS, 0, num_test), np.uint8)
-    return np.stack([np.stack(networks[column].to_list()) for column in columns])
+    return np.stack([np.stack(networks[column].to_list()) for column in _LABEL_COLUMNS])
 
 
 def _stack(column: pd.Series, shape: tuple[int, ...]) -> np.ndarray:

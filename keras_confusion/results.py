@@ -125,8 +125,12 @@ def read_test_labels(directory: pathlib.Path) -> np.ndarray:
     return np.load(pathlib.Path(directory) / "test_labels.npy", allow_pickle=False)
 
 
-def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> None:
-    """Writes one network's row; keys are the columns of `SCHEMA`."""
+def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> dict:
+    """Writes one network's row; keys are the columns of `SCHEMA`.
+
+    Returns:
+        The row with `finished_at`.
+    """
     pair = None if row["class_a"] is None else (row["class_a"], row["class_b"])
     row = {"finished_at": datetime.datetime.now(datetime.UTC), **row}
     table = pa.Table.from_pylist([row], schema=network_schema(num_classes))
@@ -134,6 +138,7 @@ def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> No
         network_path(directory, pair, row["repeat"]),
         lambda file: pa.parquet.write_table(table, file, compression="zstd"),
     )
+    return row
 
 
 def read_networks(directory: pathlib.Path) -> pd.DataFrame:

@@ -43,6 +43,13 @@ __all__ = [
 # 0.3 - 0.2 and 0.2 - 0.1 are not quite equal in floating point.
 ROUNDING = 100 * np.finfo(np.float64).eps
 
+# Why there is no test, in `Comparison` and `PairedComparison`.
+FEW_NETWORKS = "fewer than 2 networks in a group"
+FEW_REPEATS = "fewer than 2 repeats"
+UNDEFINED_RESPONSE = "undefined response"
+NO_VARIANCE = "no variance in a group"
+NO_VARIANCE_OF_DIFFERENCES = "no variance in the differences"
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -146,10 +153,12 @@ def compare(
         n3 = level.shape[-1]
         _, sd3 = _mean_and_sd(level, magnitude=level)
         variance3 = np.broadcast_to(sd3**2 / max(n3, 1), difference.shape)
-    few, still = "fewer than 2 networks in a group", "no variance in a group"
     # A level that is not known leaves the difference unknown: NaN takes the reason.
     reason = _reason(
-        min(n1, n2, n3), np.minimum(sd1, sd2) + 0 * variance3, few=few, still=still
+        min(n1, n2, n3),
+        np.minimum(sd1, sd2) + 0 * variance3,
+        few=FEW_NETWORKS,
+        still=NO_VARIANCE,
     )
     tested = reason == ""
     statistics = np.full((8, *tested.shape), np.nan)
@@ -221,8 +230,7 @@ def compare_paired(
     product = np.where(sd1 * sd2 > 0, sd1 * sd2, np.nan)
     correlation = np.clip((sd1**2 + sd2**2 - sd**2) / (2 * product), -1, 1)
     n = confused.shape[-1]
-    few, still = "fewer than 2 repeats", "no variance in the differences"
-    reason = _reason(n, sd, few=few, still=still)
+    reason = _reason(n, sd, few=FEW_REPEATS, still=NO_VARIANCE_OF_DIFFERENCES)
     tested = reason == ""
     statistics = np.full((5, *tested.shape), np.nan)
     if tested.any():
@@ -305,7 +313,7 @@ def _reason(n: int, sd: FloatArray, *, few: str, still: str) -> NDArray[np.str_]
     """Why there is no test: `few` if n < 2, `still` where sd is 0; "" if there is."""
     # Without two networks sd is undefined as well: the first reason that holds counts.
     conditions = [np.full(sd.shape, n < 2), np.isnan(sd), sd == 0]
-    return np.select(conditions, [few, "undefined response", still], default="")
+    return np.select(conditions, [few, UNDEFINED_RESPONSE, still], default="")
 
 
 def _fields(*values: ArrayLike) -> list[Any]:

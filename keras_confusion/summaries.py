@@ -1,5 +1,7 @@
 """The only writer of TensorBoard's event files. Needs TensorBoard, not TensorFlow."""
 
+import json
+import math
 import pathlib
 import shutil
 import socket
@@ -40,6 +42,21 @@ def _plugin_metadata(data_class) -> summary_pb2.SummaryMetadata:
         ),
         data_class=data_class,
     )
+
+
+def strict_json(value) -> str:
+    """JSON that every reader takes: floats that are not finite become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 class RunWriter:

@@ -41,6 +41,8 @@ def write_study(
         "settings": {
             "dataset": "made",
             "pairs": pairs,
+            "repeats": repeats,
+            "baseline_repeats": baseline,
             "epochs": 1,
             "recipe": "annealed",
         },

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from keras_confusion import figures, mosaics, prototype_images
+from keras_confusion import figures, prototype_images, sprites
 
 SIZE, GAP = 6, 1
 
@@ -111,7 +111,7 @@ def test_boundary_grid_has_nothing_on_its_diagonal(study):
     study["boundary_converged"][2, 1, 0, 3] = False
     figure = prototype_images.boundary_grid(study, 2, 1)
     (axis,) = figure.axes
-    assert (cell(axis, 1, 1) == mosaics.MISSING_GREY).all()
+    assert (cell(axis, 1, 1) == sprites.MISSING_GREY).all()
     np.testing.assert_array_equal(
         cell(axis, 2, 0), levels(study["boundary_image"][2, 1, 2, 0])
     )

@@ -82,11 +82,13 @@ def write_study(synthetic_study, tmp_path):
 
 
 def events(directory, run):
-    """Values by tag and step; of images the PNG file."""
+    """Scalars by tag and step, and PNG files of images; without the plugin's data."""
     (path,) = (directory / run).iterdir()
     found = {}
     for event in event_file_loader.EventFileLoader(str(path)).Load():
         for value in event.summary.value:
+            if value.tag.startswith("plugin/"):
+                continue
             tensor = value.tensor
             content = tensor.string_val[2] if tensor.string_val else None
             if content is None:

@@ -1,0 +1,156 @@
+"""A confusion study as the plugin's arrays, and when to make them anew.
+
+The arrays are those of `tb_plugin.metadata`. Needs no TensorFlow.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion import class_pairs, clustering, comparisons, responses
+from tb_plugin import metadata
+
+# A snapshot is made when the networks are so many more, at least, ...
+MIN_GROWTH = 0.05
+# ... and so much time has passed: while a study runs, its networks come first.
+MIN_SECONDS = 5.0
+TIMES_ITS_OWN = 20
+# Snapshots stay in the event file, and TensorBoard reads them all: larger ones are
+# made less often. While the networks double, about so many bytes may be added.
+BYTES_A_DOUBLING = 10_000_000
+
+
+class Schedule:
+    """Says when the next snapshot is due.
+
+    Args:
+        clock: Returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self.num_networks = 0
+        self._growth, self._next = 0.0, clock() + MIN_SECONDS
+
+    def is_due(self, num_networks: int) -> bool:
+        """Whether it is time for a snapshot of so many networks."""
+        enough = (1 + self._growth) * self.num_networks
+        return num_networks > self.num_networks and (
+            num_networks >= enough and self._clock() >= self._next
+        )
+
+    def made(self, num_networks: int, num_bytes: int, seconds: float) -> None:
+        """Takes note of a snapshot."""
+        self.num_networks = num_networks
+        self._growth = max(MIN_GROWTH, num_bytes / BYTES_A_DOUBLING)
+        self._next = self._clock() + max(MIN_SECONDS, TIMES_ITS_OWN * seconds)
+
+
+def describe(description: dict) -> dict:
+    """What the study is about, with the keys of `metadata.CONFUSION_KEYS`.
+
+    Args:
+        description: As `study_folder.read_description` returns it.
+    """
+    settings = dict(description["settings"])
+    pairs = settings.pop("pairs")
+    class_names = description["class_names"]
+    num_planned = settings["baseline_repeats"] + len(pairs) * settings["repeats"]
+    return {
+        "kind": metadata.KIND_CONFUSION,
+        "class_names": class_names,
+        "pairs": pairs,
+        "num_planned": num_planned,
+        "columns": metadata.CELL_COLUMNS,
+        "reasons": comparisons.REASONS,
+        "has_all_pairs": class_pairs.has_all_pairs(pairs, len(class_names)),
+        "settings": settings,
+    }
+
+
+def has_pair_cells(description: dict) -> bool:
+    """Whether pairs x classes are few enough for arrays of them."""
+    num_pairs = len(description["settings"]["pairs"])
+    return num_pairs * len(description["class_names"]) <= metadata.MAX_PAIR_CELLS
+
+
+def network(
+    row: dict, pair: int, accuracy: np.ndarray, without_pair: np.ndarray
+) -> np.ndarray:
+    """The array of `metadata.TAG_NETWORK`.
+
+    Args:
+        row: A row of `results.SCHEMA`.
+        pair: Number of its pair, -1 for the baseline.
+        accuracy: Per class, `(K,)`; NaN if it failed.
+        without_pair: Per class, `(K,)`; NaN for its own pair.
+    """
+    columns = {
+        "pair": pair,
+        "repeat": row["repeat"],
+        "failed": bool(row["failed"]),
+        "finished_at": row["finished_at"].timestamp(),
+        "seconds": row["seconds"],
+    }
+    about = [columns[name] for name in metadata.NETWORK_COLUMNS]
+    return np.concatenate([np.array(about, np.float64), accuracy, without_pair])
+
+
+def snapshot(
+    description: dict, test_labels: np.ndarray, networks: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """All comparisons of some networks, by tag.
+
+    Args:
+        description: As `study_folder.read_description` returns it.
+        test_labels: int array `(num_test,)`.
+        networks: Rows of `results.read_networks`. Where there are too few of them,
+            cells are NaN and have a reason.
+
+    Returns:
+        Arrays of `metadata.TAG_BY_CLASS`, `TAG_BY_PAIR`, `TAG_LEVEL_SHIFTS` and
+        `TAG_CLASS_ORDER`, those that this study has.
+    """
+    class_names, pairs = description["class_names"], description["settings"]["pairs"]
+    num_classes = len(class_names)
+    study = responses.study_responses(
+        networks, test_labels, num_classes=num_classes, pairs=pairs
+    )
+    arrays = {metadata.TAG_LEVEL_SHIFTS: comparisons.level_shifts(study)}
+    if has_pair_cells(description):
+        by_pair = comparisons.target_by_pair(study, class_names)
+        number = {tuple(pair): index for index, pair in enumerate(pairs)}
+        of_row = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
+        arrays[metadata.TAG_BY_PAIR] = _cells(
+            by_pair,
+            np.array([number[pair] for pair in of_row]),
+            by_pair["target"].to_numpy(int),
+            shape=(len(pairs), num_classes),
+        )
+    if class_pairs.has_all_pairs(pairs, num_classes):
+        by_class = comparisons.target_by_class(study, class_names)
+        arrays[metadata.TAG_BY_CLASS] = _cells(
+            by_class,
+            by_class["target"].to_numpy(int),
+            by_class["class"].to_numpy(int),
+            shape=(num_classes, num_classes),
+        )
+        tree = clustering.tree_of_table(by_class, num_classes)
+        if tree is not None:
+            order = clustering.class_order(tree, num_classes)
+            arrays[metadata.TAG_CLASS_ORDER] = np.array(order, np.int64)
+    return arrays
+
+
+def _cells(table: pd.DataFrame, first, second, *, shape) -> np.ndarray:
+    """Float64 `(responses, *shape, columns)`, NaN where the table has no row."""
+    values = np.full(
+        (len(metadata.RESPONSES), *shape, len(metadata.CELL_COLUMNS)), np.nan
+    )
+    response = table["response"].map(metadata.RESPONSES.index).to_numpy(int)
+    numbers = table.assign(reason=table["reason"].map(comparisons.REASONS.index))
+    columns = list(metadata.CELL_COLUMNS)
+    values[response, first, second] = numbers[columns].to_numpy(np.float64)
+    return values
