@@ -1,0 +1,145 @@
+"""What a cell of a comparison says, in a sentence."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+
+TARGET_BY_CLASS = "target_by_class"
+TARGET_BY_PAIR = "target_by_pair"
+# A q-value above it is not called a finding.
+SIGNIFICANCE = 0.05
+POINTS = 100.0
+_RESPONSE_TEXTS = {
+    "accuracy": "accuracy",
+    "accuracy_without_pair": "accuracy without the pair",
+}
+_COMPETITION = (
+    " Raw accuracy also moves through competition: confused classes are weaker rivals."
+)
+# Would turn the rest of a sentence around, or break it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell of a comparison.
+
+    Args:
+        table: `TARGET_BY_CLASS` or `TARGET_BY_PAIR`.
+        response: One of `metadata.RESPONSES`.
+        target: Name of the target.
+        confused: Names of the class, or of the two classes of the pair.
+        statistics: `metadata.CELL_COLUMNS`; NaN where there is none.
+        reason: Why there is no test, "" where there is one.
+    """
+
+    table: str
+    response: str
+    target: str
+    confused: tuple[str, ...]
+    statistics: dict[str, float]
+    reason: str
+
+
+def group_labels(cell: Cell) -> tuple[str, str]:
+    """Names of the two groups of networks, the confused one first."""
+    if cell.table == TARGET_BY_CLASS:
+        with_class = f"arms with {_name(cell.confused[0])} and not {_name(cell.target)}"
+        return with_class, "arms with neither"
+    return f"networks that confuse {_names(cell.confused)}", "baseline networks"
+
+
+def sentence(cell: Cell) -> str:
+    """What was compared, and what was found.
+
+    Costs are told as positive numbers; t keeps the sign of the difference.
+    """
+    text = f"{_finding(cell)}."
+    return text + _COMPETITION if cell.response == "accuracy" else text
+
+
+def _finding(cell: Cell) -> str:
+    numbers = cell.statistics
+    target, response = _name(cell.target), _RESPONSE_TEXTS[cell.response]
+    groups = _groups(cell)
+    if (
+        cell.reason
+        or not np.isfinite([numbers["difference_points"], numbers["t"]]).all()
+    ):
+        reason = cell.reason or "the response is not known"
+        return f"No test of {target}'s {response}: {reason}" + (
+            groups and f"; {groups}"
+        )
+    difference = numbers["difference_points"]
+    test = f"Welch's t = {numbers['t']:.1f}, q = {_small(numbers['q_value'])}"
+    interval = numbers["ci_low_points"], numbers["ci_high_points"]
+    # A q-value that is not known finds nothing.
+    if not numbers["q_value"] <= SIGNIFICANCE:
+        return (
+            f"No difference was found in {target}'s {response} where "
+            f"{_names(cell.confused)} {_is(cell.confused)} not learned: "
+            f"{difference:+.1f} points ({_interval(*interval)}), {groups}; {test}"
+        )
+    sign = -1 if difference < 0 else 1
+    ci = _interval(*sorted(sign * bound for bound in interval))
+    if cell.target in cell.confused:
+        (other,) = (_name(name) for name in cell.confused if name != cell.target)
+        direction = "lower" if difference < 0 else "higher"
+        return (
+            f"Half of {target}'s training examples were labelled {other}: its "
+            f"{response} is {sign * difference:.1f} points {direction} ({ci}), "
+            f"{groups}; {test}"
+        )
+    verb = "costs" if difference < 0 else "gives"
+    return (
+        f"Not learning {_names(cell.confused)} {verb} {target} "
+        f"{sign * difference:.1f} points of {response} ({ci}): {groups}; {test}"
+    )
+
+
+def _groups(cell: Cell) -> str:
+    """Means, sds and numbers of both groups; "" where there are none."""
+    numbers = cell.statistics
+    confused, comparison = (
+        _group(*(numbers[f"{key}_{group}"] for key in ("mean", "sd", "n")))
+        for group in ("confused", "comparison")
+    )
+    if not confused or not comparison:
+        return ""
+    others = "that do not" if cell.table == TARGET_BY_CLASS else "of the baseline"
+    return (
+        f"{confused} networks that confuse {_names(cell.confused)}, "
+        f"{comparison} {others}"
+    )
+
+
+def _group(mean: float, sd: float, number: float) -> str:
+    if not math.isfinite(mean) or not math.isfinite(number):
+        return ""
+    # One network has no spread.
+    spread = f" ± {sd * POINTS:.1f}" if math.isfinite(sd) else ""
+    return f"{mean * POINTS:.1f} %{spread} in {number:.0f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"95 % CI {low:.1f} to {high:.1f}"
+
+
+def _small(value: float) -> str:
+    return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return " and ".join(_name(name) for name in names)
+
+
+def _is(names: tuple[str, ...]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _name(class_name: str) -> str:
+    """A class's name, quoted where it could be taken for a number of points."""
+    plain = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", class_name)
+    return f"'{plain}'" if plain[:1].isdigit() else plain

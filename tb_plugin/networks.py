@@ -1,0 +1,200 @@
+"""The single networks of a confusion study: progress, and those behind a cell."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tb_plugin import arrays, metadata
+from tb_plugin.event_data import Point
+from tb_plugin.study_text import DataError
+
+BASELINE = -1
+NUM_FOR_RATE = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Finished networks, in the order of their steps; n of them, K classes.
+
+    Args:
+        steps: int64 (n,), from 1.
+        pair: int64 (n,), number of the pair, `BASELINE` for the baseline.
+        repeat: int64 (n,).
+        failed: bool (n,).
+        finished_at: float64 (n,), seconds since 1970.
+        accuracy: float64 (n, K), shares; NaN where it failed.
+        without_pair: float64 (n, K), the same without the network's own pair.
+    """
+
+    steps: np.ndarray
+    pair: np.ndarray
+    repeat: np.ndarray
+    failed: np.ndarray
+    finished_at: np.ndarray
+    accuracy: np.ndarray
+    without_pair: np.ndarray
+
+
+def check_networks(points: Sequence[Point], study: dict) -> Networks:
+    """Returns the points of TAG_NETWORK as networks.
+
+    Raises:
+        DataError: If they make no sense.
+    """
+    num_classes, first = len(study["class_names"]), len(metadata.NETWORK_COLUMNS)
+    shape = (first + 2 * num_classes,)
+    for point in points:
+        arrays.check_array("a network", point.values, shape=shape, dtypes=("float64",))
+    rows = np.array([point.values for point in points]).reshape(-1, *shape)
+    columns = dict(zip(metadata.NETWORK_COLUMNS, rows.T, strict=False))
+    shares = rows[:, first:]
+    if not (
+        arrays.is_whole(columns["pair"], BASELINE, len(study["pairs"]) - 1)
+        and arrays.is_whole(columns["repeat"], 0, 2**31)
+        and arrays.is_whole(columns["failed"], 0, 1)
+        and np.isfinite(columns["finished_at"]).all()
+        and arrays.is_share(shares)
+    ):
+        raise DataError("The numbers of a network make no sense.")
+    return Networks(
+        steps=np.array([point.step for point in points], np.int64),
+        pair=columns["pair"].astype(np.int64),
+        repeat=columns["repeat"].astype(np.int64),
+        failed=columns["failed"].astype(bool),
+        finished_at=columns["finished_at"],
+        accuracy=shares[:, :num_classes],
+        without_pair=shares[:, num_classes:],
+    )
+
+
+def progress(
+    networks: Networks, *, num_planned: int, num_in_tables: int, now: float
+) -> dict:
+    """How far a study is, and when it will be done, in the words of `studies`.
+
+    The rate is that of the median gap between the newest networks: a pause, over which
+    a study was stopped, does not move it.
+
+    Args:
+        networks: All of them.
+        num_planned: Of the whole study.
+        num_in_tables: Networks that entered the comparisons.
+        now: Seconds since 1970.
+    """
+    num_done = len(networks.steps)
+    finished_at = np.sort(networks.finished_at)[-NUM_FOR_RATE:]
+    gap = np.median(np.diff(finished_at)) if len(finished_at) > 1 else 0.0
+    return {
+        "num_done": num_done,
+        "num_failed": int(networks.failed.sum()),
+        "num_planned": num_planned,
+        "num_in_tables": num_in_tables,
+        "networks_per_minute": 60 / gap if gap > 0 else None,
+        "seconds_left": max(num_planned - num_done, 0) * gap if gap > 0 else None,
+        "seconds_since_last": max(now - finished_at[-1], 0.0) if num_done else None,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """The values of a cell's networks.
+
+    Args:
+        values: float64 (m,), responses to the target.
+        pair: int64 (m,), repeat: int64 (m,), of each network.
+    """
+
+    values: np.ndarray
+    pair: np.ndarray
+    repeat: np.ndarray
+
+
+def of_class(
+    networks: Networks,
+    values: np.ndarray,
+    *,
+    pairs: Sequence[Sequence[int]],
+    row: int,
+    target: int,
+) -> tuple[Values, Values]:
+    """Networks of the arms with a class and not the target, and with neither.
+
+    Args:
+        networks: Those that entered the comparison.
+        values: float64 (n,), of each network.
+        pairs: The study's.
+        row: The class.
+        target: The target.
+    """
+    # A row more, for the baseline: it is in neither group.
+    members = np.array([*pairs, (BASELINE, BASELINE)])[networks.pair]
+    candidate = (networks.pair != BASELINE) & (members != target).all(axis=1)
+    candidate &= ~networks.failed
+    has_class = (members == row).any(axis=1)
+    return (
+        _select(networks, values, candidate & has_class),
+        _select(networks, values, candidate & ~has_class),
+    )
+
+
+def of_pair(
+    networks: Networks, confused: np.ndarray, baseline: np.ndarray, *, row: int
+) -> tuple[Values, Values]:
+    """Networks that confuse a pair, and the baseline networks.
+
+    Args:
+        networks: Those that entered the comparison.
+        confused: float64 (n,), the value of each network if it confuses the pair.
+        baseline: float64 (n,), its value if it is of the baseline.
+        row: Number of the pair.
+    """
+    works = ~networks.failed
+    return (
+        _select(networks, confused, works & (networks.pair == row)),
+        _select(networks, baseline, works & (networks.pair == BASELINE)),
+    )
+
+
+def up_to(networks: Networks, step: int) -> Networks:
+    """The networks that were there at a step."""
+    known = networks.steps <= step
+    return Networks(
+        *(getattr(networks, f.name)[known] for f in dataclasses.fields(Networks))
+    )
+
+
+def baseline_without_pair(
+    networks: Networks,
+    points: Sequence[Point],
+    *,
+    shape: tuple[int, int],
+    row: int,
+    target: int,
+) -> np.ndarray:
+    """The baseline networks' response to the target without a pair.
+
+    Args:
+        networks: Those that entered the comparison.
+        points: Of TAG_BASELINE_WITHOUT_PAIR.
+        shape: Numbers of pairs and of classes.
+        row: Number of the pair.
+        target: The target.
+
+    Returns:
+        float64 (n,), NaN for networks without.
+
+    Raises:
+        DataError: If the points make no sense.
+    """
+    by_step = {
+        point.step: arrays.check_array(
+            "a baseline network", point.values, shape=shape, dtypes=("float32",)
+        )[row, target]
+        for point in points
+    }
+    return np.array([by_step.get(step, np.nan) for step in networks.steps.tolist()])
+
+
+def _select(networks: Networks, values: np.ndarray, chosen: np.ndarray) -> Values:
+    return Values(values[chosen], networks.pair[chosen], networks.repeat[chosen])

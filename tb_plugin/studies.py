@@ -1,0 +1,116 @@
+"""The list of studies: what they are about, how far they are, what is wrong."""
+
+import numpy as np
+
+from tb_plugin import arrays, confusion_data, metadata, networks, prototype_data
+from tb_plugin.event_data import EventData, Tags
+from tb_plugin.study_run import StudyRun
+from tb_plugin.study_text import DataError, NotThereError
+
+_FOLDERS = (metadata.TRAINING_RUN, metadata.PROTOTYPES_RUN)
+
+
+def list_studies(events: EventData, *, now: float) -> list[dict]:
+    """All studies, in the order of their names, as `studies` answers.
+
+    Args:
+        events: Of the request.
+        now: Seconds since 1970.
+    """
+    runs = events.runs()
+    return [
+        _study(events, run, runs[run], now)
+        for run in sorted(runs)
+        if metadata.TAG_STUDY in runs[run].tensors or runs[run].error
+    ]
+
+
+def find_study(events: EventData, run: str, kind: str) -> StudyRun:
+    """Returns the run of a study.
+
+    Args:
+        events: Of the request.
+        run: Its name.
+        kind: What it has to be.
+
+    Raises:
+        NotThereError: If no run of that name is a study of that kind.
+        DataError: If it cannot be shown.
+    """
+    tags = events.tags(run)
+    if metadata.TAG_STUDY not in tags.tensors:
+        raise NotThereError("no such run, or it is not a study.")
+    study = StudyRun(events, run, tags)
+    if study.study["kind"] != kind:
+        raise NotThereError(f"the run is not a study of the kind {kind}.")
+    return study
+
+
+def short_name(run: str) -> str:
+    """The run without the folders that every study has."""
+    for folder in _FOLDERS:
+        if run == folder:
+            return "."
+        if run.endswith(f"/{folder}"):
+            return run[: -len(folder) - 1]
+    return run
+
+
+def _study(events: EventData, run: str, tags: Tags, now: float) -> dict:
+    listed: dict = {
+        "run": run,
+        "name": short_name(run),
+        "kind": None,
+        "stamp": "",
+        "error": None,
+        "study": None,
+    }
+    try:
+        if tags.error:
+            raise tags.error
+        study_run = StudyRun(events, run, tags)
+        listed["stamp"] = study_run.stamp
+        kind = study_run.study["kind"]
+        about = _confusion if kind == metadata.KIND_CONFUSION else _prototypes
+        listed |= {"kind": kind, **about(study_run, now), "study": study_run.study}
+    except DataError as error:
+        listed["error"] = {"reason": error.reason, "text": str(error)}
+    return listed
+
+
+def _confusion(run: StudyRun, now: float) -> dict:
+    made = {
+        table: point.step
+        for table, tag in confusion_data.TABLES.items()
+        if (point := run.newest(tag)) is not None
+    }
+    return {
+        "tables": list(made),
+        "progress": networks.progress(
+            confusion_data.read_networks(run),
+            num_planned=run.study["num_planned"],
+            num_in_tables=max(made.values(), default=0),
+            now=now,
+        ),
+        "class_order": _class_order(run),
+    }
+
+
+def _class_order(run: StudyRun) -> list[int] | None:
+    point = run.newest(metadata.TAG_CLASS_ORDER)
+    if point is None:
+        return None
+    num_classes = len(run.study["class_names"])
+    order = arrays.check_array(
+        "the order of the classes",
+        point.values,
+        shape=(num_classes,),
+        dtypes=("int64",),
+    )
+    if not np.array_equal(np.sort(order), np.arange(num_classes)):
+        raise DataError("The order of the classes makes no sense.")
+    return order.tolist()
+
+
+def _prototypes(run: StudyRun, now: float) -> dict:
+    return {"progress": prototype_data.progress(run)}
