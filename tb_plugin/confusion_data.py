@@ -1,6 +1,7 @@
 """What a confusion study's run answers: matrices, cells and tables."""
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -136,6 +137,7 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
         confused=row_names(study, table, row),
         statistics=statistics(numbers),
         reason=reason(study, numbers),
+        partner=_partner(study, table, row, target),
     )
     all_networks = networks.up_to(read_networks(run), step)
     groups, networks_reason = _groups(run, all_networks, about, row, target)
@@ -172,14 +174,15 @@ def read_networks(run: StudyRun) -> Networks:
     points = run.points(metadata.TAG_NETWORK)
     if not points:
         return networks.check_networks([], run.study)
-    stamp = points[-1].wall_time, len(points)
+    series = run.tags.tensors[metadata.TAG_NETWORK]
+    key = run.name, "networks", series.max_step, series.max_wall_time
 
     def make():
         return 1000 + 2 * sum(point.values.nbytes for point in points), (
             networks.check_networks(points, run.study)
         )
 
-    return run.events.cached((run.name, "networks", run.stamp, stamp), make)
+    return run.events.cached(key, make)
 
 
 def _groups(
@@ -223,11 +226,20 @@ def _groups(
     return networks.of_pair(all_networks, values, baseline, row=row), ""
 
 
+def _partner(study: dict, table: str, row: int, target: int) -> str | None:
+    """Name of the other class of the pair where the target is in the pair."""
+    if table == TARGET_BY_CLASS or target not in study["pairs"][row]:
+        return None
+    (other,) = set(study["pairs"][row]) - {target}
+    return study["class_names"][other]
+
+
 def _list(study: dict, group: Values) -> list[dict]:
     rows = zip(*(values.tolist() for values in vars(group).values()), strict=True)
     return [
         {"value": value, "pair": pair_name(study, pair), "repeat": repeat}
         for value, pair, repeat in rows
+        if math.isfinite(value)
     ]
 
 

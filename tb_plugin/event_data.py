@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
-from tensorboard import errors
 from tensorboard.data import provider
 
 from tb_plugin import metadata
@@ -98,22 +97,28 @@ class EventData:
         self._cache = cache
         self._context = context
         self._experiment_id = experiment_id
+        self._kinds = (
+            ("tensors", data_provider.list_tensors),
+            ("blobs", data_provider.list_blob_sequences),
+        )
 
     def runs(self) -> dict[str, Tags]:
         """Returns the tags of all runs that have some, by the name of the run."""
         try:
-            return self._list(None)
+            return self._list(None, self._kinds)
         except DataError:
             # One bad tag has TensorBoard's Python loader refuse to list any run.
             return self._list_one_by_one()
 
     def tags(self, run: str) -> Tags:
-        """Returns the tags of a run, none if there is no such run.
+        """Returns the tensors' tags of a run, none if there is no such run.
+
+        Every call to TensorBoard's data server takes 40 ms: files are not listed.
 
         Raises:
             DataError: If TensorBoard cannot list them.
         """
-        return self._list([run]).get(run, Tags())
+        return self._list([run], self._kinds[:1]).get(run, Tags())
 
     def points(self, run: str, tag: str, series: Series) -> list[Point]:
         """Returns all points of a tag, as TensorBoard has them.
@@ -151,11 +156,7 @@ class EventData:
         Raises:
             DataError: If TensorBoard cannot read it, or it is no file of a fair size.
         """
-        try:
-            content = self._provider.read_blob(self._context, blob_key=key)
-        # As in `_ask`.
-        except Exception as error:
-            raise DataError(f"TensorBoard cannot read a file: {_why(error)}") from error
+        content = self._call("a file", self._provider.read_blob, blob_key=key)
         if not isinstance(content, bytes) or len(content) > MAX_BLOB_BYTES:
             raise DataError(f"Expected a file of at most {MAX_BLOB_BYTES} bytes.")
         return content
@@ -182,12 +183,9 @@ class EventData:
         key = run, tag, series.max_step, series.max_wall_time, downsample
         return self.cached(key, read)
 
-    def _list(self, runs: list[str] | None) -> dict[str, Tags]:
+    def _list(self, runs: list[str] | None, kinds) -> dict[str, Tags]:
         found: dict[str, Tags] = {}
-        for kind, function in (
-            ("tensors", self._provider.list_tensors),
-            ("blobs", self._provider.list_blob_sequences),
-        ):
+        for kind, function in kinds:
             listed = self._ask(
                 "the plugin's tags",
                 function,
@@ -204,28 +202,29 @@ class EventData:
         return found
 
     def _list_one_by_one(self) -> dict[str, Tags]:
-        runs = self._provider.list_runs(
-            self._context, experiment_id=self._experiment_id
+        runs = self._call(
+            "runs", self._provider.list_runs, experiment_id=self._experiment_id
         )
         found = {}
         for run in (run.run_name for run in runs):
             try:
-                found.update(self._list([run]))
+                found.update(self._list([run], self._kinds))
             except DataError as error:
                 found[run] = Tags(error=error)
         return found
 
     def _ask(self, what: str, function, **arguments):
+        return self._call(
+            what,
+            function,
+            experiment_id=self._experiment_id,
+            plugin_name=metadata.PLUGIN_NAME,
+            **arguments,
+        )
+
+    def _call(self, what: str, function, **arguments):
         try:
-            return function(
-                self._context,
-                experiment_id=self._experiment_id,
-                plugin_name=metadata.PLUGIN_NAME,
-                **arguments,
-            )
-        except errors.NotFoundError:
-            # Of an experiment or run that is gone.
-            return {}
+            return function(self._context, **arguments)
         # KeyError, ValueError, TypeError, gRPC's: what a loader raises depends on what
         # is in the file. Nothing but this call is inside, and the reason is passed on.
         except Exception as error:

@@ -12,8 +12,8 @@ TARGET_BY_PAIR = "target_by_pair"
 SIGNIFICANCE = 0.05
 POINTS = 100.0
 _RESPONSE_TEXTS = {
-    "accuracy": "accuracy",
-    "accuracy_without_pair": "accuracy without the pair",
+    "accuracy": ("accuracy", ""),
+    "accuracy_without_pair": ("accuracy", " without the pair"),
 }
 _COMPETITION = (
     " Raw accuracy also moves through competition: confused classes are weaker rivals."
@@ -33,6 +33,7 @@ class Cell:
         confused: Names of the class, or of the two classes of the pair.
         statistics: `metadata.CELL_COLUMNS`; NaN where there is none.
         reason: Why there is no test, "" where there is one.
+        partner: Name of the pair's other class where the target is in the pair.
     """
 
     table: str
@@ -41,6 +42,7 @@ class Cell:
     confused: tuple[str, ...]
     statistics: dict[str, float]
     reason: str
+    partner: str | None = None
 
 
 def group_labels(cell: Cell) -> tuple[str, str]:
@@ -62,40 +64,39 @@ def sentence(cell: Cell) -> str:
 
 def _finding(cell: Cell) -> str:
     numbers = cell.statistics
-    target, response = _name(cell.target), _RESPONSE_TEXTS[cell.response]
+    target = _name(cell.target)
+    response, way = _RESPONSE_TEXTS[cell.response]
+    of_target = f"the {response} of {target}{way}"
     groups = _groups(cell)
     if (
         cell.reason
         or not np.isfinite([numbers["difference_points"], numbers["t"]]).all()
     ):
         reason = cell.reason or "the response is not known"
-        return f"No test of {target}'s {response}: {reason}" + (
-            groups and f"; {groups}"
-        )
+        return f"No test of {of_target}: {reason}" + (groups and f"; {groups}")
     difference = numbers["difference_points"]
     test = f"Welch's t = {numbers['t']:.1f}, q = {_small(numbers['q_value'])}"
     interval = numbers["ci_low_points"], numbers["ci_high_points"]
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:
         return (
-            f"No difference was found in {target}'s {response} where "
+            f"No difference was found in {of_target} where "
             f"{_names(cell.confused)} {_is(cell.confused)} not learned: "
             f"{difference:+.1f} points ({_interval(*interval)}), {groups}; {test}"
         )
     sign = -1 if difference < 0 else 1
     ci = _interval(*sorted(sign * bound for bound in interval))
-    if cell.target in cell.confused:
-        (other,) = (_name(name) for name in cell.confused if name != cell.target)
+    if cell.partner is not None:
         direction = "lower" if difference < 0 else "higher"
         return (
-            f"Half of {target}'s training examples were labelled {other}: its "
-            f"{response} is {sign * difference:.1f} points {direction} ({ci}), "
+            f"Half of the training examples of {target} were labelled {_name(cell.partner)}: its "
+            f"{response}{way} is {sign * difference:.1f} points {direction} ({ci}), "
             f"{groups}; {test}"
         )
     verb = "costs" if difference < 0 else "gives"
     return (
         f"Not learning {_names(cell.confused)} {verb} {target} "
-        f"{sign * difference:.1f} points of {response} ({ci}): {groups}; {test}"
+        f"{sign * difference:.1f} points of {response}{way} ({ci}): {groups}; {test}"
     )
 
 

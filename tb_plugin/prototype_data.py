@@ -8,7 +8,7 @@ import numpy as np
 from tb_plugin import arrays, metadata
 from tb_plugin.event_data import Point
 from tb_plugin.study_run import StudyRun
-from tb_plugin.study_text import DataError
+from tb_plugin.study_text import DataError, NotThereError
 
 MATRICES = {"c": metadata.PREFIX_C, "r": metadata.PREFIX_R}
 TABLES = ("trends", "measures", "images")
@@ -127,10 +127,13 @@ def image(run: StudyRun, interval: int, init: int, target: int | None) -> bytes 
 
     Raises:
         DataError: If it is no picture of that size.
+        NotThereError: If there are no rows, as the overview is in full size.
     """
     study = run.study
     n, scale = len(study["class_names"]), study["image_scale"]
     height, width = study["image_shape"][:2]
+    if target is not None and scale == 1:
+        raise NotThereError("rows: the overview is in full size.")
     rows, columns = 1, n
     if target is None:
         rows, columns = n, n
@@ -147,8 +150,11 @@ def frames(run: StudyRun, interval: int, init: int, target: int) -> bytes | None
 
     Raises:
         DataError: If it is no picture of that size.
+        NotThereError: If the study kept none.
     """
     study = run.study
+    if not study["num_frames"]:
+        raise NotThereError("the study kept no frames.")
     content = run.file(f"{metadata.PREFIX_FRAMES}{init}", interval, target)
     if content is not None:
         height, width = study["image_shape"][:2]

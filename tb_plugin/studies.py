@@ -69,13 +69,20 @@ def _study(events: EventData, run: str, tags: Tags, now: float) -> dict:
         if tags.error:
             raise tags.error
         study_run = StudyRun(events, run, tags)
-        listed["stamp"] = study_run.stamp
+        listed["stamp"] = _stamp(tags)
         kind = study_run.study["kind"]
         about = _confusion if kind == metadata.KIND_CONFUSION else _prototypes
         listed |= {"kind": kind, **about(study_run, now), "study": study_run.study}
     except DataError as error:
         listed["error"] = {"reason": error.reason, "text": str(error)}
     return listed
+
+
+def _stamp(tags: Tags) -> str:
+    """A text that is another one whenever the data are others."""
+    series = [*tags.tensors.values(), *tags.blobs.values()]
+    newest = max(one.max_wall_time for one in series)
+    return f"{newest}-{max(one.max_step for one in series)}"
 
 
 def _confusion(run: StudyRun, now: float) -> dict:

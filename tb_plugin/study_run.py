@@ -24,13 +24,6 @@ class StudyRun:
     def __init__(self, events: EventData, name: str, tags: Tags):
         self.events, self.name, self.tags = events, name, tags
 
-    @property
-    def stamp(self) -> str:
-        """A text that is another one whenever the data are others."""
-        series = [*self.tags.tensors.values(), *self.tags.blobs.values()]
-        newest = max(one.max_wall_time for one in series)
-        return f"{newest}-{max(one.max_step for one in series)}"
-
     @functools.cached_property
     def study(self) -> dict:
         """What the run is about, see `study_text.parse_study`.
@@ -78,8 +71,6 @@ class StudyRun:
         Raises:
             DataError: If TensorBoard cannot read it.
         """
-        if tag not in self.tags.blobs:
-            return None
         keys = self.events.blobs(self.name, tag).get(step, [])
         return self.events.blob(keys[index]) if index < len(keys) else None
 

@@ -12,6 +12,7 @@ MAX_NAME_LENGTH = 200
 MAX_TEXT_LENGTH = 1000
 MAX_COLUMNS = 500
 MAX_INTERVALS = 1000
+MAX_LEVELS = 20
 # Browsers refuse larger pictures.
 MAX_PIXELS = 8192
 _MAX_COUNT = 10**7
@@ -172,6 +173,18 @@ def _image_scale(study) -> bool:
     return type(scale) in (int, float) and 0 < scale <= 1
 
 
+def _settings(study) -> bool:
+    return isinstance(study["settings"], dict) and _is_shallow(study["settings"])
+
+
+def _is_shallow(value, levels: int = MAX_LEVELS) -> bool:
+    """Whether few lists and dicts are in each other; Python's stack is not deep."""
+    if not isinstance(value, dict | list):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in items)
+
+
 # In the order of the keys: later ones rely on earlier ones.
 _CONFUSION_CHECKS: dict[str, Callable[[dict], bool]] = {
     "class_names": _class_names,
@@ -182,7 +195,7 @@ _CONFUSION_CHECKS: dict[str, Callable[[dict], bool]] = {
     ),
     "reasons": lambda study: _are_texts(study["reasons"], MAX_COLUMNS, MAX_TEXT_LENGTH),
     "has_all_pairs": lambda study: type(study["has_all_pairs"]) is bool,
-    "settings": lambda study: isinstance(study["settings"], dict),
+    "settings": _settings,
 }
 _PROTOTYPE_CHECKS: dict[str, Callable[[dict], bool]] = {
     "class_names": _class_names,
@@ -193,5 +206,5 @@ _PROTOTYPE_CHECKS: dict[str, Callable[[dict], bool]] = {
     "image_scale": _image_scale,
     "measures": _columns("measures"),
     "trends": _columns("trends"),
-    "settings": lambda study: isinstance(study["settings"], dict),
+    "settings": _settings,
 }
