@@ -32,7 +32,6 @@ class StudySummaries:
         self._steps: collections.Counter[str] = collections.Counter()
         self._added: set[tuple[str, int]] = set()
         self._num_failed = 0
-        self._schedule = confusion_snapshots.Schedule()
 
     def add_network(self, row: dict) -> None:
         """Adds one finished network, a row of `results.SCHEMA` that is on disk."""
@@ -149,6 +148,11 @@ class StudySummaries:
     @property
     def _has_pair_cells(self) -> bool:
         return confusion_snapshots.has_pair_cells(self._description)
+
+    @functools.cached_property
+    def _schedule(self) -> confusion_snapshots.Schedule:
+        # Made with the first network: reading a study from disk takes time as well.
+        return confusion_snapshots.Schedule()
 
     @functools.cached_property
     def _writer(self) -> RunWriter:

@@ -69,8 +69,10 @@ class PrototypeSummaries:
         study = study.isel(interval=[interval])
         if not study["finished"].values.any():
             return
-        measures = prototype_tables.by_initialisation(study)
-        trends = prototype_tables.trends(measures)
+        table = prototype_tables.by_initialisation(study)
+        trends = prototype_tables.trends(table)
+        # Where an array lies tells of which part it is.
+        measures = table.drop(columns=["interval", "initialisation"])
         (row,) = trends.to_dict("records")
         for name in metadata.PROTOTYPE_MEASURES:
             tag = metadata.PREFIX_PROTOTYPES + name
@@ -82,7 +84,7 @@ class PrototypeSummaries:
         for part in prototype_parts.finished(study):
             self._add_part(part, interval)
         of_parts = np.full((study.sizes["initialisation"], measures.shape[1]), np.nan)
-        of_parts[measures["initialisation"]] = measures.to_numpy(np.float64)
+        of_parts[table["initialisation"]] = measures.to_numpy(np.float64)
         self._prototypes.tensor(metadata.TAG_MEASURES, of_parts, interval)
         self._prototypes.tensor(
             metadata.TAG_TRENDS, trends.to_numpy(np.float64)[0], interval

@@ -84,9 +84,9 @@ CONFUSION_KEYS = (
     "settings",  # what the study was asked for: names to JSON values
 )
 
-# One finished network a step, counted from 1: float64 (5 + 2 K,), NETWORK_COLUMNS and
-# then, per class, accuracy and accuracy_without_pair (the network's own pair; NaN for
-# its two classes, for the baseline and for failed networks).
+# One finished network a step, counted from 1: float64 (5 + 2 K,), NETWORK_COLUMNS, then
+# the accuracy of every class, then accuracy_without_pair of every class (the network's
+# own pair; NaN for its two classes, for the baseline and for failed networks).
 TAG_NETWORK = "plugin/network"
 NETWORK_COLUMNS = (
     "pair",  # number of the pair in `pairs`, -1 for the baseline
@@ -162,7 +162,7 @@ PROTOTYPE_KEYS = (
 
 # Of a prototype study; their step is the number of the interval, from 0.
 # float64 (initialisations, measures): one row of tables/by_initialisation.csv each,
-# NaN where a part is not finished.
+# without interval and initialisation; NaN where a part is not finished.
 TAG_MEASURES = "plugin/measures"
 # float64 (trends,): a row of tables/trends.csv.
 TAG_TRENDS = "plugin/trends"

@@ -1,9 +1,19 @@
+import collections
+import json
+
 import numpy as np
 import pytest
+import tensorboard.context
 import xarray as xr
+from tensorboard.backend.event_processing import (
+    data_provider,
+    plugin_event_multiplexer,
+)
+from tensorboard.data import provider
 
 from keras_confusion import (
     datasets,
+    prototype_results,
     recipes,
     responses,
     runtime,
@@ -11,6 +21,7 @@ from keras_confusion import (
     training_intervals,
 )
 from keras_confusion.responses import Rates
+from tb_plugin import metadata
 
 runtime.start_tensorflow(threads=1)
 
@@ -180,3 +191,101 @@ def make_synthetic_study(
         "origin": names,
     }
     return xr.Dataset(values, coords)
+
+
+@pytest.fixture
+def write_prototype_study(synthetic_study, tmp_path):
+    """A function that writes a synthetic study as the real one is written."""
+
+    def write(*, finished=None, left_out=(), num_frames=0, **options):
+        study = synthetic_study(**options)
+        if num_frames:
+            study["frames"] = _frames(study["image"], num_frames)
+        else:
+            left_out = ("frames", *left_out)
+        names = [*study["target"].values.tolist()[:-1], "<b>dog & cat</b>"]
+        directory = tmp_path / "study"
+        percentages = study["interval"].values.tolist()
+        prototype_results.open_study(
+            directory,
+            {
+                "settings": {
+                    "dataset": "digits",
+                    "model": "resnet18",
+                    "width": 16,
+                    "intervals": percentages,
+                },
+                "class_names": names,
+                "dataset_fingerprint": "",
+            },
+            {**study.sizes, "frame": num_frames},
+            left_out=left_out,
+        )
+        for interval, percentage in enumerate(percentages):
+            folder = prototype_results.model_directory(directory, percentage)
+            folder.mkdir(parents=True)
+            accuracy = float(study["test_accuracy"][interval])
+            description = {
+                "test_accuracy": accuracy,
+                "test_class_accuracies": [accuracy] * len(names),
+                "class_names": names,
+                "training": {"epoch_losses": [2, 1], "epoch_accuracies": [0.1, 0.5]},
+            }
+            (folder / "model.json").write_text(json.dumps(description))
+        for interval, init in np.ndindex(study["finished"].shape):
+            if finished is not None and (interval, init) not in finished:
+                continue
+            part = study.isel(interval=interval, initialisation=init)
+            values = {
+                name: part[name].values
+                for name in prototype_results.ARRAYS
+                if name in part and name != "finished"
+            }
+            prototype_results.write_part(directory, interval, init, values)
+        return directory
+
+    return write
+
+
+def _frames(image, num_frames):
+    """From black to the image."""
+    share = xr.DataArray(np.linspace(0, 1, num_frames), dims="frame")
+    frames = np.round(255 * image * share).astype(np.uint8)
+    return frames.transpose(*prototype_results.ARRAYS["frames"].axes)
+
+
+@pytest.fixture(scope="session")
+def read_plugin_data():
+    """A function that reads what TensorBoard keeps of a run for the plugin.
+
+    Values by tag and step: arrays, and lists of files.
+    """
+
+    def read(directory, run):
+        multiplexer = plugin_event_multiplexer.EventMultiplexer(
+            tensor_size_guidance={metadata.PLUGIN_NAME: 0}
+        )
+        multiplexer.AddRunsFromDirectory(str(directory))
+        multiplexer.Reload()
+        provided = data_provider.MultiplexerDataProvider(multiplexer, str(directory))
+        context = tensorboard.context.RequestContext()
+        what = {
+            "experiment_id": "",
+            "plugin_name": metadata.PLUGIN_NAME,
+            "downsample": 10**6,
+            "run_tag_filter": provider.RunTagFilter(runs=[run]),
+        }
+        found = collections.defaultdict(dict)
+        for tag, series in provided.read_tensors(context, **what)[run].items():
+            for datum in series:
+                found[tag][datum.step] = datum.numpy
+        blobs = provided.read_blob_sequences(context, **what).get(run, {})
+        for tag, series in blobs.items():
+            for datum in series:
+                found[tag][datum.step] = [
+                    provided.read_blob(context, blob_key=reference.blob_key)
+                    for reference in datum.values
+                ]
+        return found
+
+    return read

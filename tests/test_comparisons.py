@@ -121,6 +121,25 @@ def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
         assert mean.mean() == pytest.approx(level[outside, target].mean(), abs=0.003)
 
 
+def test_level_shifts_are_what_is_taken_from_single_networks(study):
+    shifts = comparisons.level_shifts(study)
+    # Ship is outside of three pairs; the baseline's means without each of them.
+    means = study.baseline_without_pair.accuracy[:, :, 3].mean(axis=1)
+    outside = [PAIRS.index(pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    assert shifts[0, 3] == pytest.approx(means[0] - means[outside].mean())
+    for index, pair in enumerate(PAIRS):
+        assert np.isnan(shifts[index]).tolist() == [k in pair for k in range(4)]
+    table = comparisons.target_by_class(study, NAMES)
+    row = cell(table, response="accuracy_without_pair", target=3, **{"class": 0})
+    accuracy = study.confused_without_pair.accuracy[:, 3]
+    moved = accuracy - shifts[study.confused_pair, 3]
+    arms = [set(PAIRS[index]) for index in study.confused_pair]
+    has_cat = np.array([0 in arm and 3 not in arm for arm in arms])
+    has_neither = np.array([not arm & {0, 3} for arm in arms])
+    assert row["mean_confused"] == pytest.approx(moved[has_cat].mean())
+    assert row["mean_comparison"] == pytest.approx(moved[has_neither].mean())
+
+
 def test_no_baseline_for_pairs_that_were_not_run(study):
     few = responses.StudyResponses(
         **{

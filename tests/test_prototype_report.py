@@ -1,4 +1,3 @@
-import json
 
 import numpy as np
 import pandas as pd
@@ -31,56 +30,6 @@ FIGURES = {
 }
 
 
-@pytest.fixture
-def write_study(synthetic_study, tmp_path):
-    """A function that writes a synthetic study as the real one is written."""
-
-    def write(*, finished=None, left_out=("frames",), **options):
-        study = synthetic_study(**options)
-        names = [*study["target"].values.tolist()[:-1], "<b>dog & cat</b>"]
-        directory = tmp_path / "study"
-        percentages = study["interval"].values.tolist()
-        prototype_results.open_study(
-            directory,
-            {
-                "settings": {
-                    "dataset": "digits",
-                    "model": "resnet18",
-                    "width": 16,
-                    "intervals": percentages,
-                },
-                "class_names": names,
-                "dataset_fingerprint": "",
-            },
-            {**study.sizes, "frame": 0},
-            left_out=left_out,
-        )
-        for interval, percentage in enumerate(percentages):
-            folder = prototype_results.model_directory(directory, percentage)
-            folder.mkdir(parents=True)
-            accuracy = float(study["test_accuracy"][interval])
-            description = {
-                "test_accuracy": accuracy,
-                "test_class_accuracies": [accuracy] * len(names),
-                "class_names": names,
-                "training": {"epoch_losses": [2, 1], "epoch_accuracies": [0.1, 0.5]},
-            }
-            (folder / "model.json").write_text(json.dumps(description))
-        for interval, init in np.ndindex(study["finished"].shape):
-            if finished is not None and (interval, init) not in finished:
-                continue
-            part = study.isel(interval=interval, initialisation=init)
-            values = {
-                name: part[name].values
-                for name in prototype_results.ARRAYS
-                if name in part and name != "finished"
-            }
-            prototype_results.write_part(directory, interval, init, values)
-        return directory
-
-    return write
-
-
 def events(directory, run):
     """Scalars by tag and step, and PNG files of images; without the plugin's data."""
     (path,) = (directory / run).iterdir()
@@ -107,8 +56,8 @@ def findings(directory):
     )
 
 
-def test_report_has_every_table_and_figure(write_study):
-    directory = write_study()
+def test_report_has_every_table_and_figure(write_prototype_study):
+    directory = write_prototype_study()
     made = report.write_report(directory)
     assert {path.stem for path in made.figure_files} == FIGURES
     for path in made.figure_files:
@@ -134,8 +83,8 @@ def test_report_has_every_table_and_figure(write_study):
     assert images["figures/prototypes", 40] == grid
 
 
-def test_text_says_what_the_tables_say(write_study):
-    directory = write_study()
+def test_text_says_what_the_tables_say(write_prototype_study):
+    directory = write_prototype_study()
     text = report.write_report(directory).text
     table = pd.read_csv(directory / "tables" / "trends.csv")
     assert "digits, resnet18 of width 16, one network: 3 training intervals" in text
@@ -153,16 +102,16 @@ def test_text_says_what_the_tables_say(write_study):
     assert "R is below C in 6 of 6" in text
 
 
-def test_what_did_not_converge_is_told(write_study):
-    directory = write_study()
+def test_what_did_not_converge_is_told(write_prototype_study):
+    directory = write_prototype_study()
     converged = prototype_results._open(directory, "converged")
     converged[2, 1, 0, 1] = False
     text = findings(directory)
     assert "1 of them did not converge and are left out." in text
 
 
-def test_nothing_that_converged_is_said_and_not_calculated(write_study):
-    directory = write_study()
+def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study):
+    directory = write_prototype_study()
     prototype_results._open(directory, "converged")[:2] = False
     text = findings(directory)
     assert "not defined at both 25 % and 60 %" in text
@@ -170,15 +119,15 @@ def test_nothing_that_converged_is_said_and_not_calculated(write_study):
     assert "nan" not in text
 
 
-def test_features_that_are_zero_are_told(write_study):
-    directory = write_study()
+def test_features_that_are_zero_are_told(write_prototype_study):
+    directory = write_prototype_study()
     prototype_results._open(directory, "features")[2, 1, 0, 1] = 0
     text = findings(directory)
     assert "1 prototypes have features that are all zero" in text
 
 
-def test_running_study_is_reported_as_far_as_it_is(write_study):
-    directory = write_study(finished={(0, 0), (0, 1), (1, 1)})
+def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
+    directory = write_prototype_study(finished={(0, 0), (0, 1), (1, 1)})
     made = report.write_report(directory)
     names = {path.stem for path in made.figure_files}
     # Initialisation 0, which is shown, has one interval; the last finished one is 40.
@@ -187,23 +136,23 @@ def test_running_study_is_reported_as_far_as_it_is(write_study):
     assert "2 training intervals" in made.text
 
 
-def test_study_without_boundaries_or_prototypes(write_study):
+def test_study_without_boundaries_or_prototypes(write_prototype_study):
     boundaries = tuple(
         name for name in prototype_results.ARRAYS if name.startswith("boundary")
     )
-    directory = write_study(left_out=("frames", *boundaries))
+    directory = write_prototype_study(left_out=boundaries)
     names = {path.stem for path in report.write_report(directory).figure_files}
     assert names == {name for name in FIGURES if not name.startswith("bound")}
 
 
-def test_study_without_any_prototypes_is_refused(write_study):
-    directory = write_study(finished=set())
+def test_study_without_any_prototypes_is_refused(write_prototype_study):
+    directory = write_prototype_study(finished=set())
     with pytest.raises(study_folder.StudyFolderError, match="none that are finished"):
         report.write_report(directory)
 
 
-def test_analyse_study_rebuilds_scalars_and_report(write_study, capsys):
-    directory = write_study()
+def test_analyse_study_rebuilds_scalars_and_report(write_prototype_study, capsys):
+    directory = write_prototype_study()
     assert commands.analyse_study(directory) == 0
     assert "TensorBoard:" in capsys.readouterr().out
     table = pd.read_csv(directory / "tables" / "trends.csv").set_index("interval")

@@ -59,6 +59,29 @@ def test_winner_without_pair():
     )
 
 
+def test_accuracies_of_one_network_are_those_of_the_study(rng):
+    rows = [row(None, 0, random_logits(rng)), row(PAIRS[1], 0, random_logits(rng))]
+    study = responses.study_responses(
+        frame(rows), TEST_LABELS, num_classes=4, pairs=PAIRS
+    )
+    accuracy, without_pairs = responses.network_accuracies(
+        rows[0], TEST_LABELS, num_classes=4, pairs=PAIRS
+    )
+    np.testing.assert_array_equal(accuracy, study.baseline.accuracy[0])
+    np.testing.assert_array_equal(
+        without_pairs, study.baseline_without_pair.accuracy[:, 0]
+    )
+    accuracy, without_pairs = responses.network_accuracies(
+        rows[1], TEST_LABELS, num_classes=4, pairs=[PAIRS[1]]
+    )
+    np.testing.assert_array_equal(accuracy, study.confused.accuracy[0])
+    np.testing.assert_array_equal(without_pairs, study.confused_without_pair.accuracy)
+    _, nothing = responses.network_accuracies(
+        rows[0], TEST_LABELS, num_classes=4, pairs=[]
+    )
+    assert nothing.shape == (0, 4)
+
+
 def test_responses_agree_with_an_obvious_loop(rng):
     logits = {
         key: random_logits(rng)

@@ -53,6 +53,13 @@ def test_networks_are_read_as_written_baseline_first(study):
     assert networks["predictions"][0].dtype == np.uint8
 
 
+def test_row_says_when_it_was_finished(study):
+    row = results.write_network(study, network((0, 1), 0), num_classes=3)
+    (written,) = results.read_networks(study)["finished_at"]
+    # Kept to the millisecond.
+    assert abs(row["finished_at"] - written).total_seconds() < 0.001
+
+
 def test_a_plain_parquet_reader_reads_the_folder(study):
     results.write_network(study, network((0, 1), 0), num_classes=3)
     results.write_network(study, network(None, 0), num_classes=3)

@@ -1,0 +1,364 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_confusion import (
+    clustering,
+    commands,
+    comparisons,
+    confusion_snapshots,
+    responses,
+    results,
+    stats,
+    study_folder,
+)
+from keras_confusion.confusion_summaries import StudySummaries
+from tb_plugin import metadata
+
+RUN = metadata.TRAINING_RUN
+NAMES = ["cat", "dog", "car", "ship"]
+PAIRS = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+TEST_LABELS = np.repeat(np.arange(4), 25)
+FAILED = ((1, 3), 2)
+
+
+def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1):
+    """Rows of networks that guess, better than by chance."""
+    rng = np.random.default_rng(seed)
+    for pair, count in [(None, baseline), *((tuple(pair), repeats) for pair in pairs)]:
+        for repeat in range(count):
+            row = {
+                "arm": results.arm_name(pair),
+                "class_a": pair and pair[0],
+                "class_b": pair and pair[1],
+                "repeat": repeat,
+                "seed": repeat,
+                "failed": (pair, repeat) in failed,
+                "seconds": 1 + repeat / 8,
+            }
+            if not row["failed"]:
+                logits = rng.normal(0, 1, (len(TEST_LABELS), 4))
+                logits[np.arange(len(TEST_LABELS)), TEST_LABELS] += 1.5
+                row |= {"epoch_losses": [0.5], "final_training_loss": 0.5}
+                row |= responses.summarise_logits(
+                    logits, TEST_LABELS, pairs if pair is None else [pair]
+                )
+            yield row
+
+
+def begin_study(directory, *, pairs=PAIRS, repeats=4, baseline=5, **settings):
+    description = {
+        "settings": {
+            "pairs": pairs,
+            "repeats": repeats,
+            "baseline_repeats": baseline,
+            **settings,
+        },
+        "class_names": NAMES,
+        "dataset_fingerprint": "0",
+        "provenance": {},
+    }
+    directory.mkdir(exist_ok=True)
+    results.open_study(directory, description, TEST_LABELS)
+
+
+def write_study(directory, rows, **settings):
+    begin_study(directory, **settings)
+    for row in rows:
+        results.write_network(directory, row, num_classes=4)
+    commands._write_confusion_summaries(directory)
+
+
+def read_study(directory):
+    """The tables, of everything on disk."""
+    pairs = study_folder.read_description(directory)["settings"]["pairs"]
+    study = responses.study_responses(
+        results.read_networks(directory), TEST_LABELS, num_classes=4, pairs=pairs
+    )
+    return study, comparisons.target_by_class, comparisons.target_by_pair
+
+
+def last(found, tag):
+    return found[tag][max(found[tag])]
+
+
+def column(cells, name):
+    return cells[..., metadata.CELL_COLUMNS.index(name)]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    write_study(directory, network_rows())
+    return directory
+
+
+@pytest.fixture(scope="module")
+def found(directory, read_plugin_data):
+    return read_plugin_data(directory, RUN)
+
+
+def test_study_is_described(found):
+    (text,) = found[metadata.TAG_STUDY][0]
+    study = json.loads(text)
+    assert set(study) == set(metadata.CONFUSION_KEYS)
+    assert study["kind"] == "confusion"
+    assert study["class_names"] == NAMES
+    assert study["pairs"] == PAIRS
+    assert study["num_planned"] == 5 + 6 * 4
+    assert study["columns"] == list(metadata.CELL_COLUMNS)
+    assert study["reasons"][0] == ""
+    assert study["has_all_pairs"] is True
+    assert study["settings"] == {"repeats": 4, "baseline_repeats": 5}
+
+
+@pytest.mark.parametrize("tag", [metadata.TAG_BY_CLASS, metadata.TAG_BY_PAIR])
+def test_cells_are_those_of_the_tables(directory, found, tag):
+    study, by_class, by_pair = read_study(directory)
+    table = (by_class if tag == metadata.TAG_BY_CLASS else by_pair)(study, NAMES)
+    cells = last(found, tag)
+    assert list(found[tag]) == [29]
+    is_there = np.zeros(cells.shape[:-1], bool)
+    for row in table.to_dict("records"):
+        place = row["target"], row.get("class")
+        if tag == metadata.TAG_BY_PAIR:
+            pair = PAIRS.index([row["class_a"], row["class_b"]])
+            place = pair, row["target"]
+        place = metadata.RESPONSES.index(row["response"]), *place
+        is_there[place] = True
+        for number, name in enumerate(metadata.CELL_COLUMNS[:-1]):
+            np.testing.assert_equal(cells[place][number], row[name])
+        assert comparisons.REASONS[int(cells[place][-1])] == row["reason"]
+    assert np.isnan(cells[~is_there]).all()
+    assert is_there.sum() == len(table)
+
+
+def test_networks_are_those_of_the_responses(directory, found):
+    study, *_ = read_study(directory)
+    arrays = found[metadata.TAG_NETWORK]
+    assert list(arrays) == list(range(1, 30))
+    about = np.array(list(arrays.values()))
+    networks = results.read_networks(directory)
+    pair = [-1] * 5 + [index for index in range(6) for _ in range(4)]
+    np.testing.assert_array_equal(about[:, 0], pair)
+    np.testing.assert_array_equal(about[:, 1], networks["repeat"])
+    np.testing.assert_array_equal(about[:, 2], networks["failed"])
+    finished_at = networks["finished_at"].dt.tz_convert(None) - pd.Timestamp(0)
+    np.testing.assert_allclose(about[:, 3], finished_at / pd.Timedelta(seconds=1))
+    np.testing.assert_array_equal(about[:, 4], networks["seconds"])
+    done = ~networks["failed"].to_numpy(bool)
+    confused, baseline = done & (about[:, 0] >= 0), about[:, 0] < 0
+    np.testing.assert_array_equal(about[confused, 5:9], study.confused.accuracy)
+    np.testing.assert_array_equal(
+        about[confused, 9:], study.confused_without_pair.accuracy
+    )
+    np.testing.assert_array_equal(about[baseline, 5:9], study.baseline.accuracy)
+    assert np.isnan(about[baseline, 9:]).all()
+    assert np.isnan(about[~done, 5:]).all()
+    without_pair = found[metadata.TAG_BASELINE_WITHOUT_PAIR]
+    assert list(without_pair) == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(
+        np.stack(list(without_pair.values()), axis=1),
+        study.baseline_without_pair.accuracy.astype(np.float32),
+    )
+
+
+def groups_of(found, table, response, first, target):
+    """Values of single networks, as the plugin finds them: confused, comparison."""
+    networks = np.array(list(found[metadata.TAG_NETWORK].values()))
+    networks = networks[networks[:, 2] == 0]
+    pair = networks[:, 0].astype(int)
+    values = networks[:, 5 + 4 * response + target]
+    if table == metadata.TAG_BY_PAIR:
+        comparison = networks[pair < 0, 5 + target]
+        if response == 1:
+            without_pair = list(found[metadata.TAG_BASELINE_WITHOUT_PAIR].values())
+            comparison = np.array(without_pair)[:, first, target]
+        return values[pair == first], comparison
+    if response == 1:
+        values = values - last(found, metadata.TAG_LEVEL_SHIFTS)[pair, target]
+    members = [set() if p < 0 else set(PAIRS[p]) for p in pair]
+    outside = [p >= 0 and target not in m for p, m in zip(pair, members, strict=True)]
+    has_class = np.array([first in m for m in members])
+    return values[outside & has_class], values[outside & ~has_class]
+
+
+@pytest.mark.parametrize("response", [0, 1])
+@pytest.mark.parametrize("table", [metadata.TAG_BY_CLASS, metadata.TAG_BY_PAIR])
+def test_means_are_those_of_the_single_networks(found, table, response):
+    cells = last(found, table)[response]
+    num_checked = 0
+    for first, target in np.ndindex(4 if table == metadata.TAG_BY_CLASS else 6, 4):
+        is_class = table == metadata.TAG_BY_CLASS
+        cell = cells[(target, first) if is_class else (first, target)]
+        if np.isnan(column(cell, "mean_confused")):
+            continue
+        for name, values in zip(
+            ("confused", "comparison"),
+            groups_of(found, table, response, first, target),
+            strict=True,
+        ):
+            assert column(cell, f"n_{name}") == len(values)
+            np.testing.assert_allclose(
+                column(cell, f"mean_{name}"), values.mean(), rtol=1e-6
+            )
+            num_checked += 1
+    # All cells but the diagonal, or but the pairs' own classes.
+    expected = 12 if table == metadata.TAG_BY_CLASS else 24 if response == 0 else 12
+    assert num_checked == 2 * expected
+
+
+def test_class_order_is_the_leaves_of_the_tree(directory, found):
+    study, by_class, _ = read_study(directory)
+    tree = clustering.tree_of_table(by_class(study, NAMES), 4)
+    order = last(found, metadata.TAG_CLASS_ORDER)
+    assert order.tolist() == clustering.class_order(tree, 4)
+    assert sorted(order) == [0, 1, 2, 3]
+
+
+def test_few_pairs_have_no_cells_of_classes(tmp_path, read_plugin_data):
+    few = [[0, 1], [1, 3]]
+    write_study(tmp_path, network_rows(pairs=few), pairs=few)
+    found = read_plugin_data(tmp_path, RUN)
+    assert json.loads(found[metadata.TAG_STUDY][0][0])["has_all_pairs"] is False
+    assert metadata.TAG_BY_CLASS not in found
+    assert metadata.TAG_CLASS_ORDER not in found
+    assert last(found, metadata.TAG_BY_PAIR).shape == (2, 2, 4, 29)
+    assert last(found, metadata.TAG_NETWORK)[0] == 1
+
+
+def test_too_many_cells_of_pairs_are_left_out(tmp_path, read_plugin_data, monkeypatch):
+    monkeypatch.setattr(metadata, "MAX_PAIR_CELLS", 6 * 4 - 1)
+    write_study(tmp_path, network_rows())
+    found = read_plugin_data(tmp_path, RUN)
+    assert metadata.TAG_BY_PAIR not in found
+    assert metadata.TAG_BASELINE_WITHOUT_PAIR not in found
+    assert metadata.TAG_BY_CLASS in found
+    assert np.isfinite(found[metadata.TAG_NETWORK][1][5:9]).all()
+
+
+ALL_FAILED = [
+    (pair, repeat) for pair in [None, *map(tuple, PAIRS)] for repeat in (0, 1)
+]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"repeats": 0, "baseline": 1},
+        {"repeats": 0, "baseline": 3},
+        {"repeats": 1, "baseline": 0},
+        {"repeats": 1, "baseline": 1},
+        {"repeats": 2, "baseline": 2, "failed": ALL_FAILED},
+        {"repeats": 2, "baseline": 2, "failed": ALL_FAILED[:2]},
+    ],
+    ids=str,
+)
+def test_too_few_networks_have_no_tests_and_a_reason(
+    tmp_path, read_plugin_data, options
+):
+    write_study(tmp_path, network_rows(**options))
+    found = read_plugin_data(tmp_path, RUN)
+    few = comparisons.REASONS.index(stats.FEW_NETWORKS)
+    cells = last(found, metadata.TAG_BY_PAIR)
+    assert np.isnan(column(cells, "p_value")).all()
+    assert set(column(cells[0], "reason").ravel()) == {few}
+    cells = last(found, metadata.TAG_BY_CLASS)[1]
+    off_diagonal = ~np.eye(4, dtype=bool)
+    reasons = set(column(cells, "reason")[off_diagonal])
+    assert 0 not in reasons
+    assert np.isnan(column(cells, "p_value")).all()
+    # One network an arm tells differences already, though not how sure they are.
+    is_known = np.isfinite(column(cells, "difference_points")[off_diagonal]).all()
+    assert (metadata.TAG_CLASS_ORDER in found) == is_known
+    assert is_known == (options == {"repeats": 1, "baseline": 1})
+
+
+def test_study_that_is_taken_up_again_is_written_anew(tmp_path, read_plugin_data):
+    rows = list(network_rows())
+    write_study(tmp_path, rows[:12])
+    write_study(tmp_path, rows)
+    assert len(list((tmp_path / RUN).iterdir())) == 1
+    found = read_plugin_data(tmp_path, RUN)
+    assert list(found[metadata.TAG_NETWORK]) == list(range(1, 30))
+    assert list(found[metadata.TAG_BY_CLASS]) == [29]
+
+
+def test_numbers_that_json_lacks_are_null(tmp_path, read_plugin_data):
+    write_study(tmp_path, network_rows(repeats=1), learning_rate=math.inf)
+    (text,) = read_plugin_data(tmp_path, RUN)[metadata.TAG_STUDY][0]
+    assert json.loads(text)["settings"]["learning_rate"] is None
+
+
+def test_running_study_is_compared_as_it_grows(tmp_path, read_plugin_data, monkeypatch):
+    monkeypatch.setattr(confusion_snapshots, "MIN_SECONDS", 0)
+    monkeypatch.setattr(confusion_snapshots, "TIMES_ITS_OWN", 0)
+    monkeypatch.setattr(confusion_snapshots, "MIN_GROWTH", 0.5)
+    begin_study(tmp_path)
+    rows = [
+        results.write_network(tmp_path, row, num_classes=4) for row in network_rows()
+    ]
+    writer = StudySummaries(tmp_path)
+    for row in rows[:10]:
+        writer.add_network(row)
+    # It shows at once, and holds the networks that were added and no others on disk.
+    found = read_plugin_data(tmp_path, RUN)
+    assert list(found[metadata.TAG_NETWORK]) == list(range(1, 11))
+    assert list(found[metadata.TAG_BY_PAIR]) == [1, 2, 3, 5, 8]
+    counts = column(found[metadata.TAG_BY_PAIR][8], "n_confused")[0, :, 0]
+    assert counts.tolist() == [3, 0, 0, 0, 0, 0]
+    writer.close()
+    found = read_plugin_data(tmp_path, RUN)
+    assert list(found[metadata.TAG_BY_PAIR]) == [1, 2, 3, 5, 8, 10]
+
+
+def test_nothing_is_written_where_there_is_nothing(tmp_path):
+    begin_study(tmp_path)
+    StudySummaries(tmp_path).close()
+    assert not (tmp_path / RUN).exists()
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_snapshots_wait_for_networks_and_for_time():
+    clock = Clock()
+    schedule = confusion_snapshots.Schedule(clock)
+    clock.now += 4.9
+    assert not schedule.is_due(1)
+    clock.now += 0.2
+    assert schedule.is_due(1)
+    schedule.made(100, num_bytes=1000, seconds=0.01)
+    clock.now += 5.1
+    # 5 % more networks.
+    assert not schedule.is_due(104)
+    assert schedule.is_due(105)
+    schedule.made(105, num_bytes=1000, seconds=3.0)
+    clock.now += 59
+    assert not schedule.is_due(1000)
+    clock.now += 2
+    assert schedule.is_due(1000)
+    assert not schedule.is_due(105)
+
+
+@pytest.mark.parametrize("num_classes", [10, 20, 45])
+def test_snapshots_of_many_pairs_stay_small_together(num_classes):
+    num_pairs = math.comb(num_classes, 2)
+    num_columns = len(metadata.CELL_COLUMNS)
+    num_bytes = 2 * num_pairs * num_classes * num_columns * 8
+    clock = Clock()
+    schedule, total = confusion_snapshots.Schedule(clock), 0
+    for num_networks in range(1, 50 * num_pairs):
+        clock.now += 10
+        if schedule.is_due(num_networks):
+            schedule.made(num_networks, num_bytes, seconds=0.1)
+            total += num_bytes
+    # What TensorBoard can read of one tag.
+    assert total < 256 * 2**20
