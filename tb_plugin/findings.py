@@ -89,7 +89,8 @@ def _finding(cell: Cell) -> str:
     if cell.partner is not None:
         direction = "lower" if difference < 0 else "higher"
         return (
-            f"Half of the training examples of {target} were labelled {_name(cell.partner)}: its "
+            f"Half of the training examples of {target} were labelled "
+            f"{_name(cell.partner)}: its "
             f"{response}{way} is {sign * difference:.1f} points {direction} ({ci}), "
             f"{groups}; {test}"
         )

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 from PIL import Image
+from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from keras_confusion import stats
 from keras_confusion.summaries import RunWriter
@@ -261,6 +262,24 @@ def write_prototype_run(
             writer.tensor(metadata.TAG_TRENDS, run.trends[interval], interval)
     writer.close()
     return run
+
+
+def write_run_without_value(directory) -> None:
+    """Writes a run with a tag that was announced and never given a value.
+
+    TensorBoard's Python loader then refuses to list the plugin's tags of any run.
+    """
+    writer = RunWriter(pathlib.Path(directory))
+    about = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(
+            plugin_name=metadata.PLUGIN_NAME, content=metadata.plugin_content()
+        ),
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+    )
+    value = summary_pb2.Summary.Value(tag=metadata.TAG_STUDY, metadata=about)
+    event = event_pb2.Event(summary=summary_pb2.Summary(value=[value]))
+    writer._write(event)
+    writer.close()
 
 
 def _networks(rng, num_classes, pairs, num_baseline, num_repeats, has_failed):
