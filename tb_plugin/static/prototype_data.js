@@ -1,0 +1,241 @@
+/** What the prototype view knows without asking: choices, names, sentences, tables. */
+
+import { shorten } from "./grid_frame.js";
+import { fixed, signed } from "./numbers.js";
+
+/** Columns of a cell of `prototypes/cells`. */
+const CELL_COLUMNS = 4;
+// Of the shared colours: this many standard deviations above the mean.
+const SDS_OF_SCALE = 3;
+// Changes of a mean dissimilarity below this are not called one.
+const SMALLEST_CHANGE = 0.005;
+
+/**
+ * What is shown.
+ * @typedef {Object} Choices
+ * @property {string} run
+ * @property {string} stamp
+ * @property {string} name What files are called after.
+ * @property {Object} study
+ * @property {Array<Array<boolean>>} finished By interval and initialisation.
+ * @property {number} interval Number of the interval, -1 while nothing is finished.
+ * @property {number} init
+ * @property {boolean} isFollowing Whether the newest interval is followed.
+ * @property {string} note Why it is not what the address asks for, or "".
+ * @property {number} target Of the chosen cell.
+ * @property {number} origin
+ * @property {boolean} isCellChosen Whether somebody chose it.
+ * @property {boolean} isEnlarged
+ * @property {{matrix: string, row: number, column: number}|null} pair
+ * @property {boolean} isShared Whether C and R share a scale of colours.
+ */
+
+/**
+ * What an entry of `studies` and the address say together.
+ * @return {Choices}
+ */
+export function choicesOf(entry, state) {
+  const { study } = entry;
+  const finished = study.intervals.map((_, interval) => entry.progress.finished[interval] ?? []);
+  const size = study.class_names.length;
+  const target = labelOf(state.target, size);
+  const origin = labelOf(state.origin, size);
+  return {
+    run: entry.run,
+    stamp: entry.stamp,
+    name: entry.name === "." ? "study" : entry.name,
+    study,
+    finished,
+    ...partOf(finished, state),
+    target: target ?? 0,
+    origin: origin ?? 0,
+    isCellChosen: target !== null && origin !== null,
+    isEnlarged: state.enlarged === "1" && target !== null && origin !== null,
+    pair: pairOf(state.pair, size),
+    isShared: state.scale !== "own",
+  };
+}
+
+function labelOf(text, size) {
+  return /^\d{1,6}$/.test(text) && Number(text) < size ? Number(text) : null;
+}
+
+function pairOf(text, size) {
+  const found = /^([cr])\.(\d+)\.(\d+)$/.exec(text);
+  if (!found) return null;
+  const [row, column] = [labelOf(found[2], size), labelOf(found[3], size)];
+  if (row === null || column === null || row === column) return null;
+  return { matrix: found[1], row, column };
+}
+
+/** The interval and initialisation to show: as asked for, or the nearest that is there. */
+function partOf(finished, state) {
+  const known = finished.map((inits, interval) => (inits.some(Boolean) ? interval : -1)).filter((at) => at >= 0);
+  const asked = labelOf(state.interval, finished.length);
+  const isFollowing = asked === null;
+  if (known.length === 0) return { interval: -1, init: 0, isFollowing, note: "" };
+  const wanted = labelOf(state.init, Math.max(...finished.map((inits) => inits.length))) ?? 0;
+  const withInit = known.filter((interval) => finished[interval][wanted]);
+  let interval;
+  if (isFollowing) interval = (withInit.length ? withInit : known).at(-1);
+  else interval = known.reduce((best, at) => (Math.abs(at - asked) < Math.abs(best - asked) ? at : best));
+  const init = finished[interval][wanted] ? wanted : finished[interval].indexOf(true);
+  const notes = [];
+  if (!isFollowing && interval !== asked) notes.push("That interval is not finished: the nearest that is.");
+  if (init !== wanted) notes.push(`Initialisation ${wanted} is not finished here: shown is ${init}.`);
+  return { interval, init, isFollowing, note: notes.join(" ") };
+}
+
+/** The next finished interval before (-1) or after (1) one, or null. */
+export function neighbour(finished, interval, step) {
+  for (let at = interval + step; at >= 0 && at < finished.length; at += step) {
+    if (finished[at].some(Boolean)) return at;
+  }
+  return null;
+}
+
+/** The interval nearest to a percentage. */
+export function nearestInterval(intervals, percentage) {
+  const distances = intervals.map((value) => Math.abs(value - percentage));
+  return distances.indexOf(Math.min(...distances));
+}
+
+/** A class's name to stand in a text: not too long, and its letters' direction stays its own. */
+export function className(study, label) {
+  const text = shorten(study.class_names[label]);
+  return /^[\x20-\x7e]*$/.test(text) ? text : `\u2068${text}\u2069`;
+}
+
+/** What a prototype is called. */
+export function prototypeName(study, target, origin) {
+  if (target === origin) return `class prototype of ${className(study, target)}`;
+  return `${className(study, target)} from ${className(study, origin)}`;
+}
+
+/** Which part of the study: "100 % of the training, initialisation 0". */
+export function partName(study, interval, init) {
+  return `${study.intervals[interval]} % of the training, initialisation ${init}`;
+}
+
+/** What `prototypes/cells` says of an image. */
+export function cellOf(cells, size, target, origin) {
+  const at = CELL_COLUMNS * (target * size + origin);
+  const [loss, iterations, converged, predicted] = cells.subarray(at, at + CELL_COLUMNS);
+  return { loss, iterations, isConverged: converged === 1, predicted };
+}
+
+/** How many images did not converge. */
+export function countUnconverged(cells) {
+  let count = 0;
+  for (let at = 2; at < cells.length; at += CELL_COLUMNS) if (cells[at] !== 1) count += 1;
+  return count;
+}
+
+/** Facts of an image, as rows of a name and a value. */
+export function factsOfImage(study, cell) {
+  const taken = cell.predicted >= 0 ? className(study, cell.predicted) : "unknown";
+  return [
+    ["loss", `${fixed(cell.loss, 4)} nats`],
+    ["iterations", fixed(cell.iterations, 0)],
+    ["converged", cell.isConverged ? "yes" : "no: left out of C and R"],
+    ["taken for", taken],
+  ];
+}
+
+/** The two prototypes that a cell of a slice compares, as [target, origin]. */
+export function prototypesOf(matrix, index, row, column) {
+  return matrix === "c"
+    ? [[row, index], [column, index]]
+    : [[index, row], [index, column]];
+}
+
+/** A slice without the comparisons of an image with itself. */
+export function withoutSelf(values, size) {
+  const result = Float32Array.from(values);
+  for (let at = 0; at < size; at += 1) result[at * (size + 1)] = NaN;
+  return result;
+}
+
+/** The largest number of some arrays; 0 where there is none. */
+export function largestOf(...arrays) {
+  let largest = 0;
+  for (const values of arrays) for (const value of values) if (value > largest) largest = value;
+  return largest;
+}
+
+/**
+ * Where the shared scale ends: it holds for C and R and all intervals, so that their
+ * colours can be compared. Null where the trends do not say.
+ */
+export function sharedLimit(overview) {
+  const ends = ["c", "r"].flatMap((name) => {
+    const sds = trendColumn(overview, `sd_${name}`);
+    return trendColumn(overview, `mean_${name}`).map((mean, at) => mean + SDS_OF_SCALE * sds[at]);
+  });
+  const largest = largestOf(ends);
+  return largest > 0 ? Math.ceil(20 * largest) / 20 : null;
+}
+
+/** A column of the trends: a number per interval, NaN where there is none. */
+export function trendColumn(overview, name) {
+  return overview.trends.map((row) => row?.[name] ?? NaN);
+}
+
+/** The poster's question, and what this study says, as sentences. */
+export function answerOf(overview) {
+  const means = { C: "mean_c", R: "mean_r" };
+  const there = overview.trends
+    .map((row, at) => (Object.values(means).every((name) => row?.[name] != null) ? at : -1))
+    .filter((at) => at >= 0);
+  if (there.length === 0) return ["No interval is finished yet."];
+  const [first, last] = [there[0], there.at(-1)];
+  const value = (name, at) => overview.trends[at][name];
+  const end = `At ${overview.intervals[last]} %, R is ${fixed((100 * value("mean_r", last)) / value("mean_c", last), 0)} % of C.`;
+  if (first === last) {
+    const now = Object.entries(means).map(([matrix, name]) => `${matrix} is ${fixed(value(name, last), 3)}`);
+    return [`With one interval only: ${now.join(", ")}.`, end];
+  }
+  const told = Object.entries(means).map(([matrix, name]) => {
+    const changes = changesOf(overview, name, first, last);
+    const change = value(name, last) - value(name, first);
+    const word = Math.abs(change) < SMALLEST_CHANGE ? "stays" : change > 0 ? "grows" : "falls";
+    const numbers = `from ${fixed(value(name, first), 3)} to ${fixed(value(name, last), 3)} (${signed(change, 3)})`;
+    const rising = changes.filter((one) => one > 0).length;
+    const many = changes.length > 1 ? `, it rises in ${rising} of ${changes.length} initialisations` : "";
+    return `mean ${matrix} ${word} ${numbers}${many}`;
+  });
+  const span = `From ${overview.intervals[first]} % to ${overview.intervals[last]} % of the training, `;
+  return [`${span}${told.join("; ")}.`, end];
+}
+
+/** Changes of a measure within the initialisations that have both intervals. */
+function changesOf(overview, name, first, last) {
+  const before = overview.measures[first]?.[name] ?? [];
+  const after = overview.measures[last]?.[name] ?? [];
+  return before.map((value, init) => (after[init] ?? NaN) - (value ?? NaN)).filter(Number.isFinite);
+}
+
+/** How many initialisations the trends have: "5", or "3 to 5" where it differs. */
+export function countText(overview) {
+  const counts = trendColumn(overview, "n_initialisations").filter((count) => count > 0);
+  if (counts.length === 0) return "0";
+  const [low, high] = [Math.min(...counts), Math.max(...counts)];
+  return low === high ? String(low) : `${low} to ${high}`;
+}
+
+/** A slice in long form: header and rows. */
+export function sliceTable(choices, { matrix, index, interval, init, values }) {
+  const { class_names: names, intervals } = choices.study;
+  const compared = matrix === "c" ? "target" : "origin";
+  const fixedAxis = matrix === "c" ? "origin" : "target";
+  const header = ["run", "interval", "initialisation", "matrix", fixedAxis, compared, `other_${compared}`, "dissimilarity"];
+  const rows = [];
+  names.forEach((name, row) => {
+    names.forEach((other, column) => {
+      if (row === column) return;
+      const value = values[row * names.length + column];
+      rows.push([choices.run, intervals[interval], init, matrix.toUpperCase(), names[index], name, other, value]);
+    });
+  });
+  return { header, rows };
+}

@@ -1,0 +1,122 @@
+/** One prototype as a figure: large, beside its class prototypes, on its way, over the training. */
+
+import { palette } from "./colours.js";
+import { svg } from "./dom.js";
+
+const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
+const WIDTH = 600;
+const LARGE = 236;
+const SMALL = 92;
+const GAP = 8;
+const MAX_STRIP = 84;
+
+/**
+ * @typedef {Object} FigureContent
+ * @property {string} title
+ * @property {string} subtitle
+ * @property {HTMLCanvasElement} picture
+ * @property {Array<{label: string, picture: HTMLCanvasElement}>} beside
+ * @property {Array<{title: string, items: Array<{label: string, picture: HTMLCanvasElement|null,
+ *   isChosen?: boolean, onchoose?: function()}>}>} strips
+ */
+
+/**
+ * Draws the figure.
+ * @param {FigureContent} content
+ * @return {SVGElement}
+ */
+export function drawFigure(content) {
+  const colours = palette();
+  const aspect = content.picture.height / content.picture.width;
+  const head = 44;
+  const largeHeight = LARGE * Math.min(aspect, 1);
+  const drawing = svg("svg", {
+    width: WIDTH,
+    "font-family": FONT,
+    "font-size": 12,
+    fill: colours.text,
+    role: "img",
+    "aria-label": `${content.title}. ${content.subtitle}`,
+  });
+  drawing.append(
+    svg("text", { x: 0, y: 14, "font-size": 15, "font-weight": "bold", text: content.title }),
+    svg("text", { x: 0, y: 32, fill: colours.muted, text: content.subtitle }),
+    picture(content.picture, 0, head, LARGE, largeHeight, colours),
+  );
+  const left = LARGE + 28;
+  const step = (Math.max(largeHeight, 200) + GAP) / 2;
+  content.beside.forEach((item, at) => {
+    const y = head + at * step;
+    drawing.append(
+      picture(item.picture, left, y, SMALL, SMALL * Math.min(aspect, 1), colours),
+      ...item.lines.map((text, line) =>
+        svg("text", {
+          x: left + SMALL + 12,
+          y: y + 16 + 17 * line,
+          fill: line ? colours.muted : colours.text,
+          "font-weight": line ? null : "bold",
+          text,
+        }),
+      ),
+    );
+  });
+  let y = head + Math.max(largeHeight, step + SMALL * aspect) + 30;
+  for (const strip of content.strips) {
+    y = drawStrip(drawing, strip, y, aspect, colours);
+  }
+  drawing.setAttribute("height", Math.ceil(y));
+  drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${Math.ceil(y)}`);
+  return drawing;
+}
+
+function drawStrip(drawing, { title, items }, top, aspect, colours) {
+  const side = Math.min(MAX_STRIP, (WIDTH - GAP * (items.length - 1)) / items.length);
+  const height = side * aspect;
+  drawing.append(svg("text", { x: 0, y: top, "font-weight": "bold", text: title }));
+  items.forEach((item, at) => {
+    const x = at * (side + GAP);
+    const y = top + 10;
+    if (item.picture) drawing.append(picture(item.picture, x, y, side, height, colours));
+    else drawing.append(svg("rect", { x, y, width: side, height, fill: colours.empty }));
+    drawing.append(
+      svg("text", {
+        x: x + side / 2,
+        y: y + height + 15,
+        "text-anchor": "middle",
+        "font-size": 11,
+        "font-weight": item.isChosen ? "bold" : null,
+        fill: item.isChosen ? colours.text : colours.muted,
+        text: item.label,
+      }),
+    );
+    if (item.isChosen) {
+      drawing.append(
+        svg("rect", {
+          ...{ x: x - 2, y: y - 2, width: side + 4, height: height + 4 },
+          ...{ fill: "none", stroke: colours.focus, "stroke-width": 2 },
+        }),
+      );
+    }
+    if (item.onchoose) {
+      drawing.append(
+        svg("rect", {
+          ...{ class: "interactive surface", x, y, width: side, height, fill: "transparent" },
+          onclick: item.onchoose,
+        }),
+      );
+    }
+  });
+  return top + 10 + height + 44;
+}
+
+function picture(canvas, x, y, width, height, colours) {
+  return svg(
+    "g",
+    {},
+    svg("image", {
+      ...{ href: canvas.toDataURL(), x, y, width, height },
+      style: "image-rendering: pixelated",
+    }),
+    svg("rect", { x, y, width, height, fill: "none", stroke: colours.rule, "stroke-width": 1 }),
+  );
+}

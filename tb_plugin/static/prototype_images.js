@@ -1,0 +1,190 @@
+/** The grid of prototype images, and the tooltips that enlarge them. */
+
+import { palette } from "./colours.js";
+import { html } from "./dom.js";
+import { saveButtons } from "./files.js";
+import { Grid } from "./grid.js";
+import {
+  cellOf,
+  className,
+  countUnconverged,
+  factsOfImage,
+  prototypeName,
+} from "./prototype_data.js";
+import { Requested } from "./prototype_source.js";
+import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
+
+const MILLISECONDS_BEFORE_FULL_SIZE = 120;
+// More frames than this would only hide the pictures.
+const MAX_FRAMES = 1000;
+
+/** A prototype's picture, enlarged without smoothing. */
+export function enlarged(canvas, width) {
+  canvas.classList.add("pixels");
+  canvas.style.width = `${width}px`;
+  return canvas;
+}
+
+/** Tooltips with pictures: small ones at once, full-size ones when the pointer rests. */
+export class PictureTip {
+  constructor() {
+    this._number = 0;
+  }
+
+  /**
+   * @param {DOMRect} rect
+   * @param {{source: Source, interval: number, init: number, isScaled: boolean}} part
+   * @param {Array<{target: number, origin: number, caption: string}>} prototypes
+   * @param {Array<Node>} facts
+   */
+  async show(rect, part, prototypes, facts) {
+    this._number += 1;
+    const number = this._number;
+    const { source, interval, init } = part;
+    const isCurrent = () => number === this._number;
+    try {
+      const mosaic = await source.mosaic(interval, init);
+      if (!isCurrent()) return;
+      this._place(rect, prototypes, facts, prototypes.map((one) => source.preview(mosaic, one.target, one.origin)));
+      if (!part.isScaled) return;
+      await new Promise((resolve) => setTimeout(resolve, MILLISECONDS_BEFORE_FULL_SIZE));
+      if (!isCurrent()) return;
+      const pictures = await Promise.all(
+        prototypes.map((one) => source.prototype(interval, init, one.target, one.origin)),
+      );
+      if (isCurrent()) this._place(rect, prototypes, facts, pictures);
+    } catch (error) {
+      if (isCurrent()) showTooltip(rect, ...facts, html("p", { class: "warning", text: error.message }));
+    }
+  }
+
+  hide() {
+    this._number += 1;
+    hideTooltip();
+  }
+
+  _place(rect, prototypes, facts, canvases) {
+    const width = prototypes.length > 1 ? 104 : 152;
+    const pictures = canvases.map((canvas, at) =>
+      html("figure", {}, enlarged(canvas, width), html("figcaption", { text: prototypes[at].caption })),
+    );
+    showTooltip(rect, html("div", { class: "pictures" }, ...pictures), ...facts);
+  }
+}
+
+/** The n x n prototypes of one interval and initialisation. */
+export class ImagesPanel {
+  /** @param {{onopen: function(number, number)}} listeners Told target and origin. */
+  constructor(container, { onopen }) {
+    this._tip = new PictureTip();
+    this._requested = new Requested(() => this._draw());
+    const head = html("div", { class: "panel-head" });
+    this.node = html("section", { class: "panel images", "aria-label": "Prototypes" }, head, this._requested.alert);
+    container.append(this.node);
+    this._grid = new Grid(this.node, {
+      onhover: (target, origin, rect) => this._explain(target, origin, rect),
+      onleave: () => this._tip.hide(),
+      onopen: (target, origin) => {
+        this._tip.hide();
+        onopen(target, origin);
+      },
+    });
+    head.append(
+      saveButtons({
+        drawing: () => this._grid.svg,
+        name: () => [this._choices.name, "prototypes", `${this._percentage()}percent`, `init${this._requested.value.init}`],
+      }),
+    );
+  }
+
+  /** @param {Choices} choices */
+  update(choices, source) {
+    this._choices = choices;
+    const { interval, init, stamp, run, study } = choices;
+    this._requested.want(JSON.stringify([run, stamp, interval, init]), async () => {
+      const [mosaic, cells] = await Promise.all([source.mosaic(interval, init), source.cells(interval, init)]);
+      return { source, study, interval, init, mosaic, cells, isScaled: study.image_scale < 1 };
+    });
+    const cell = choices.isCellChosen ? [choices.target, choices.origin] : null;
+    const chosen = JSON.stringify([cell, choices.target, choices.origin]);
+    if (this._chosen !== chosen) {
+      this._chosen = chosen;
+      if (cell) this._moved = cell;
+      this._draw();
+    }
+  }
+
+  /** Points out prototypes, [target, origin] each. */
+  point(cells) {
+    this._grid.point(cells);
+  }
+
+  redraw() {
+    this._draw();
+  }
+
+  destroy() {
+    this._requested.destroy();
+    this._grid.destroy();
+    this._tip.hide();
+  }
+
+  _percentage() {
+    return this._requested.value.study.intervals[this._requested.value.interval];
+  }
+
+  _draw() {
+    const shown = this._requested.value;
+    if (!shown) return;
+    const { study, mosaic, cells } = shown;
+    const names = study.class_names;
+    const size = names.length;
+    const missing = countUnconverged(cells);
+    const isFramed = missing <= MAX_FRAMES;
+    const colour = palette().series[1];
+    const warning = missing
+      ? `${missing} of ${size * size} did not converge${isFramed ? " (dashed)" : ""}`
+      : `all ${size * size} converged`;
+    this._grid.update({
+      title: `Prototypes at ${this._percentage()} % of the training`,
+      subtitle: `initialisation ${shown.init}; ${warning}`,
+      rows: names,
+      columns: names,
+      rowTitle: "target: what it became",
+      columnTitle: "origin: what it began as",
+      pictures: {
+        url: mosaic.src,
+        cell: mosaic.naturalWidth / size,
+        aspect: mosaic.naturalHeight / mosaic.naturalWidth,
+      },
+      warn: (target, origin) =>
+        isFramed && !cellOf(cells, size, target, origin).isConverged ? colour : null,
+      describe: (target, origin) => this._describe(target, origin),
+      selected: this._choices.isCellChosen ? [this._choices.target, this._choices.origin] : null,
+      linked: [this._choices.target, this._choices.origin],
+      largestCell: 52,
+    });
+    if (this._moved) this._grid.moveTo(...this._moved);
+    this._moved = null;
+  }
+
+  _describe(target, origin) {
+    const { study, cells } = this._requested.value;
+    const facts = factsOfImage(study, cellOf(cells, study.class_names.length, target, origin));
+    const told = facts.map(([name, value]) => `${name} ${value}`).join(", ");
+    return `${prototypeName(study, target, origin)}: ${told}`;
+  }
+
+  _explain(target, origin, rect) {
+    const shown = this._requested.value;
+    const { study, cells } = shown;
+    const cell = cellOf(cells, study.class_names.length, target, origin);
+    const rows = [
+      ["target", className(study, target)],
+      ["origin", target === origin ? "noise: a class prototype" : className(study, origin)],
+      ...factsOfImage(study, cell),
+    ];
+    const facts = factsOf(prototypeName(study, target, origin), rows);
+    this._tip.show(rect, shown, [{ target, origin, caption: "" }], facts);
+  }
+}

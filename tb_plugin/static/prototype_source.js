@@ -1,0 +1,153 @@
+/** What the prototype view asks the server for; answers are kept while they are likely to be seen again. */
+
+import { getBlob, getFloats, getJson, urlOf } from "./api.js";
+import { html } from "./dom.js";
+
+const MAX_KEPT = 48;
+
+/** The data of a study in one state: of a run with a stamp. */
+export class Source {
+  constructor({ run, stamp, study }) {
+    this._names = { run, stamp };
+    this._size = study.class_names.length;
+    this._isScaled = study.image_scale < 1;
+    this._numFrames = study.num_frames;
+    this._kept = new Map();
+  }
+
+  /** Measures and trends. */
+  overview() {
+    return this._keep("overview", () => getJson("prototypes/overview", this._names));
+  }
+
+  /** Float32Array (K, K, 4). */
+  cells(interval, init) {
+    return this._keep(`cells ${interval} ${init}`, () =>
+      getFloats("prototypes/cells", { ...this._names, interval, init }),
+    );
+  }
+
+  /** Float32Array (K, K). */
+  slice(matrix, interval, init, index) {
+    return this._keep(`${matrix} ${interval} ${init} ${index}`, () =>
+      getFloats("prototypes/matrix", { ...this._names, interval, init, matrix, index }),
+    );
+  }
+
+  /** All images of a part in one picture: an HTMLImageElement. */
+  mosaic(interval, init) {
+    return this._picture("prototypes/image", { interval, init });
+  }
+
+  /** One prototype in its own pixels: a canvas. */
+  async prototype(interval, init, target, origin) {
+    if (!this._isScaled) return this.preview(await this.mosaic(interval, init), target, origin);
+    const row = await this._picture("prototypes/image", { interval, init, target });
+    return cut(row, this._size, 1, origin, 0);
+  }
+
+  /** One prototype as it is in the mosaic, which may be smaller than its own pixels. */
+  preview(mosaic, target, origin) {
+    return cut(mosaic, this._size, this._size, origin, target);
+  }
+
+  /** The images on the way to a prototype, first to final: canvases. */
+  async frames(interval, init, target, origin) {
+    if (!this._numFrames) return [];
+    const rows = await this._picture("prototypes/frames", { interval, init, target });
+    return Array.from({ length: this._numFrames }, (_, frame) =>
+      cut(rows, this._numFrames, this._size, frame, origin),
+    );
+  }
+
+  _picture(route, parameters) {
+    return this._keep(JSON.stringify([route, parameters]), () => loadImage(route, { ...this._names, ...parameters }));
+  }
+
+  _keep(key, load) {
+    let promise = this._kept.get(key);
+    this._kept.delete(key);
+    if (!promise) {
+      promise = load();
+      // Asked for again where it failed.
+      promise.catch(() => this._kept.delete(key));
+    }
+    this._kept.set(key, promise);
+    if (this._kept.size > MAX_KEPT) this._kept.delete(this._kept.keys().next().value);
+    return promise;
+  }
+}
+
+async function loadImage(route, parameters) {
+  const image = new Image();
+  image.src = urlOf(route, parameters);
+  try {
+    await image.decode();
+  } catch {
+    // An image does not tell why it failed: the answer does.
+    await getBlob(route, parameters);
+    throw new Error("The picture cannot be read.");
+  }
+  return image;
+}
+
+/** One cell of a picture of columns x rows cells, as a canvas in its own pixels. */
+function cut(image, columns, rows, column, row) {
+  const width = image.naturalWidth / columns;
+  const height = image.naturalHeight / rows;
+  const canvas = html("canvas", { width, height });
+  canvas.getContext("2d").drawImage(image, column * width, row * height, width, height, 0, 0, width, height);
+  return canvas;
+}
+
+/**
+ * A part of the page whose data come by request. One request is under way; meanwhile
+ * only the newest wish waits. What failed is told in place, leaves the old picture, and
+ * is tried again at the next wish.
+ */
+export class Requested {
+  /** @param {function(*)} draw Called with what was loaded. */
+  constructor(draw) {
+    this._draw = draw;
+    this.alert = html("p", { class: "warning", role: "alert", hidden: true });
+    this.value = null;
+  }
+
+  /** Wishes for what `load` gives; the same key again is the same wish. */
+  want(key, load) {
+    if (key === this._key && !this._hasFailed) return;
+    this._key = key;
+    this._hasFailed = false;
+    this._waiting = load;
+    if (!this._isBusy) this._next();
+  }
+
+  destroy() {
+    this._isDestroyed = true;
+  }
+
+  async _next() {
+    const load = this._waiting;
+    this._waiting = null;
+    this._isBusy = true;
+    try {
+      const value = await load();
+      if (this._isDestroyed) return;
+      this.value = value;
+      this._tell("");
+      this._draw(value);
+    } catch (error) {
+      this._hasFailed = !this._waiting;
+      this._tell(error.message);
+    } finally {
+      this._isBusy = false;
+    }
+    if (this._waiting && !this._isDestroyed) this._next();
+  }
+
+  _tell(text) {
+    // The same text again would be read out again.
+    if (this.alert.textContent !== text) this.alert.textContent = text;
+    this.alert.hidden = text === "";
+  }
+}
