@@ -10,7 +10,7 @@
 
 import { palette } from "./colours.js";
 import { html, replace, svg, uniqueId } from "./dom.js";
-import { drawCells, drawPictures, drawPixels } from "./grid_cells.js";
+import { drawCells, drawPictures, drawPixels, drawRules } from "./grid_cells.js";
 import { columnLabel, drawAxes, drawHead, measure, shorten } from "./grid_frame.js";
 
 export { shorten };
@@ -32,6 +32,8 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {function(number): string} [format] Of values in cells and legend.
  * @property {function(number, number): boolean} [isMarked] Whether a cell has a mark.
  * @property {string} [markTitle] What the mark says, for the legend.
+ * @property {boolean} [hasMark] False where `markTitle` says why there are no marks.
+ * @property {Array<number>} [rowRules] Rows before which a thin line is drawn.
  * @property {{url: string, cell: number, aspect?: number}} [pictures] A picture of all
  *   cells in a row by row mosaic, instead of values; `cell` is the width of one of them,
  *   `aspect` their height over their width. `url` may be a data or blob address.
@@ -42,6 +44,7 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {Array<number>} [linked] [row or -1, column or -1], a band to point out.
  * @property {number} [largestCell] Pixels.
  * @property {number} [smallestCell]
+ * @property {number} [largestHeight] Pixels, where cells may be wider than high.
  */
 
 /** A grid in a container of the page; give it content with `update`. */
@@ -142,6 +145,7 @@ export class Grid {
     else if (content.rows.length * content.columns.length <= MAX_VECTOR_CELLS) {
       drawCells(cells, content, layout.plot, colours);
     } else drawPixels(cells, content, layout.plot, colours);
+    drawRules(cells, content, layout.plot, colours);
     this._marks = svg("g", { class: "interactive", "pointer-events": "none" });
     this._hoverLabels = svg("g", { class: "interactive", "pointer-events": "none" });
     const surface = svg("rect", {
@@ -286,8 +290,9 @@ export class Grid {
     if (selected) marks.push(outline(...selected, 1, 1, colours.focus, 3));
     if (this._hasFocus) marks.push(outline(...this._focus, 1, 1, colours.focus, 2));
     if (this._hover) marks.push(outline(...this._hover, 1, 1, colours.text, 1.5));
+    const [only] = this._pointed.length === 1 ? this._pointed : [];
+    const pointed = this._hover ?? only ?? (this._hasFocus ? this._focus : null);
     replace(this._marks, ...marks);
-    const pointed = this._hover ?? (this._hasFocus ? this._focus : null);
     replace(this._hoverLabels, ...(pointed ? this._pointedLabels(pointed, colours) : []));
   }
 

@@ -95,20 +95,22 @@ export function drawPixels(group, content, { left, top, width, height }, colours
   );
   if (!content.isMarked) return;
   const radius = Math.max(0.8, Math.min(2.8, width / 6));
+  // One path a colour: thousands of circles would be slow.
+  const paths = new Map();
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) {
       const value = content.values[row * columns + column];
       if (!Number.isFinite(value) || !content.isMarked(row, column)) continue;
-      group.append(
-        svg("circle", {
-          cx: left + (column + 0.5) * width,
-          cy: top + (row + 0.5) * height,
-          r: radius,
-          fill: content.scale.ink(value),
-        }),
-      );
+      const ink = content.scale.ink(value);
+      if (!paths.has(ink)) paths.set(ink, []);
+      paths.get(ink).push(dotPath(left + (column + 0.5) * width, top + (row + 0.5) * height, radius));
     }
   }
+  for (const [fill, dots] of paths) group.append(svg("path", { d: dots.join(""), fill }));
+}
+
+function dotPath(x, y, r) {
+  return `M${(x - r).toFixed(1)},${y.toFixed(1)}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0`;
 }
 
 /** Part of the picture a cell. */
@@ -142,4 +144,13 @@ export function drawPictures(group, content, { left, top, width, height }) {
       );
     });
   });
+}
+
+/** Thin lines between groups of rows. */
+export function drawRules(group, content, { left, top, width, height }, colours) {
+  const right = left + width * content.columns.length;
+  for (const row of content.rowRules ?? []) {
+    const y = top + row * height - 0.5;
+    group.append(svg("line", { x1: left - 40, x2: right, y1: y, y2: y, stroke: colours.muted, "stroke-width": 1 }));
+  }
 }

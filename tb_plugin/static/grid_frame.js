@@ -86,10 +86,11 @@ function drawLegend(content, y, colours) {
     svg("text", { x: LEGEND_WIDTH + 10, y: 8, "font-size": 11, text: content.legendTitle }),
   );
   if (content.markTitle) {
+    const hasMark = content.hasMark !== false;
+    if (hasMark) group.append(svg("circle", { cx: LEGEND_WIDTH + 14, cy: 17.5, r: 3, fill: colours.text }));
     group.append(
-      svg("circle", { cx: LEGEND_WIDTH + 14, cy: 17.5, r: 3, fill: colours.text }),
       svg("text", {
-        x: LEGEND_WIDTH + 22,
+        x: LEGEND_WIDTH + (hasMark ? 22 : 10),
         y: 21,
         "font-size": 11,
         fill: colours.muted,

@@ -1,0 +1,178 @@
+/** Turns fetched comparisons into the contents of heat maps. Pure. */
+
+import {
+  BY_CLASS,
+  BY_PAIR,
+  RESPONSES,
+  className,
+  layoutOf,
+  laidOut,
+  numRowsOf,
+  rowName,
+} from "./confusion_data.js";
+import { MEASURES, commonScale, inFull, measureLine, writing } from "./measures.js";
+import { probability } from "./numbers.js";
+
+const PAIR_HEIGHT = 20;
+const MANY_PAIRS = 100;
+const MANY_PAIR_HEIGHT = 12;
+
+/**
+ * All maps that are shown together.
+ * @param {{plan: Object, shown: Map<string, Float32Array>, isDifference: boolean,
+ *   order: Array<number>, level: number}} what `shown` by JSON of run and response.
+ * @return {Array<HeatMap>}
+ * @typedef {Object} HeatMap
+ * @property {string} slot Stays the same while the data change.
+ * @property {Object} content Of a Grid; null where there is nothing to show.
+ * @property {string} missing Why there is nothing.
+ */
+export function contentsOf({ plan, shown, isDifference, order, level }) {
+  const { table, measure, responses, sides } = plan;
+  const { study } = sides[0].entry;
+  const layout = layoutOf(study, table, order);
+  const sources = responses.flatMap((response) =>
+    sides.map((side, index) => readSide({ layout, plan, side, index, response, shown })),
+  );
+  const maps = isDifference ? responses.map((response) => difference(sources.filter((one) => one.response === response))) : sources;
+  const known = maps.filter((map) => map.values);
+  const width = layout.columns.length;
+  const isAside = (index) => layout.cellAt(Math.floor(index / width), index % width).isMember;
+  const { scale, largest } = commonScale(measure, known.map(({ values }) => ({ values, isAside })), { isDifference });
+  const written = writing(measure, largest, { isDifference });
+  const common = { plan, layout, scale, written, level, isDifference };
+  return maps.map((map) => ({ ...map, scale, written, ...(map.values ? finished(map, common) : { content: null }) }));
+}
+
+function readSide({ layout, plan, side, index, response, shown }) {
+  const answer = shown.get(JSON.stringify([side.entry.run, response])) ?? null;
+  const source = { slot: `${response} ${index}`, response, sides: [side], values: null, qValues: null };
+  if (!answer) return { ...source, missing: `${side.name} has no such table.` };
+  const of = {
+    numRows: numRowsOf(side.entry.study, plan.table),
+    numClasses: side.entry.study.class_names.length,
+    rowOf: side.rowOf ?? undefined,
+  };
+  return { ...source, values: laidOut(layout, answer, 0, of), qValues: laidOut(layout, answer, 1, of) };
+}
+
+function difference([first, second]) {
+  const both = { slot: `${first.response} difference`, response: first.response, sides: [...first.sides, ...second.sides] };
+  if (!first.values || !second.values) {
+    return { ...both, values: null, missing: first.missing ?? second.missing };
+  }
+  return {
+    ...both,
+    values: first.values.map((value, index) => value - second.values[index]),
+    parts: [first, second],
+  };
+}
+
+function finished(map, common) {
+  const { plan, layout, scale, written, level, isDifference } = common;
+  const width = layout.columns.length;
+  const hasQ = !isDifference && map.qValues.some(Number.isFinite);
+  const isMarked = (row, column) => map.qValues[row * width + column] <= level;
+  const about = (row, column) => aboutCell(map, common, row, column);
+  const content = {
+    title: titleOf(map, plan, isDifference),
+    subtitle: subtitleOf(map, plan, isDifference),
+    rows: layout.rows,
+    columns: layout.columns,
+    rowTitle: layout.rowTitle,
+    columnTitle: layout.columnTitle,
+    rowRules: layout.rowRules,
+    values: map.values,
+    scale,
+    legendTitle: legendOf(plan.measure, written.unit, isDifference),
+    format: written.format,
+    isMarked: hasQ ? isMarked : undefined,
+    markTitle: hasQ ? `q ≤ ${level} (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
+    hasMark: hasQ,
+    largestCell: plan.table === BY_CLASS ? 48 : 44,
+    largestHeight: heightOf(plan.table, layout.rows.length),
+    describe: (row, column) => describe(about(row, column)),
+  };
+  return { content, hasQ, about, layout, plan };
+}
+
+function heightOf(table, numRows) {
+  if (table === BY_CLASS) return undefined;
+  return numRows > MANY_PAIRS ? MANY_PAIR_HEIGHT : PAIR_HEIGHT;
+}
+
+function titleOf(map, plan, isDifference) {
+  const { title } = RESPONSES[map.response];
+  if (isDifference) return `${title}: ${map.sides[0].name} − ${map.sides[1].name}`;
+  return plan.sides.length > 1 ? `${title}: ${map.sides[0].name}` : title;
+}
+
+function subtitleOf(map, plan, isDifference) {
+  const counts = map.sides.map(({ entry }) => entry.progress.num_in_tables ?? entry.progress.num_done);
+  const line = measureLine(plan.measure, RESPONSES[map.response].text);
+  return `${line}; ${counts.join(" and ")} networks${isDifference ? ", no test of the difference" : ""}`;
+}
+
+function legendOf(measure, unit, isDifference) {
+  const { name } = MEASURES[measure];
+  return `${name}${unit && `, ${unit}`}${isDifference ? ", A − B" : ""}`;
+}
+
+/** What is known of a cell without asking, and what to ask for. */
+function aboutCell(map, { plan, layout, isDifference }, row, column) {
+  const { table, measure } = plan;
+  const { study } = plan.sides[0].entry;
+  const cell = layout.cellAt(row, column);
+  const index = row * layout.columns.length + column;
+  const isDiagonal = table === BY_CLASS && cell.row === cell.target;
+  const target = className(study, cell.target);
+  const confused = rowName(study, table, cell.row);
+  const title = isDiagonal ? `${target}: not compared with itself` : `${target}, ${confused} confused`;
+  const { name } = MEASURES[measure];
+  const parts = isDifference ? map.parts : [map];
+  const facts = isDiagonal
+    ? []
+    : parts.flatMap((part) => {
+        const of = isDifference ? `${part.sides[0].name}: ` : "";
+        return [
+          [`${of}${name}`, inFull(measure, part.values[index])],
+          [`${of}q`, probability(part.qValues[index])],
+        ];
+      });
+  if (isDifference && !isDiagonal) facts.push(["A − B", inFull(measure, map.values[index])]);
+  const asked = map.sides.map((side) => ({
+    name: isDifference ? side.name : "",
+    entry: side.entry,
+    place: { table, response: map.response, row: side.rowOf ? side.rowOf[cell.row] : cell.row, target: cell.target },
+  }));
+  return {
+    cell: isDiagonal ? null : { response: map.response, row: cell.row, target: cell.target },
+    title,
+    facts,
+    note: cell.isMember ? "The target is in the pair: half of its own labels were swapped." : "",
+    asked: isDiagonal ? [] : asked.filter(({ place }) => place.row !== undefined),
+  };
+}
+
+function describe({ title, facts }) {
+  return [title, ...facts.map(([name, value]) => `${name} ${value}`)].join(", ");
+}
+
+/** What the reader has to know about the maps, in words. */
+export function notesOf({ plan, maps, isDifference }) {
+  const notes = [];
+  const known = maps.filter((map) => map.content);
+  if (known.length === 0) return "";
+  const { scale, written } = known[0];
+  if (scale.clipped) {
+    const limit = written.format(scale.domain[1]).replace("+", scale.isSigned ? "±" : "");
+    const who = plan.table === BY_PAIR ? "members of the pair, mostly" : "a few cells";
+    notes.push(`Colours end at ${limit}${written.unit && ` ${written.unit}`}; what is larger (${who}) has the last colour.`);
+  }
+  if (isDifference) notes.push("Marks are left out: nothing was tested across the two runs.");
+  else if (known.some((map) => !map.hasQ)) {
+    notes.push("No marks: there are no q-values yet, as groups have fewer than two networks.");
+  }
+  if (known.length > 1) notes.push("All maps share one scale.");
+  return notes.join(" ");
+}
