@@ -104,7 +104,8 @@ class Watched:
         return frame
 
     def _on_console(self, message) -> None:
-        if message.type in ("error", "warning"):
+        # A page's policy reports are errors; TensorBoard itself has a warning.
+        if message.type == "error":
             self.troubles.append(f"console {message.type}: {message.text}")
 
     def _on_request(self, request) -> None:

@@ -26,12 +26,12 @@ const THEMES = {
   },
 };
 
-// The middle is the background's side of grey, so that what is near zero recedes.
+// Through every colour named, so that zero is grey; it recedes into the background.
 const DIVERGING = {
-  light: d3.interpolateRgbBasis([
+  light: d3.piecewise(d3.interpolateLab, [
     "#7f3b08", "#b35806", "#e08214", "#fdb863", "#f7f4f0", "#b2abd2", "#8073ac", "#542788", "#2d004b",
   ]),
-  dark: d3.interpolateRgbBasis([
+  dark: d3.piecewise(d3.interpolateLab, [
     "#ffdcae", "#fdb863", "#e08214", "#a5570d", "#3b3b40", "#6a5b9b", "#9285c4", "#bdb4e3", "#e6e1fb",
   ]),
 };
