@@ -31,6 +31,8 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {string} [legendTitle] The measure with its unit.
  * @property {function(number): string} [format] Of values in cells and legend.
  * @property {function(number, number): boolean} [isMarked] Whether a cell has a mark.
+ * @property {function(number, number): boolean} [isAside] Whether a cell is no part of
+ *   the scale: grey, with its number.
  * @property {string} [markTitle] What the mark says, for the legend.
  * @property {boolean} [hasMark] False where `markTitle` says why there are no marks.
  * @property {Array<number>} [rowRules] Rows before which a thin line is drawn.
@@ -267,7 +269,7 @@ export class Grid {
     const colours = palette();
     const { left, top, width, height } = this._plot;
     const { rows, columns, selected, linked } = this._content;
-    const outline = (row, column, spanRows, spanColumns, stroke, thickness) =>
+    const rectangle = (row, column, spanRows, spanColumns, stroke, thickness) =>
       svg("rect", {
         x: left + column * width,
         y: top + row * height,
@@ -277,19 +279,25 @@ export class Grid {
         stroke,
         "stroke-width": thickness,
       });
+    const outline = (...place) => {
+      const [stroke, thickness] = place.splice(4);
+      // Pictures have every colour: the line needs a margin.
+      const margin = this._content.pictures ? [rectangle(...place, colours.background, thickness + 3)] : [];
+      return [...margin, rectangle(...place, stroke, thickness)];
+    };
     const marks = [];
     if (linked && linked[0] >= 0) {
-      marks.push(outline(linked[0], 0, 1, columns.length, colours.series[1], 2));
+      marks.push(...outline(linked[0], 0, 1, columns.length, colours.series[1], 2));
     }
     if (linked && linked[1] >= 0) {
-      marks.push(outline(0, linked[1], rows.length, 1, colours.series[1], 2));
+      marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
     }
     for (const cell of this._pointed) {
-      marks.push(outline(...cell, 1, 1, colours.background, 5), outline(...cell, 1, 1, colours.series[1], 3));
+      marks.push(...outline(...cell, 1, 1, colours.series[1], 3));
     }
-    if (selected) marks.push(outline(...selected, 1, 1, colours.focus, 3));
-    if (this._hasFocus) marks.push(outline(...this._focus, 1, 1, colours.focus, 2));
-    if (this._hover) marks.push(outline(...this._hover, 1, 1, colours.text, 1.5));
+    if (selected) marks.push(...outline(...selected, 1, 1, colours.focus, 3));
+    if (this._hasFocus) marks.push(...outline(...this._focus, 1, 1, colours.focus, 2));
+    if (this._hover) marks.push(...outline(...this._hover, 1, 1, colours.text, 1.5));
     const [only] = this._pointed.length === 1 ? this._pointed : [];
     const pointed = this._hover ?? only ?? (this._hasFocus ? this._focus : null);
     replace(this._marks, ...marks);
@@ -298,7 +306,7 @@ export class Grid {
 
   /** Labels of the row and column pointed at, over the faint or missing ones. */
   _pointedLabels([row, column], colours) {
-    const { left, top, width, height } = this._plot;
+    const { left, top, height } = this._plot;
     const { rows, columns } = this._content;
     const halo = { stroke: colours.background, "stroke-width": 4, "paint-order": "stroke" };
     return [
@@ -311,10 +319,7 @@ export class Grid {
         text: shorten(rows[row]),
         ...halo,
       }),
-      columnLabel(shorten(columns[column]), left + (column + 0.5) * width, top - 6, {
-        "font-weight": "bold",
-        ...halo,
-      }),
+      columnLabel(shorten(columns[column]), column, this._plot, { "font-weight": "bold", ...halo }),
     ];
   }
 }

@@ -15,13 +15,14 @@ export function drawCells(group, content, { left, top, width, height }, colours)
       const x = left + column * width;
       const y = top + row * height;
       const isKnown = Number.isFinite(value);
+      const isAside = content.isAside?.(row, column) ?? false;
       group.append(
         svg("rect", {
           x,
           y,
           width: width - gap,
           height: height - gap,
-          fill: isKnown ? content.scale.colour(value) : colours.empty,
+          fill: isKnown && !isAside ? content.scale.colour(value) : isKnown ? colours.aside : colours.empty,
         }),
       );
       if (!isKnown) {
@@ -34,7 +35,7 @@ export function drawCells(group, content, { left, top, width, height }, colours)
         );
         return;
       }
-      const ink = content.scale.ink(value);
+      const ink = isAside ? colours.text : content.scale.ink(value);
       if (canHoldText) {
         group.append(
           svg("text", {
@@ -70,6 +71,7 @@ export function drawPixels(group, content, { left, top, width, height }, colours
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
   const empty = d3.rgb(colours.empty);
+  const aside = d3.rgb(colours.aside);
   // A table of colours: a formula for each of many cells would be slow.
   const [low, high] = content.scale.domain;
   const table = Array.from({ length: 256 }, (_, step) =>
@@ -77,8 +79,9 @@ export function drawPixels(group, content, { left, top, width, height }, colours
   );
   for (let index = 0; index < rows * columns; index += 1) {
     const value = content.values[index];
-    const step = Math.round((255 * (value - low)) / (high - low));
-    const { r, g, b } = Number.isFinite(value) ? table[Math.min(255, Math.max(0, step))] : empty;
+    const step = Math.min(255, Math.max(0, Math.round((255 * (value - low)) / (high - low))));
+    const isAside = content.isAside?.(Math.floor(index / columns), index % columns) ?? false;
+    const { r, g, b } = !Number.isFinite(value) ? empty : isAside ? aside : table[step];
     image.data.set([r, g, b, 255], 4 * index);
   }
   context.putImageData(image, 0, 0);
@@ -101,7 +104,7 @@ export function drawPixels(group, content, { left, top, width, height }, colours
     for (let column = 0; column < columns; column += 1) {
       const value = content.values[row * columns + column];
       if (!Number.isFinite(value) || !content.isMarked(row, column)) continue;
-      const ink = content.scale.ink(value);
+      const ink = content.isAside?.(row, column) ? colours.text : content.scale.ink(value);
       if (!paths.has(ink)) paths.set(ink, []);
       paths.get(ink).push(dotPath(left + (column + 0.5) * width, top + (row + 0.5) * height, radius));
     }
@@ -113,8 +116,8 @@ function dotPath(x, y, r) {
   return `M${(x - r).toFixed(1)},${y.toFixed(1)}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0`;
 }
 
-/** Part of the picture a cell. */
-export function drawPictures(group, content, { left, top, width, height }) {
+/** Part of the picture a cell, thinly set apart where there is room. */
+export function drawPictures(group, content, { left, top, width, height }, colours) {
   group.append(
     svg("image", {
       href: content.pictures.url,
@@ -126,6 +129,15 @@ export function drawPictures(group, content, { left, top, width, height }) {
       style: width > content.pictures.cell ? "image-rendering: pixelated" : "",
     }),
   );
+  if (width >= 12) {
+    const [right, bottom] = [left + width * content.columns.length, top + height * content.rows.length];
+    const lines = [
+      ...content.columns.slice(1).map((_, at) => `M${left + (at + 1) * width},${top}V${bottom}`),
+      ...content.rows.slice(1).map((_, at) => `M${left},${top + (at + 1) * height}H${right}`),
+    ];
+    const thickness = width >= 24 ? 2 : 1;
+    group.append(svg("path", { d: lines.join(""), stroke: colours.background, "stroke-width": thickness }));
+  }
   content.rows.forEach((_, row) => {
     content.columns.forEach((__, column) => {
       const stroke = content.warn?.(row, column);

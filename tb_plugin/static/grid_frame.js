@@ -4,6 +4,10 @@ import { svg } from "./dom.js";
 
 const SMALLEST_LABEL = 9;
 const LEGEND_WIDTH = 180;
+// Mean widths of a letter, pixels, a little more than those of usual texts.
+const LETTER = 6.6;
+const SMALL_LETTER = 5.8;
+const TITLE_LETTER = 7.6;
 
 /** Class names are anybody's: long ones are cut. */
 export function shorten(name, longest = 18) {
@@ -13,9 +17,7 @@ export function shorten(name, longest = 18) {
 
 /** Places and sizes of a grid's parts in so many pixels of width. */
 export function measure(content, available) {
-  const longest = (labels) => Math.max(1, ...labels.map((label) => Array.from(shorten(label)).length));
-  const rowSpace = 26 + 6.6 * longest(content.rows);
-  const columnSpace = 30 + 4.7 * longest(content.columns);
+  const rowSpace = 26 + LETTER * longest(content.rows);
   const head = content.pictures ? 24 : 58;
   const subtitle = content.subtitle ? 16 : 0;
   const rightSpace = 4 + 3.4 * longest(content.columns.slice(-1));
@@ -27,15 +29,27 @@ export function measure(content, available) {
   if (width >= 4) width = Math.floor(width);
   const aspect = content.pictures?.aspect ?? 1;
   const height = Math.min(width * aspect, content.largestHeight ?? Infinity);
+  const areLevel = LETTER * longest(content.columns) <= width - 2;
+  const columnSpace = areLevel ? 36 : 30 + 4.7 * longest(content.columns);
   const left = Math.round(rowSpace);
   const top = Math.round(head + subtitle + columnSpace);
-  const widest = Math.max(left + width * content.columns.length + rightSpace, 330);
+  const widest = Math.max(left + width * content.columns.length + rightSpace, headWidth(content));
   return {
-    plot: { left, top, width, height },
+    plot: { left, top, width, height, areLevel },
     subtitle,
     width: Math.ceil(widest),
     height: Math.ceil(top + height * content.rows.length + 6),
   };
+}
+
+function longest(labels) {
+  return Math.max(1, ...labels.map((label) => Array.from(shorten(label)).length));
+}
+
+/** So that a saved drawing holds its texts. */
+function headWidth({ title, subtitle = "", scale, legendTitle = "", markTitle = "" }) {
+  const legend = scale ? LEGEND_WIDTH + 28 + SMALL_LETTER * Math.max(legendTitle.length, markTitle.length) : 0;
+  return Math.max(330, 8 + TITLE_LETTER * title.length, 8 + SMALL_LETTER * subtitle.length, legend);
 }
 
 /** Title, subtitle and legend. */
@@ -46,7 +60,7 @@ export function drawHead(content, layout, colours) {
   if (content.subtitle) {
     head.push(svg("text", { x: 4, y: 33, fill: colours.muted, text: content.subtitle }));
   }
-  if (content.scale) head.push(drawLegend(content, 24 + layout.subtitle, colours));
+  if (content.scale) head.push(drawLegend(content, 27 + layout.subtitle, colours));
   return head;
 }
 
@@ -101,13 +115,15 @@ function drawLegend(content, y, colours) {
   return group;
 }
 
-/** A label over a column, slanted. */
-export function columnLabel(text, x, y, properties = {}) {
+/** A label over a column: level where all of them fit, slanted otherwise. */
+export function columnLabel(text, column, { left, top, width, areLevel }, properties = {}) {
+  const x = left + (column + 0.5) * width;
+  const y = top - (areLevel ? 7 : 6);
   return svg("text", {
     x,
     y,
-    transform: `rotate(-45 ${x} ${y})`,
-    "text-anchor": "start",
+    transform: areLevel ? null : `rotate(-45 ${x} ${y})`,
+    "text-anchor": areLevel ? "middle" : "start",
     text,
     ...properties,
   });
@@ -115,7 +131,7 @@ export function columnLabel(text, x, y, properties = {}) {
 
 /** Labels of rows and columns, and what they are. */
 export function drawAxes(content, layout, colours) {
-  const { left, top, width, height } = layout.plot;
+  const { left, top, width, height, areLevel } = layout.plot;
   const group = svg("g", { fill: colours.text });
   const every = (size) => Math.max(1, Math.ceil(SMALLEST_LABEL / size));
   const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(12, size * 0.95));
@@ -135,9 +151,7 @@ export function drawAxes(content, layout, colours) {
   content.columns.forEach((label, column) => {
     if (column % every(width)) return;
     group.append(
-      columnLabel(shorten(label), left + (column + 0.5) * width, top - 6, {
-        "font-size": fontSize(width),
-      }),
+      columnLabel(shorten(label), column, layout.plot, { "font-size": fontSize(width) }),
     );
   });
   const middle = top + (height * content.rows.length) / 2;
@@ -152,7 +166,7 @@ export function drawAxes(content, layout, colours) {
     }),
     svg("text", {
       x: left,
-      y: top - 14 - 4.7 * Math.max(...content.columns.map((label) => Array.from(shorten(label)).length)),
+      y: top - (areLevel ? 24 : 14 + 4.7 * longest(content.columns)),
       fill: colours.muted,
       text: content.columnTitle,
     }),

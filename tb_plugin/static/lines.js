@@ -119,8 +119,9 @@ export class Lines {
           x2: x(content.x[content.selected]),
           y1: margin.top,
           y2: HEIGHT - margin.bottom,
-          stroke: colours.focus,
-          "stroke-width": 2,
+          stroke: colours.muted,
+          "stroke-width": 1,
+          "stroke-dasharray": "3 3",
         }),
       );
     }
@@ -181,11 +182,19 @@ function axes(content, x, y, width, margin, colours) {
       }),
     );
   }
-  for (const value of content.x) {
+  content.x.forEach((value, index) => {
+    const isSelected = index === content.selected;
     group.append(
-      svg("text", { x: x(value), y: HEIGHT - margin.bottom + 15, "text-anchor": "middle", text: value }),
+      svg("text", {
+        x: x(value),
+        y: HEIGHT - margin.bottom + 15,
+        "text-anchor": "middle",
+        "font-weight": isSelected ? "bold" : null,
+        fill: isSelected ? colours.text : null,
+        text: value,
+      }),
     );
-  }
+  });
   const middle = (margin.top + HEIGHT - margin.bottom) / 2;
   group.append(
     svg("text", {

@@ -3,6 +3,7 @@
 import { openDialog } from "./dialog.js";
 import { html, replace } from "./dom.js";
 import { saveButtons } from "./files.js";
+import { fixed } from "./numbers.js";
 import {
   cellOf,
   className,
@@ -11,7 +12,7 @@ import {
   partName,
   prototypeName,
 } from "./prototype_data.js";
-import { drawFigure } from "./prototype_figure.js";
+import { changeBetween, drawFigure } from "./prototype_figure.js";
 import { Requested } from "./prototype_source.js";
 import { factsOf } from "./tooltip.js";
 
@@ -81,7 +82,7 @@ export class Detail {
     );
     const { study, target, origin } = this._choices;
     this._dialog = openDialog(
-      prototypeName(study, target, origin),
+      titleOf({ study, target, origin }),
       [this._requested.alert, html("div", { class: "detail" }, this._figure, side)],
       {
         wide: true,
@@ -145,8 +146,7 @@ export class Detail {
     const shown = this._requested.value;
     if (!shown || !this._dialog) return;
     const { study, interval, init, target, origin, cell } = shown;
-    const name = prototypeName(study, target, origin);
-    const title = name[0].toUpperCase() + name.slice(1);
+    const title = titleOf(shown);
     this._dialog.setTitle(title);
     this._svg = drawFigure({
       title,
@@ -171,19 +171,13 @@ export class Detail {
     }
   }
 
-  _strips({ study, interval, target, origin, picture, ofOrigin, frames, there, over }) {
+  _strips({ study, interval, frames, there, over }) {
     const strips = [];
     if (frames.length > 1) {
       const last = frames.length - 1;
       const labels = frames.map((_, at) => (at === 0 ? "first image" : at === last ? "final" : ""));
       const items = frames.map((frame, at) => ({ label: labels[at], picture: frame }));
       strips.push({ title: "On its way", items });
-    } else if (ofOrigin) {
-      const items = [
-        { label: "first image", picture: ofOrigin },
-        { label: "final", picture },
-      ];
-      strips.push({ title: `From ${prototypeName(study, origin, origin)} to ${prototypeName(study, target, origin)}`, items });
     }
     strips.push({
       title: "Over the training",
@@ -198,11 +192,28 @@ export class Detail {
   }
 }
 
-/** The class prototypes of origin and target. */
-function besideOf({ study, target, origin, ofOrigin, ofTarget }) {
-  if (!ofOrigin) return [];
-  return [
-    { picture: ofOrigin, lines: [`Origin: ${className(study, origin)}`, "class prototype,", "where this image began"] },
-    { picture: ofTarget, lines: [`Target: ${className(study, target)}`, "class prototype,", "made from noise"] },
-  ];
+function titleOf({ study, target, origin }) {
+  const name = prototypeName(study, target, origin);
+  return target === origin ? `C${name.slice(1)}` : `Prototype of ${name}`;
+}
+
+/** Where it began, what changed on its way, and the target's class prototype. */
+function besideOf({ study, target, origin, picture, ofOrigin, ofTarget, frames }) {
+  const began = ofOrigin ?? frames[0];
+  const items = [];
+  if (ofOrigin) {
+    items.push({ picture: ofOrigin, lines: [`Origin: ${className(study, origin)}`, "class prototype, where this began"] });
+  }
+  if (began) {
+    const change = changeBetween(began, picture);
+    const since = ofOrigin ? "from the origin to this image" : "from the first image to this one";
+    items.push({
+      picture: change.picture,
+      lines: ["Change", since, `grey: none; enlarged ${fixed(change.factor, 1)} times`],
+    });
+  }
+  if (ofTarget) {
+    items.push({ picture: ofTarget, lines: [`Target: ${className(study, target)}`, "class prototype, made from noise"] });
+  }
+  return items;
 }

@@ -1,21 +1,25 @@
 /** One prototype as a figure: large, beside its class prototypes, on its way, over the training. */
 
 import { palette } from "./colours.js";
-import { svg } from "./dom.js";
+import { html, svg } from "./dom.js";
 
 const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 const WIDTH = 600;
 const LARGE = 236;
-const SMALL = 92;
+const SMALL = 72;
 const GAP = 8;
 const MAX_STRIP = 84;
+// Frames stand a little beyond the pictures.
+const MARGIN = 4;
+// Of the changes: what is beyond this share of them is cut.
+const QUANTILE = 0.98;
 
 /**
  * @typedef {Object} FigureContent
  * @property {string} title
  * @property {string} subtitle
  * @property {HTMLCanvasElement} picture
- * @property {Array<{label: string, picture: HTMLCanvasElement}>} beside
+ * @property {Array<{lines: Array<string>, picture: HTMLCanvasElement}>} beside
  * @property {Array<{title: string, items: Array<{label: string, picture: HTMLCanvasElement|null,
  *   isChosen?: boolean, onchoose?: function()}>}>} strips
  */
@@ -31,7 +35,7 @@ export function drawFigure(content) {
   const head = 44;
   const largeHeight = LARGE * Math.min(aspect, 1);
   const drawing = svg("svg", {
-    width: WIDTH,
+    width: WIDTH + 2 * MARGIN,
     "font-family": FONT,
     "font-size": 12,
     fill: colours.text,
@@ -39,12 +43,13 @@ export function drawFigure(content) {
     "aria-label": `${content.title}. ${content.subtitle}`,
   });
   drawing.append(
-    svg("text", { x: 0, y: 14, "font-size": 15, "font-weight": "bold", text: content.title }),
+    // The page has it as a heading already, a file has not.
+    svg("text", { class: "title", x: 0, y: 14, "font-size": 15, "font-weight": "bold", text: content.title }),
     svg("text", { x: 0, y: 32, fill: colours.muted, text: content.subtitle }),
     picture(content.picture, 0, head, LARGE, largeHeight, colours),
   );
   const left = LARGE + 28;
-  const step = (Math.max(largeHeight, 200) + GAP) / 2;
+  const step = SMALL * Math.min(aspect, 1) + 10;
   content.beside.forEach((item, at) => {
     const y = head + at * step;
     drawing.append(
@@ -52,7 +57,7 @@ export function drawFigure(content) {
       ...item.lines.map((text, line) =>
         svg("text", {
           x: left + SMALL + 12,
-          y: y + 16 + 17 * line,
+          y: y + 18 + 17 * line,
           fill: line ? colours.muted : colours.text,
           "font-weight": line ? null : "bold",
           text,
@@ -60,12 +65,12 @@ export function drawFigure(content) {
       ),
     );
   });
-  let y = head + Math.max(largeHeight, step + SMALL * aspect) + 30;
+  let y = head + Math.max(largeHeight, step * content.beside.length) + 30;
   for (const strip of content.strips) {
     y = drawStrip(drawing, strip, y, aspect, colours);
   }
   drawing.setAttribute("height", Math.ceil(y));
-  drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${Math.ceil(y)}`);
+  drawing.setAttribute("viewBox", `${-MARGIN} 0 ${WIDTH + 2 * MARGIN} ${Math.ceil(y)}`);
   return drawing;
 }
 
@@ -107,6 +112,24 @@ function drawStrip(drawing, { title, items }, top, aspect, colours) {
     }
   });
   return top + 10 + height + 44;
+}
+
+/**
+ * What changed from one picture to another: grey where nothing did.
+ * @return {{picture: HTMLCanvasElement, factor: number}} `factor` by which it is enlarged.
+ */
+export function changeBetween(before, after) {
+  const { width, height } = after;
+  const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, width, height);
+  const from = pixelsOf(before).data;
+  const result = pixelsOf(after);
+  const changes = Float64Array.from(result.data, (value, at) => value - from[at]);
+  const magnitudes = changes.map(Math.abs).filter((_, at) => at % 4 < 3).sort();
+  const factor = 127 / Math.max(1, magnitudes[Math.floor(QUANTILE * (magnitudes.length - 1))]);
+  result.data.set(changes.map((change, at) => (at % 4 === 3 ? 255 : 128 + factor * change)));
+  const picture = html("canvas", { width, height });
+  picture.getContext("2d").putImageData(result, 0, 0);
+  return { picture, factor };
 }
 
 function picture(canvas, x, y, width, height, colours) {

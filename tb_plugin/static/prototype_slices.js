@@ -24,6 +24,10 @@ const KINDS = {
   r: { name: "R", axis: "target", compared: "origin", text: "within a target" },
 };
 const DIGITS = 3;
+const DEFINITION =
+  "C[k, j, i] compares images of one origin j and two targets k and i; R[k, j, i] images of one target k " +
+  "and two origins j and i, by 1 − cosine of their features: 0 where the network sees the same. " +
+  "Point at a cell to find its two images in the grid; choose it to keep them here.";
 
 /** A slice of C (of one origin) or R (of one target). */
 export class SlicePanel {
@@ -232,8 +236,7 @@ export class PairPanel {
     const shown = this._requested.value;
     this.node.classList.toggle("is-empty", !shown);
     if (!shown) {
-      const text = "Choose a cell of C or R to keep the two images that it compares here.";
-      if (this._body.textContent !== text) replace(this._body, html("p", { class: "muted", text }));
+      if (this._body.textContent !== DEFINITION) replace(this._body, html("p", { class: "muted", text: DEFINITION }));
       return;
     }
     const { study, pair, cells, pictures, value } = shown;

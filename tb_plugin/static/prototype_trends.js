@@ -5,29 +5,29 @@ import { html, replace } from "./dom.js";
 import { saveButtons, toCsv } from "./files.js";
 import { Lines } from "./lines.js";
 import { fixed } from "./numbers.js";
-import { answerOf, countText, trendColumn } from "./prototype_data.js";
+import { answerOf, countText, largestOf, trendColumn } from "./prototype_data.js";
 import { Requested } from "./prototype_source.js";
 
 const X_TITLE = "percent of the training";
 const CHARTS = [
   {
-    title: "Mean dissimilarity",
-    yTitle: "1 − cos",
+    title: "Mean of C and R",
+    yTitle: "dissimilarity",
     series: [
       ["C", "mean_c"],
       ["R", "mean_r"],
     ],
   },
   {
-    title: "Its standard deviation within a matrix",
-    yTitle: "sd of 1 − cos",
+    title: "Standard deviation within C and R",
+    yTitle: "dissimilarity",
     series: [
       ["C", "sd_c"],
       ["R", "sd_r"],
     ],
   },
   {
-    title: "Quality without data, and with",
+    title: "M_g and M_adv need no data, test accuracy does",
     yTitle: "share",
     series: [
       ["M_g", "m_g"],
@@ -168,23 +168,28 @@ export class TrendsPanel {
 
   _drawChart({ title, yTitle, series }, lines, overview, count) {
     const isOne = count === "1";
+    const hasAccuracy = series.some(([, column]) => column === "test_accuracy");
+    const bands = isOne ? "1 initialisation: no bands" : `bands: mean ± 1 sd over ${count} initialisations`;
+    const content = series.map(([name, column]) => {
+      const values = trendColumn(overview, column);
+      const sds = trendColumn(overview, `${column}_sd`);
+      const hasBand = sds.some(Number.isFinite);
+      return {
+        name,
+        values,
+        low: hasBand ? values.map((value, at) => value - sds[at]) : null,
+        high: hasBand ? values.map((value, at) => value + sds[at]) : null,
+      };
+    });
+    const largest = largestOf(...content.flatMap(({ values, high }) => [values, high ?? []]));
     lines.update({
       title,
       yTitle,
       xTitle: X_TITLE,
-      note: isOne ? "1 initialisation: no bands" : `bands: mean ± 1 sd over ${count} initialisations`,
+      note: hasAccuracy ? `${bands}; test accuracy: of the one network` : bands,
       x: overview.intervals,
-      series: series.map(([name, column]) => {
-        const values = trendColumn(overview, column);
-        const sds = trendColumn(overview, `${column}_sd`);
-        const hasBand = sds.some(Number.isFinite);
-        return {
-          name,
-          values,
-          low: hasBand ? values.map((value, at) => value - sds[at]) : null,
-          high: hasBand ? values.map((value, at) => value + sds[at]) : null,
-        };
-      }),
+      series: content,
+      yDomain: [0, hasAccuracy ? 1 : largest || 1],
       selected: this._choices.interval < 0 ? null : this._choices.interval,
       format: (value) => fixed(value, 3),
     });
