@@ -66,9 +66,7 @@ def test_plugin_reads_what_the_tables_say(written):
         )
 
 
-def test_cells_matrices_and_pictures_are_those_of_the_store(
-    written, synthetic_study, monkeypatch
-):
+def test_cells_matrices_and_pictures_are_those_of_the_store(written):
     study, found = written(num_frames=3)
     part = study.isel(interval=2, initialisation=1)
     cells = found[f"{metadata.PREFIX_CELLS}1"][2]
@@ -97,7 +95,7 @@ def test_cells_matrices_and_pictures_are_those_of_the_store(
 
 
 def test_images_that_did_not_converge_are_nowhere_in_c_and_r(
-    write_prototype_study, synthetic_study, read_plugin_data
+    write_prototype_study, read_plugin_data
 ):
     directory = write_prototype_study()
     store = prototype_results._open(directory, "converged")
