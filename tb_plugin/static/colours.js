@@ -11,6 +11,7 @@ const THEMES = {
     muted: "#656d76",
     rule: "#d0d7de",
     empty: "#f0f1f3",
+    aside: "#d9dce0",
     focus: "#0b57d0",
     // Okabe and Ito, without yellow.
     series: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"],
@@ -21,6 +22,7 @@ const THEMES = {
     muted: "#b0b7bd",
     rule: "#55595e",
     empty: "#3b3d40",
+    aside: "#5a5e63",
     focus: "#8ab4f8",
     series: ["#56b4e9", "#f08a4b", "#3fc79b", "#e39bc0", "#9ad0f5", "#f0b93a"],
   },
@@ -29,10 +31,10 @@ const THEMES = {
 // Through every colour named, so that zero is grey; it recedes into the background.
 const DIVERGING = {
   light: d3.piecewise(d3.interpolateLab, [
-    "#7f3b08", "#b35806", "#e08214", "#fdb863", "#f7f4f0", "#b2abd2", "#8073ac", "#542788", "#2d004b",
+    "#7f3b08", "#b35806", "#e08214", "#fdb863", "#fee0b6", "#f7f7f7", "#d8daeb", "#b2abd2", "#8073ac", "#542788", "#2d004b",
   ]),
   dark: d3.piecewise(d3.interpolateLab, [
-    "#ffdcae", "#fdb863", "#e08214", "#a5570d", "#3b3b40", "#6a5b9b", "#9285c4", "#bdb4e3", "#e6e1fb",
+    "#ffdcae", "#fdb863", "#e08214", "#a5570d", "#6b441d", "#3f3f43", "#514a70", "#6a5b9b", "#9285c4", "#bdb4e3", "#e6e1fb",
   ]),
 };
 
@@ -95,12 +97,18 @@ export function robustLimit(...arrays) {
   return { largest: quantile, clipped: true };
 }
 
-/** Black or white, whichever is read better on a colour. */
+/** Black or white, whichever has more contrast with a colour (WCAG 2). */
 function inkOn(colour) {
   return (value) => {
     const { r, g, b } = d3.rgb(colour(value));
-    return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111111" : "#ffffff";
+    const [red, green, blue] = [r, g, b].map(linear);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#111111" : "#ffffff";
   };
+}
+
+function linear(channel) {
+  const share = channel / 255;
+  return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
 }
 
 function clamp(value, low, high) {

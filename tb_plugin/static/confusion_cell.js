@@ -1,6 +1,6 @@
 /** An opened cell: what it says, every network behind it, and all of its statistics. */
 
-import { RESPONSES, className, rowName, studyName } from "./confusion_data.js";
+import { BY_CLASS, RESPONSES, className, rowName, studyName } from "./confusion_data.js";
 import { openDialog } from "./dialog.js";
 import { html, replace } from "./dom.js";
 import { Dots, domainOf } from "./dots.js";
@@ -19,14 +19,14 @@ export class CellDialog {
     this.place = place;
     this._plots = [];
     this._parts = html("div", {});
-    this._table = html("div", { class: "table-scroll" });
+    this._tables = html("div", { class: "fact-tables" });
     this._alert = html("p", { class: "warning", role: "alert", hidden: true });
     this._save = saveButtons({ csv: () => statisticsCsv(this._cells), name: () => this._fileName("statistics") });
     this._statistics = html(
       "section",
       { hidden: true },
       html("div", { class: "section-head" }, html("h3", { text: "Statistics" }), this._save),
-      this._table,
+      this._tables,
     );
     this._waiting = html("p", { class: "muted", text: "Asking…" });
     this._onclose = onclose;
@@ -81,7 +81,7 @@ export class CellDialog {
     this._isOpen = true;
     const { table, response, row, target } = this.place;
     const { study } = this._sides[0].entry;
-    const title = `${className(study, target)} — ${rowName(study, table, row)} confused, ${RESPONSES[response].text}`;
+    const title = `Effect on ${className(study, target)} of confusing ${rowName(study, table, row)} — ${RESPONSES[response].text}`;
     this._dialog = openDialog(title, [this._alert, this._waiting, this._parts, this._statistics], {
       wide: true,
       onclose: () => {
@@ -122,7 +122,7 @@ export class CellDialog {
       part.content = contentOf(cell, isSeveral ? this._names[index] : "", domain);
       part.plot.update(part.content);
     });
-    replace(this._table, tableOf(cells, this._names));
+    replace(this._tables, ...tablesOf(cells, this._names));
   }
 
   _part(index) {
@@ -154,35 +154,36 @@ function noteOf(cell) {
 }
 
 function contentOf(cell, name, domain) {
-  const response = RESPONSES[cell.response];
-  const isLevelled = cell.table === "target_by_class" && cell.response === "accuracy_without_pair";
+  const isWithoutPair = cell.response === "accuracy_without_pair";
+  const isLevelled = isWithoutPair && cell.table === BY_CLASS;
+  const what = `accuracy of ${cell.target_name}${isWithoutPair ? " without the pair" : ""}`;
+  const title = `${what}, ${cell.row_name} confused`;
   return {
-    title: `${response.title} of ${cell.target_name} where ${cell.row_name} is confused${name && ` — ${name}`}`,
+    title: title[0].toUpperCase() + title.slice(1) + (name && ` — ${name}`),
     subtitle: isLevelled
       ? "Levels of the left-out pairs are taken out: leaving out different pairs gives different accuracies."
       : "Single networks, on the test images of the target.",
-    xTitle: `${response.text} of ${cell.target_name}, %`,
+    xTitle: `${what}, %`,
     groups: cell.groups,
     domain,
   };
 }
 
-function tableOf(cells, names) {
-  const table = html("table", { class: "data statistics" });
-  const width = cells.length + 1;
-  if (cells.length > 1) {
-    const heads = names.map((name) => html("th", { scope: "col", text: name }));
-    table.append(html("thead", {}, html("tr", {}, html("td", {}), ...heads)));
-  }
-  for (const { title, rows } of allFacts(cells)) {
+/** A table a section, beside each other where there is room. */
+function tablesOf(cells, names) {
+  return allFacts(cells).map(({ title, rows }) => {
+    const table = html("table", { class: "data statistics" });
+    table.append(html("caption", { text: title }));
+    if (cells.length > 1) {
+      const heads = names.map((name) => html("th", { scope: "col", text: name }));
+      table.append(html("thead", {}, html("tr", {}, html("td", {}), ...heads)));
+    }
     const body = html("tbody", {});
-    body.append(html("tr", { class: "group" }, html("th", { colspan: width, scope: "rowgroup", text: title })));
     for (const { name, values } of rows) {
-      body.append(
-        html("tr", {}, html("td", { text: name }), ...values.map((value) => html("td", { text: value }))),
-      );
+      const cellsOf = values.map((value) => html("td", { text: value }));
+      body.append(html("tr", {}, html("th", { scope: "row", text: name }), ...cellsOf));
     }
     table.append(body);
-  }
-  return table;
+    return table;
+  });
 }

@@ -13,6 +13,8 @@ import {
 import { MEASURES, commonScale, inFull, measureLine, writing } from "./measures.js";
 import { probability } from "./numbers.js";
 
+const LARGEST_CELL = 56;
+const CLASS_HEIGHT = 44;
 const PAIR_HEIGHT = 20;
 const MANY_PAIRS = 100;
 const MANY_PAIR_HEIGHT = 12;
@@ -89,7 +91,8 @@ function finished(map, common) {
     isMarked: hasQ ? isMarked : undefined,
     markTitle: hasQ ? `q ≤ ${level} (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
     hasMark: hasQ,
-    largestCell: plan.table === BY_CLASS ? 48 : 44,
+    isAside: plan.table === BY_PAIR ? (row, column) => layout.cellAt(row, column).isMember : undefined,
+    largestCell: LARGEST_CELL,
     largestHeight: heightOf(plan.table, layout.rows.length),
     describe: (row, column) => describe(about(row, column)),
   };
@@ -97,7 +100,7 @@ function finished(map, common) {
 }
 
 function heightOf(table, numRows) {
-  if (table === BY_CLASS) return undefined;
+  if (table === BY_CLASS) return CLASS_HEIGHT;
   return numRows > MANY_PAIRS ? MANY_PAIR_HEIGHT : PAIR_HEIGHT;
 }
 
@@ -166,8 +169,10 @@ export function notesOf({ plan, maps, isDifference }) {
   const { scale, written } = known[0];
   if (scale.clipped) {
     const limit = written.format(scale.domain[1]).replace("+", scale.isSigned ? "±" : "");
-    const who = plan.table === BY_PAIR ? "members of the pair, mostly" : "a few cells";
-    notes.push(`Colours end at ${limit}${written.unit && ` ${written.unit}`}; what is larger (${who}) has the last colour.`);
+    notes.push(`Colours end at ${limit}${written.unit && ` ${written.unit}`}: the few larger values have the last colour.`);
+  }
+  if (plan.table === BY_PAIR) {
+    notes.push("Grey: the target is in the pair, half of its own training labels were swapped; such cells are far off the scale.");
   }
   if (isDifference) notes.push("Marks are left out: nothing was tested across the two runs.");
   else if (known.some((map) => !map.hasQ)) {

@@ -13,9 +13,10 @@ import { html, replace } from "./dom.js";
 import { knownMeasure } from "./measures.js";
 
 const EXPLANATION =
-  "Two confused classes are weaker rivals, so raw accuracy of the others rises; without the pair, its " +
-  "two classes are left out of the choice, and what still moves is what the target had learned from them.";
+  "Confused classes are weaker rivals, which raises the raw accuracy of the others; with the pair left " +
+  "out of the choice, what still moves is what the target had learned from it.";
 const MAX_MATRICES = 16;
+const MANY_CLASSES = 20;
 const FETCHING_MS = 250;
 
 /**
@@ -193,6 +194,7 @@ class ConfusionView {
     // Only then: a node that is put in again loses the focus.
     if (nodes.some((node, index) => this._grids.children[index] !== node)) replace(this._grids, ...nodes);
     this._grids.classList.toggle("alone", maps.length === 1);
+    this._grids.classList.toggle("many", order.length > MANY_CLASSES);
     for (const map of maps) this._panels.get(map.slot).update(map);
     const notes = notesOf({ plan, maps, isDifference });
     if (this._notes.textContent !== notes) this._notes.textContent = notes;

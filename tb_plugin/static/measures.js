@@ -6,7 +6,7 @@ import { fixed, signed } from "./numbers.js";
 const BITS_NOTE = "positive where not confusing gains information";
 
 function bits(text) {
-  return { text: `${text}, bits`, name: text, isBits: true, direction: BITS_NOTE };
+  return { text: `${text}, bits`, name: text, unit: "bits", isBits: true, direction: BITS_NOTE };
 }
 
 /**
@@ -60,7 +60,7 @@ export function writing(name, largest, { isDifference = false } = {}) {
 /** A measure in full, for tooltips and tables. */
 export function inFull(name, value) {
   const { unit, isBits, isMagnitude } = MEASURES[name];
-  if (isBits) return `${signed(value, 5)} bits`;
+  if (isBits) return `${signed(value, 5)} ${unit}`;
   if (isMagnitude) return fixed(value, 2);
   return `${signed(value, 2)}${unit && ` ${unit}`}`;
 }
@@ -76,10 +76,9 @@ export function inFull(name, value) {
 export function commonScale(name, maps, { isDifference = false } = {}) {
   const inside = maps.map(({ values, isAside }) => Array.from(values).filter((_, index) => !isAside(index)));
   const hasInside = inside.some((values) => values.some(Number.isFinite));
-  const limit = robustLimit(...(hasInside ? inside : maps.map(({ values }) => values)));
-  const clipped = limit.clipped || maps.some(({ values }) => values.some((value) => Math.abs(value) > limit.largest));
+  const { largest, clipped } = robustLimit(...(hasInside ? inside : maps.map(({ values }) => values)));
   if (MEASURES[name].isMagnitude && !isDifference) {
-    return { scale: sequentialScale([0, limit.largest], { clipped }), largest: limit.largest };
+    return { scale: sequentialScale([0, largest], { clipped }), largest };
   }
-  return { scale: divergingScale(limit.largest, { clipped }), largest: limit.largest };
+  return { scale: divergingScale(largest, { clipped }), largest };
 }

@@ -1,12 +1,16 @@
 /** Places dots along an axis so that none covers another, always in the same way. */
 
 const RADII = [4, 3.5, 3, 2.5, 2, 1.6, 1.3];
-// Dots of one value may stand beside each other in so much of the way to the next value.
+// Dots of one value may stand beside each other in so much of the way to the next value,
+// and in no less and no more pixels than these.
 const SHARE_OF_GAP = 0.84;
+const LEAST_ROOM = 18;
+const MOST_ROOM = 60;
 
 /**
- * Dots keep their place on the axis but for what SHARE_OF_GAP allows: accuracies of few
- * test images are steps, and all networks of a step would be one high pile.
+ * A single dot keeps its place on the axis. Dots of one value stand side by side:
+ * accuracies of few test images are steps, and all networks of a step would otherwise be
+ * one high pile.
  * @param {Array<number>} xs Pixels.
  * @param {number} height Pixels there are.
  * @return {{radius: number, offsets: Array<[number, number]>}} From (x, middle).
@@ -15,7 +19,7 @@ export function swarm(xs, height) {
   const piles = pilesOf(xs);
   let densest = null;
   for (const radius of RADII) {
-    for (const widthOf of [() => 1, (pile) => Math.ceil(Math.sqrt(pile.members.length)), () => Infinity]) {
+    for (const widthOf of [() => 1, (number) => Math.ceil(Math.sqrt(number)), () => Infinity]) {
       const placed = inLanes(piles, xs.length, radius, widthOf);
       if (placed.numLanes * 2 * radius <= height) return { radius, offsets: placed.offsets };
       densest = { ...placed, radius };
@@ -30,15 +34,15 @@ export function swarm(xs, height) {
 function pilesOf(xs) {
   const byX = new Map();
   xs.forEach((x, index) => {
-    if (!byX.has(x)) byX.set(x, []);
-    byX.get(x).push(index);
+    const place = Math.round(x * 100) / 100;
+    if (!byX.has(place)) byX.set(place, []);
+    byX.get(place).push(index);
   });
   const piles = [...byX].map(([x, members]) => ({ x, members })).sort((a, b) => a.x - b.x);
-  const typical = 60;
   piles.forEach((pile, index) => {
-    const before = index ? pile.x - piles[index - 1].x : typical;
-    const after = index + 1 < piles.length ? piles[index + 1].x - pile.x : typical;
-    pile.room = SHARE_OF_GAP * Math.min(before, after, typical);
+    const before = index ? pile.x - piles[index - 1].x : Infinity;
+    const after = index + 1 < piles.length ? piles[index + 1].x - pile.x : Infinity;
+    pile.room = Math.min(MOST_ROOM, Math.max(LEAST_ROOM, SHARE_OF_GAP * Math.min(before, after)));
   });
   return piles;
 }
@@ -48,7 +52,7 @@ function inLanes(piles, number, radius, widthOf) {
   const offsets = new Array(number);
   const ends = []; // per lane, where its last dot ends
   for (const { x, members, room } of piles) {
-    const columns = Math.max(1, Math.min(Math.floor(room / step), widthOf({ members })));
+    const columns = Math.max(1, Math.min(Math.floor(room / step), widthOf(members.length)));
     const width = Math.min(columns, members.length);
     let next = 0;
     for (let lane = 0; next < members.length; lane += 1) {
