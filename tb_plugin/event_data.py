@@ -33,6 +33,14 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
+class Files:
+    """Keys of the files at a step of a tag; `wall_time` in seconds since 1970."""
+
+    wall_time: float
+    keys: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Series:
     """What is known of a tag without reading it."""
 
@@ -133,8 +141,8 @@ class EventData:
         points = self._read(run, tag, series, 1)
         return points[-1] if points else None
 
-    def blobs(self, run: str, tag: str) -> dict[int, list[str]]:
-        """Returns the keys of the files of a tag, by step.
+    def files(self, run: str, tag: str) -> dict[int, Files]:
+        """Returns the files of a tag, by step.
 
         Raises:
             DataError: If TensorBoard cannot list them.
@@ -146,7 +154,9 @@ class EventData:
             run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
         )
         return {
-            datum.step: [reference.blob_key for reference in datum.values]
+            datum.step: Files(
+                datum.wall_time, [reference.blob_key for reference in datum.values]
+            )
             for datum in sequences.get(run, {}).get(tag, [])
         }
 

@@ -9,7 +9,12 @@ import functools
 
 from tb_plugin import metadata
 from tb_plugin.event_data import EventData, Point, Tags
-from tb_plugin.study_text import DataError, check_version, parse_study
+from tb_plugin.study_text import (
+    DataError,
+    NotThereError,
+    check_version,
+    parse_study,
+)
 
 
 class StudyRun:
@@ -48,7 +53,7 @@ class StudyRun:
         by_step: dict[int, Point] = {}
         for point in points:
             known = by_step.get(point.step)
-            if self._is_current(point) and (
+            if self._is_current(point.wall_time) and (
                 known is None or point.wall_time >= known.wall_time
             ):
                 by_step[point.step] = point
@@ -63,19 +68,30 @@ class StudyRun:
         if tag not in self.tags.tensors:
             return None
         point = self.events.last_point(self.name, tag, self.tags.tensors[tag])
-        return point if point is not None and self._is_current(point) else None
+        if point is None or not self._is_current(point.wall_time):
+            return None
+        return point
 
     def file(self, tag: str, step: int, index: int) -> bytes | None:
         """Returns a file of a blob sequence, if it is there.
 
         Raises:
             DataError: If TensorBoard cannot read it.
+            NotThereError: If TensorBoard still has that of a deleted event file: its
+                Python loader keeps the first of each step.
         """
-        keys = self.events.blobs(self.name, tag).get(step, [])
-        return self.events.blob(keys[index]) if index < len(keys) else None
+        files = self.events.files(self.name, tag).get(step)
+        if files is None or index >= len(files.keys):
+            return None
+        if not self._is_current(files.wall_time):
+            raise NotThereError(
+                "the study was taken up again, and TensorBoard has not noticed. "
+                "Restart TensorBoard."
+            )
+        return self.events.blob(files.keys[index])
 
-    def _is_current(self, point: Point) -> bool:
-        return not point.wall_time < self._description.wall_time
+    def _is_current(self, wall_time: float) -> bool:
+        return not wall_time < self._description.wall_time
 
     @functools.cached_property
     def _description(self) -> Point:

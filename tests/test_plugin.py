@@ -441,6 +441,25 @@ def test_a_study_that_is_taken_up_again_shows_no_old_data(tmp_path):
     assert site.get("confusion/cell", run=after["run"], **CELL).status_code == 404
 
 
+def test_pictures_of_a_deleted_file_are_not_shown(tmp_path):
+    """TensorBoard's Python loader keeps the first files of each step."""
+    old = plugin_logdir.write_prototype_run(tmp_path, ["a", "b"])
+    (file,) = old.directory.iterdir()
+    file.rename(file.with_name("events.out.tfevents.1000000000.here"))
+    site = Site(tmp_path)
+    part = {"run": "events/prototypes", "interval": 0, "init": 0}
+    assert site.get("prototypes/image", **part).data == old.images[0, 0][0]
+    new = plugin_logdir.write_prototype_run(tmp_path, ["a", "b"], seed=1)
+    site.load()
+    image = site.get("prototypes/image", **part)
+    if image.status_code == 404:
+        assert "Restart TensorBoard" in image.text
+    else:
+        assert image.data == new.images[0, 0][0]
+    cells = site.floats("prototypes/cells", **part)
+    np.testing.assert_array_equal(cells, new.cells[0, 0].ravel())
+
+
 def write_study(directory, text, *tensors):
     writer = RunWriter(directory)
     writer.text(metadata.TAG_STUDY, text, 0)

@@ -1,0 +1,446 @@
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from tb_plugin import (
+    answers,
+    arrays,
+    event_data,
+    findings,
+    metadata,
+    networks,
+    static_files,
+    studies,
+    study_text,
+)
+from tb_plugin.event_data import Point
+from tb_plugin.study_text import DataError
+from tests import plugin_logdir
+
+
+@pytest.fixture(scope="module")
+def confusion(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study")
+    return plugin_logdir.write_confusion_run(directory, ["a", "b", "c", "d"])
+
+
+@pytest.fixture(scope="module")
+def prototypes(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study")
+    return plugin_logdir.write_prototype_run(directory, ["a", "b"])
+
+
+def parse(study):
+    return study_text.parse_study(json.dumps(study).encode())
+
+
+# --- What a run is about
+
+
+def test_descriptions_are_read_as_written(confusion, prototypes):
+    for study in (confusion.study, prototypes.study):
+        assert parse({**study, "of a later version": 1}) == study
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"kind": "x"}',
+        b'{"kind": {}}',
+        b"\xff\xfe",
+        b"[" * 10**5,
+        b" " * (study_text.MAX_BYTES + 1),
+    ],
+)
+def test_texts_that_describe_no_study_are_refused(text):
+    with pytest.raises(DataError) as error:
+        study_text.parse_study(text)
+    assert error.value.reason == "malformed"
+
+
+CONFUSION_CHANGES = {
+    "class_names": [
+        None,
+        [],
+        ["a"],
+        "abcd",
+        ["a", "b", "c", 4],
+        ["a", "b", "c", "d" * 201],
+        ["a", "b", "c", "\ud800"],
+        [str(k) for k in range(1001)],
+    ],
+    "pairs": [
+        {},
+        [[0, 4]],
+        [[1, 0]],
+        [[1, 1]],
+        [[-1, 0]],
+        [[0, 1], [0, 1]],
+        [[0, 1, 2]],
+        [[0, True]],
+        [[0, 1.0]],
+        ["01"],
+        [[0, 1]] * 99,
+    ],
+    "num_planned": [-1, 1.5, "9", True, 10**30, None],
+    "columns": [[], ["t"], "t", [*metadata.CELL_COLUMNS, "t"], [1], None],
+    "reasons": ["", [1], ["x" * 1001], None],
+    "has_all_pairs": [0, None, "yes"],
+    "settings": [[], None, json.loads('{"a":' * 30 + "1" + "}" * 30)],
+}
+PROTOTYPE_CHANGES = {
+    "class_names": [["a"]],
+    "intervals": [[], [50, 25], [1, 1], [101], [float("nan")], [None], ["1"], 5],
+    "num_initialisations": [0, -1, 1001, 1.0, None],
+    "image_shape": [[8, 8], [8, 8, 2], [8, 8, 4], [0, 8, 1], [8, 9000, 1], "883"],
+    "num_frames": [-1, 1001, 0.5, None],
+    "image_scale": [0, -1, 1.1, float("inf"), "1", None],
+    "measures": [["a", "a"], "a", [1], None, [str(k) for k in range(501)]],
+    "trends": [["a", "a"], None],
+    "settings": ["x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in CONFUSION_CHANGES.items() for value in values],
+)
+def test_bad_confusion_studies_are_refused(confusion, key, value):
+    with pytest.raises(DataError, match=key):
+        parse({**confusion.study, key: value})
+    without = {name: old for name, old in confusion.study.items() if name != key}
+    with pytest.raises(DataError, match=key):
+        parse(without)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in PROTOTYPE_CHANGES.items() for value in values],
+)
+def test_bad_prototype_studies_are_refused(prototypes, key, value):
+    with pytest.raises(DataError, match=key):
+        parse({**prototypes.study, key: value})
+
+
+def test_columns_of_later_packages_do_no_harm(confusion):
+    columns = ["new", *reversed(metadata.CELL_COLUMNS)]
+    assert parse({**confusion.study, "columns": columns})["columns"] == columns
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (metadata.plugin_content(), None),
+        (b'{"version": 2}', "newer"),
+        (b'{"version": 0}', "malformed"),
+        (b'{"version": "1"}', "malformed"),
+        (b'{"version": true}', "malformed"),
+        (b"[1]", "malformed"),
+        (b"", "malformed"),
+    ],
+)
+def test_versions(content, reason):
+    if reason is None:
+        study_text.check_version(content)
+        return
+    with pytest.raises(DataError) as error:
+        study_text.check_version(content)
+    assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        ("events/training", "."),
+        ("a/b/events/training", "a/b"),
+        ("a/events/prototypes", "a"),
+        (".", "."),
+        ("my_events/training", "my_events/training"),
+        ("other", "other"),
+    ],
+)
+def test_short_name(run, name):
+    assert studies.short_name(run) == name
+
+
+# --- Networks
+
+
+def points(rows, first=1):
+    return [Point(step, 0.0, row) for step, row in enumerate(rows, first)]
+
+
+def test_networks_are_read_as_written(confusion):
+    found = networks.check_networks(points(confusion.networks), confusion.study)
+    np.testing.assert_array_equal(found.pair, confusion.networks[:, 0])
+    np.testing.assert_array_equal(found.accuracy, confusion.networks[:, 5:9])
+    np.testing.assert_array_equal(found.without_pair, confusion.networks[:, 9:])
+    assert found.failed.sum() == 1
+    assert len(networks.check_networks([], confusion.study).steps) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (0, 6),
+        (0, -2),
+        (0, 0.5),
+        (0, np.nan),
+        (1, -1),
+        (1, np.inf),
+        (2, 2),
+        (3, np.nan),
+        (3, np.inf),
+        (5, 1.1),
+        (12, -0.1),
+    ],
+)
+def test_networks_that_make_no_sense_are_refused(confusion, column, value):
+    rows = confusion.networks.copy()
+    rows[3, column] = value
+    with pytest.raises(DataError):
+        networks.check_networks(points(rows), confusion.study)
+
+
+def progress(finished_at, **options):
+    n = len(finished_at)
+    found = networks.Networks(
+        steps=np.arange(1, n + 1),
+        pair=np.zeros(n, int),
+        repeat=np.zeros(n, int),
+        failed=np.zeros(n, bool),
+        finished_at=np.array(finished_at, float),
+        accuracy=np.zeros((n, 3)),
+        without_pair=np.zeros((n, 3)),
+    )
+    about = {"num_planned": 100, "num_in_tables": 0, "now": 1e6, **options}
+    return networks.progress(found, **about)
+
+
+def test_progress_is_that_of_the_newest_networks():
+    # 50 slow ones, a night's pause, then one every two seconds.
+    slow, fast = np.arange(50) * 60, 40_000 + np.arange(15) * 2
+    told = progress([*slow, *fast], now=40_030)
+    assert told["networks_per_minute"] == pytest.approx(30)
+    assert told["seconds_left"] == pytest.approx(70)
+    assert told["seconds_since_last"] == pytest.approx(2)
+
+
+def test_progress_of_few_networks():
+    nothing = progress([])
+    assert nothing["num_done"] == 0
+    for name in ("networks_per_minute", "seconds_left", "seconds_since_last"):
+        assert nothing[name] is None
+    one = progress([5.0], now=4.0)
+    assert one["networks_per_minute"] is one["seconds_left"] is None
+    assert one["seconds_since_last"] == 0
+    assert progress([5.0, 5.0])["networks_per_minute"] is None
+    assert progress([1.0, 2.0], num_planned=1)["seconds_left"] == 0
+
+
+# --- Sentences
+
+
+def cell(**changes):
+    numbers = dict.fromkeys(metadata.CELL_COLUMNS, np.nan)
+    numbers |= {
+        "n_confused": 24,
+        "n_comparison": 84,
+        "mean_confused": 0.61,
+        "mean_comparison": 0.631,
+        "sd_confused": 0.012,
+        "sd_comparison": 0.009,
+        "difference_points": -2.1,
+        "ci_low_points": -3.0,
+        "ci_high_points": -1.2,
+        "t": -5.2,
+        "q_value": 0.0003,
+    }
+    about = {
+        "table": findings.TARGET_BY_CLASS,
+        "response": "accuracy_without_pair",
+        "target": "dog",
+        "confused": ("cat",),
+        "reason": "",
+    }
+    for name, value in changes.items():
+        (about if name in findings.Cell.__annotations__ else numbers)[name] = value
+    return findings.Cell(**about, statistics=numbers)
+
+
+GROUPS = "61.0 % ± 1.2 in 24 networks that confuse cat, 63.1 % ± 0.9 in 84 that do not"
+
+
+def test_sentence_of_a_finding():
+    assert findings.sentence(cell()) == (
+        "Not learning cat costs dog 2.1 points of accuracy without the pair "
+        f"(95 % CI 1.2 to 3.0): {GROUPS}; Welch's t = -5.2, q = 0.0003."
+    )
+    gain = cell(difference_points=2.1, ci_low_points=1.2, ci_high_points=3.0, t=5.2)
+    assert "cat gives dog 2.1 points" in findings.sentence(gain)
+    assert "(95 % CI 1.2 to 3.0)" in findings.sentence(gain)
+
+
+def test_sentence_of_raw_accuracy_warns_of_competition():
+    told = findings.sentence(cell(response="accuracy"))
+    assert "dog 2.1 points of accuracy (95 %" in told
+    assert "competition" in told
+    assert "competition" not in findings.sentence(cell())
+
+
+@pytest.mark.parametrize("q_value", [0.2, np.nan])
+def test_sentence_of_no_finding(q_value):
+    told = findings.sentence(cell(q_value=q_value))
+    assert told.startswith(
+        "No difference was found in the accuracy of dog without the pair where cat is "
+        f"not learned: -2.1 points (95 % CI -3.0 to -1.2), {GROUPS}; Welch's t = -5.2"
+    )
+    assert "costs" not in told
+
+
+def test_sentence_without_a_test():
+    few = cell(reason="fewer than 2 networks in a group", sd_confused=np.nan, t=np.nan)
+    assert findings.sentence(few).startswith(
+        "No test of the accuracy of dog without the pair: fewer than 2 networks in a "
+        "group; 61.0 % in 24 networks that confuse cat, 63.1 % ± 0.9"
+    )
+    nothing = cell(reason="the target is in the pair", mean_confused=np.nan)
+    assert findings.sentence(nothing) == (
+        "No test of the accuracy of dog without the pair: the target is in the pair."
+    )
+
+
+def test_sentence_of_a_pair_and_of_its_members():
+    pair = {"table": findings.TARGET_BY_PAIR, "response": "accuracy"}
+    third = cell(**pair, confused=("cat", "deer"))
+    told = findings.sentence(third)
+    assert told.startswith("Not learning cat and deer costs dog 2.1 points")
+    assert "63.1 % ± 0.9 in 84 of the baseline" in told
+    assert findings.group_labels(third) == (
+        "networks that confuse cat and deer",
+        "baseline networks",
+    )
+    member = cell(**pair, confused=("cat", "dog"), partner="cat")
+    assert findings.sentence(member).startswith(
+        "Half of the training examples of dog were labelled cat: its accuracy is 2.1 "
+        "points lower (95 % CI 1.2 to 3.0), "
+    )
+
+
+def test_names_cannot_be_taken_for_numbers_or_turn_the_text_around():
+    told = findings.sentence(cell(target="3", confused=("\u202egnp\n",)))
+    assert "costs '3' 2.1 points" in told
+    assert "\u202e" not in told
+    assert "\n" not in told
+    assert findings.group_labels(cell()) == (
+        "arms with cat and not dog",
+        "arms with neither",
+    )
+
+
+# --- Answers
+
+
+def test_json_is_strict():
+    values = {
+        "a": [np.nan, float("inf"), np.float32(0.5), np.int64(3), True, None, "NaN"],
+        "b": np.array([[1.0, -np.inf]]),
+    }
+    assert json.loads(answers.json_text(values)) == {
+        "a": [None, None, 0.5, 3, True, None, "NaN"],
+        "b": [[1.0, None]],
+    }
+
+
+def test_float32_bytes():
+    values = np.array([[1.0, np.nan], [np.inf, 1e300]], ">f8").T
+    found = np.frombuffer(answers.float32_bytes(values), "<f4")
+    np.testing.assert_array_equal(found, [1, np.nan, np.nan, np.nan])
+
+
+def test_csv_disarms_formulas_and_leaves_numbers_alone():
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", 'a "b", c', "x=1"]
+    told = answers.csv_text(["=header"], [[text] for text in [*texts, -1.5, np.nan]])
+    assert told.splitlines()[0] == "'=header"
+    assert told.count("'") == 7
+    assert '"a ""b"", c"\nx=1\n-1.5\n' in told
+
+
+def test_array_checks():
+    values = np.zeros((2, 3), np.float32)
+    kinds = {"shape": (2, 3), "dtypes": ("float32",)}
+    assert arrays.check_array("x", values, **kinds) is values
+    for bad in (values[:1], values.astype(int), np.array("x"), values[..., None]):
+        with pytest.raises(DataError, match="Expected x"):
+            arrays.check_array("x", bad, **kinds)
+
+
+# --- The cache
+
+
+def test_cache_forgets_what_was_not_used():
+    cache = event_data.Cache(max_bytes=10)
+    made = []
+
+    def get(key, size=4):
+        def make():
+            made.append(key)
+            return size, key
+
+        assert cache.get(key, make) == key
+
+    for key in "abaca":
+        get(key)
+    assert made == ["a", "b", "c"]
+    get("b")
+    assert made == ["a", "b", "c", "b"]
+    # What is too large is not kept, and drives nothing out.
+    get("huge", size=11)
+    get("huge", size=11)
+    get("a")
+    assert made[4:] == ["huge", "huge"]
+
+
+def test_cache_of_many_threads():
+    cache = event_data.Cache(max_bytes=50)
+    wrong = []
+
+    def work(seed):
+        for key in np.random.default_rng(seed).integers(0, 20, 300).tolist():
+            if cache.get(key, lambda key=key: (10, key)) != key:
+                wrong.append(key)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert cache._num_bytes == 10 * len(cache._values) <= 50
+
+
+# --- Static files
+
+
+def test_static_files_are_read_once_and_named_by_their_contents(tmp_path):
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "index.js").write_text("render()")
+    (tmp_path / "vendor" / "LICENSE.txt").write_text("ISC")
+    for name in ("secret.py", "page.html", "noname", ".hidden"):
+        (tmp_path / name).write_text("x")
+    files = static_files.read_static_files(tmp_path)
+    assert set(files.files) == {"index.js", "vendor/LICENSE.txt"}
+    assert len(files.version) == 12
+    assert files.version == static_files.read_static_files(tmp_path).version
+    assert files.find(f"{files.version}/index.js").content_type == "text/javascript"
+    assert files.find("index.js") is None
+    (tmp_path / "index.js").write_text("render(1)")
+    assert files.find(f"{files.version}/index.js") is not None
+    assert files.version != static_files.read_static_files(tmp_path).version
+    assert static_files.read_static_files(tmp_path / "nothing").files == {}
