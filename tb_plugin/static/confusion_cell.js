@@ -5,7 +5,10 @@ import { openDialog } from "./dialog.js";
 import { html, replace } from "./dom.js";
 import { Dots, domainOf } from "./dots.js";
 import { saveButtons } from "./files.js";
+import { shorten } from "./grid_frame.js";
 import { allFacts, networksCsv, statisticsCsv } from "./statistics.js";
+
+const LONGEST = 40; // letters of a name in a title
 
 /** The dialog of a cell; of the same cell of two studies where they are compared. */
 export class CellDialog {
@@ -59,6 +62,7 @@ export class CellDialog {
     if (key !== this._key || !this._isOpen) return;
     this._cells = cells;
     this._names = there.map(({ name }) => name);
+    this._studies = there.map(({ entry }) => entry.study);
     this._alert.hidden = true;
     this._waiting.hidden = true;
     this._statistics.hidden = false;
@@ -81,7 +85,8 @@ export class CellDialog {
     this._isOpen = true;
     const { table, response, row, target } = this.place;
     const { study } = this._sides[0].entry;
-    const title = `Effect on ${className(study, target)} of confusing ${rowName(study, table, row)} — ${RESPONSES[response].text}`;
+    const names = [className(study, target), rowName(study, table, row)].map((name) => shorten(name, LONGEST));
+    const title = `Effect on ${names[0]} of confusing ${names[1]} — ${RESPONSES[response].text}`;
     this._dialog = openDialog(title, [this._alert, this._waiting, this._parts, this._statistics], {
       wide: true,
       onclose: () => {
@@ -119,7 +124,7 @@ export class CellDialog {
       part.note.hidden = !part.note.textContent;
       const hasDots = cell.groups.some((group) => group.networks.length > 0);
       part.box.hidden = !hasDots;
-      part.content = contentOf(cell, isSeveral ? this._names[index] : "", domain);
+      part.content = contentOf(cell, this._studies[index], isSeveral ? this._names[index] : "", domain);
       part.plot.update(part.content);
     });
     replace(this._tables, ...tablesOf(cells, this._names));
@@ -129,7 +134,7 @@ export class CellDialog {
     const name = html("h3", {});
     const sentence = html("p", { class: "sentence" });
     const note = html("p", { class: "warning" });
-    const box = html("div", {});
+    const box = html("div", { class: "drawing" });
     const plot = new Dots(box);
     const buttons = saveButtons({
       drawing: () => plot.svg,
@@ -153,11 +158,12 @@ function noteOf(cell) {
   );
 }
 
-function contentOf(cell, name, domain) {
+function contentOf(cell, study, name, domain) {
   const isWithoutPair = cell.response === "accuracy_without_pair";
   const isLevelled = isWithoutPair && cell.table === BY_CLASS;
-  const what = `accuracy of ${cell.target_name}${isWithoutPair ? " without the pair" : ""}`;
-  const title = `${what}, ${cell.row_name} confused`;
+  const target = shorten(className(study, cell.target), LONGEST);
+  const what = `accuracy of ${target}${isWithoutPair ? " without the pair" : ""}`;
+  const title = `${what}, ${shorten(rowName(study, cell.table, cell.row), LONGEST)} confused`;
   return {
     title: title[0].toUpperCase() + title.slice(1) + (name && ` — ${name}`),
     subtitle: isLevelled

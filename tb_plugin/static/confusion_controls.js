@@ -69,7 +69,8 @@ export class Controls {
     this._layout = make("As", "layout", LAYOUTS);
     const choices = [this._response, this._measure, this._level];
     const order = html("span", { class: "choice" }, this._order, this._edit);
-    this.node = html("div", { class: "controls" }, this._tables, ...choices, order, this._compare, this._layout);
+    const comparison = html("span", { class: "choices" }, this._compare, this._layout);
+    this.node = html("div", { class: "controls" }, this._tables, ...choices, order, comparison);
     container.append(this.node);
   }
 

@@ -49,13 +49,20 @@ export function contentsOf({ plan, shown, isDifference, order, level }) {
 function readSide({ layout, plan, side, index, response, shown }) {
   const answer = shown.get(JSON.stringify([side.entry.run, response])) ?? null;
   const source = { slot: `${response} ${index}`, response, sides: [side], values: null, qValues: null };
-  if (!answer) return { ...source, missing: `${side.name} has no such table.` };
+  if (!answer) return { ...source, missing: whyMissing(side, plan.table) };
   const of = {
     numRows: numRowsOf(side.entry.study, plan.table),
     numClasses: side.entry.study.class_names.length,
     rowOf: side.rowOf ?? undefined,
   };
   return { ...source, values: laidOut(layout, answer, 0, of), qValues: laidOut(layout, answer, 1, of) };
+}
+
+function whyMissing({ name, entry }, table) {
+  if (table === BY_CLASS && !entry.study.has_all_pairs) {
+    return `${name} has no T × C: it is not a study of all pairs of classes. T × pair shows what both have.`;
+  }
+  return `${name} has no comparison of this kind yet.`;
 }
 
 function difference([first, second]) {
@@ -130,21 +137,18 @@ function aboutCell(map, { plan, layout, isDifference }, row, column) {
   const isDiagonal = table === BY_CLASS && cell.row === cell.target;
   const target = className(study, cell.target);
   const confused = rowName(study, table, cell.row);
-  const title = isDiagonal ? `${target}: not compared with itself` : `${target}, ${confused} confused`;
+  const what = table === BY_CLASS ? "confused" : "confused pair";
+  const title = isDiagonal ? `${target}: not compared with itself` : `Target ${target} · ${what} ${confused}`;
   const { name } = MEASURES[measure];
   const parts = isDifference ? map.parts : [map];
   const facts = isDiagonal
     ? []
-    : parts.flatMap((part) => {
-        const of = isDifference ? `${part.sides[0].name}: ` : "";
-        return [
-          [`${of}${name}`, inFull(measure, part.values[index])],
-          [`${of}q`, probability(part.qValues[index])],
-        ];
-      });
-  if (isDifference && !isDiagonal) facts.push(["A − B", inFull(measure, map.values[index])]);
+    : [
+        [name, ...parts.map((part) => inFull(measure, part.values[index]))],
+        ["q", ...parts.map((part) => probability(part.qValues[index]))],
+      ];
   const asked = map.sides.map((side) => ({
-    name: isDifference ? side.name : "",
+    name: side.name,
     entry: side.entry,
     place: { table, response: map.response, row: side.rowOf ? side.rowOf[cell.row] : cell.row, target: cell.target },
   }));
@@ -152,13 +156,14 @@ function aboutCell(map, { plan, layout, isDifference }, row, column) {
     cell: isDiagonal ? null : { response: map.response, row: cell.row, target: cell.target },
     title,
     facts,
+    difference: isDifference && !isDiagonal ? `A − B: ${inFull(measure, map.values[index])}` : "",
     note: cell.isMember ? "The target is in the pair: half of its own labels were swapped." : "",
     asked: isDiagonal ? [] : asked.filter(({ place }) => place.row !== undefined),
   };
 }
 
-function describe({ title, facts }) {
-  return [title, ...facts.map(([name, value]) => `${name} ${value}`)].join(", ");
+function describe({ title, facts, difference: told }) {
+  return [title, ...facts.map(([name, ...values]) => `${name} ${values.join(" and ")}`), told].filter(Boolean).join(", ");
 }
 
 /** What the reader has to know about the maps, in words. */
@@ -173,6 +178,9 @@ export function notesOf({ plan, maps, isDifference }) {
   }
   if (plan.table === BY_PAIR) {
     notes.push("Grey: the target is in the pair, half of its own training labels were swapped; such cells are far off the scale.");
+  }
+  if (!known.some((map) => map.values.some(Number.isFinite))) {
+    return "There are no differences yet: both groups of a cell need networks that the study has not finished.";
   }
   if (isDifference) notes.push("Marks are left out: nothing was tested across the two runs.");
   else if (known.some((map) => !map.hasQ)) {

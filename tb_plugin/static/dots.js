@@ -13,7 +13,9 @@ const NAME = 22; // above the dots of a group
 const BAR = 16; // below them
 const FOOT = 44;
 const MARGIN = 14;
+// Networks of a group, for its height.
 const FEW = 12;
+const MANY = 600;
 const REACH = 12;
 const d3 = globalThis.d3;
 
@@ -27,13 +29,30 @@ const d3 = globalThis.d3;
  * @property {[number, number]} [domain] Shares; from the values where it is left out.
  */
 
-/** Where all dots of some cells lie, shares; null where there are none. */
+/**
+ * Where all dots of some cells lie, shares, with the intervals of the means as far as
+ * they are not much wider; null where there are none.
+ */
 export function domainOf(groups) {
-  const values = groups.flatMap((group) => group.networks.map((one) => one.value)).filter(Number.isFinite);
+  const values = groups.flatMap(knownValues);
   if (values.length === 0) return null;
   const [low, high] = d3.extent(values);
-  const pad = Math.max(0.002, 0.04 * (high - low));
-  return [low - pad, high + pad];
+  const room = 0.5 * (high - low);
+  const ends = groups.flatMap((group) => {
+    const interval = meanInterval(knownValues(group));
+    if (!interval || !Number.isFinite(interval.margin)) return [];
+    return [
+      Math.max(low - room, interval.mean - interval.margin),
+      Math.min(high + room, interval.mean + interval.margin),
+    ];
+  });
+  const [first, last] = d3.extent([...values, ...ends]);
+  const pad = Math.max(0.002, 0.03 * (last - first));
+  return [first - pad, last + pad];
+}
+
+function knownValues(group) {
+  return group.networks.map((one) => one.value).filter(Number.isFinite);
 }
 
 /** A dot plot in a container of the page; give it content with `update`. */
@@ -74,7 +93,9 @@ export class Dots {
     const colours = palette();
     const domain = content.domain ?? domainOf(content.groups) ?? [0, 1];
     const x = d3.scaleLinear(domain, [MARGIN, width - MARGIN]);
-    const groups = content.groups.map((group) => groupOf(group, x));
+    const sizes = content.groups.map((group) => groupOf(group, x).radius);
+    // Dots of both groups are of one size.
+    const groups = content.groups.map((group) => groupOf(group, x, Math.min(...sizes)));
     let top = HEAD;
     for (const group of groups) {
       group.top = top;
@@ -119,11 +140,11 @@ export class Dots {
   }
 }
 
-function groupOf({ label, networks }, x) {
+function groupOf({ label, networks }, x, largest) {
   const known = networks.filter((one) => Number.isFinite(one.value));
   const xs = known.map((one) => x(one.value));
-  const height = known.length <= FEW ? 40 : 110;
-  const { radius, offsets } = swarm(xs, height);
+  const height = known.length <= FEW ? 40 : known.length <= MANY ? 110 : 170;
+  const { radius, offsets } = swarm(xs, height, largest);
   const mean = meanInterval(known.map((one) => one.value));
   const margin = mean && Number.isFinite(mean.margin) ? ` ± ${fixed(100 * mean.margin, 2)} %` : " %";
   return {
@@ -156,22 +177,25 @@ function drawGroup(group, tone, x, colours) {
   }
   node.append(name, dots);
   if (mean) {
-    const at = { mean: x(mean.mean), low: x(mean.mean - mean.margin), high: x(mean.mean + mean.margin) };
+    const at = { mean: x(mean.mean), low: x(mean.mean - mean.margin), high: x(mean.mean + mean.margin), ends: x.range() };
     node.append(drawBar(at, top + NAME, top + NAME + height + 7, colours));
   }
   return node;
 }
 
 /** Mean and interval: below the dots, as dots would hide them. */
-function drawBar({ mean, low, high }, top, y, colours) {
+function drawBar({ mean, low, high, ends = [-Infinity, Infinity] }, top, y, colours) {
   const node = svg("g", { stroke: colours.text });
   if (top !== null) {
     node.append(svg("line", { x1: mean, x2: mean, y1: top, y2: y, "stroke-width": 1, "stroke-dasharray": "2 2" }));
   }
   if (Number.isFinite(low)) {
+    // An end that is off the axis has no cap.
+    const [first, last] = [Math.max(low, ends[0]), Math.min(high, ends[1])];
+    const caps = [low, high].filter((end) => end >= ends[0] && end <= ends[1]);
     node.append(
-      svg("line", { x1: low, x2: high, y1: y, y2: y, "stroke-width": 3 }),
-      svg("path", { d: `M${low},${y - 5}v10M${high},${y - 5}v10`, "stroke-width": 1.5 }),
+      svg("line", { x1: first, x2: last, y1: y, y2: y, "stroke-width": 3 }),
+      svg("path", { d: caps.map((end) => `M${end},${y - 5}v10`).join(""), "stroke-width": 1.5 }),
     );
   }
   node.append(svg("circle", { cx: mean, cy: y, r: 4, fill: colours.background, "stroke-width": 2 }));

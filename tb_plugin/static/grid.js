@@ -281,9 +281,8 @@ export class Grid {
       });
     const outline = (...place) => {
       const [stroke, thickness] = place.splice(4);
-      // Pictures have every colour: the line needs a margin.
-      const margin = this._content.pictures ? [rectangle(...place, colours.background, thickness + 3)] : [];
-      return [...margin, rectangle(...place, stroke, thickness)];
+      // Cells have every colour: the line needs a margin.
+      return [rectangle(...place, colours.background, thickness + 3), rectangle(...place, stroke, thickness)];
     };
     const marks = [];
     if (linked && linked[0] >= 0) {
@@ -292,8 +291,10 @@ export class Grid {
     if (linked && linked[1] >= 0) {
       marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
     }
+    // In heat maps, orange is a value's colour.
+    const pointing = this._content.pictures ? colours.series[1] : colours.text;
     for (const cell of this._pointed) {
-      marks.push(...outline(...cell, 1, 1, colours.series[1], 3));
+      marks.push(...outline(...cell, 1, 1, pointing, 3));
     }
     if (selected) marks.push(...outline(...selected, 1, 1, colours.focus, 3));
     if (this._hasFocus) marks.push(...outline(...this._focus, 1, 1, colours.focus, 2));

@@ -163,6 +163,6 @@ export function drawRules(group, content, { left, top, width, height }, colours)
   const right = left + width * content.columns.length;
   for (const row of content.rowRules ?? []) {
     const y = top + row * height - 0.5;
-    group.append(svg("line", { x1: left - 40, x2: right, y1: y, y2: y, stroke: colours.muted, "stroke-width": 1 }));
+    group.append(svg("line", { x1: left, x2: right, y1: y, y2: y, stroke: colours.muted, "stroke-width": 1 }));
   }
 }

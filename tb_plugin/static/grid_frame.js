@@ -1,13 +1,18 @@
 /** What stands around the cells of a grid: sizes, title, legend, axes. */
 
-import { svg } from "./dom.js";
+import { html, svg } from "./dom.js";
 
 const SMALLEST_LABEL = 9;
 const LEGEND_WIDTH = 180;
-// Mean widths of a letter, pixels, a little more than those of usual texts.
-const LETTER = 6.6;
-const SMALL_LETTER = 5.8;
-const TITLE_LETTER = 7.6;
+const SLANT = Math.SQRT1_2; // of labels over columns, 45°
+const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
+const pen = html("canvas").getContext("2d");
+
+/** Pixels that a text takes. */
+export function textWidth(text, size, weight = "normal") {
+  pen.font = `${weight} ${size}px ${FONT}`;
+  return pen.measureText(text).width;
+}
 
 /** Class names are anybody's: long ones are cut. */
 export function shorten(name, longest = 18) {
@@ -17,11 +22,12 @@ export function shorten(name, longest = 18) {
 
 /** Places and sizes of a grid's parts in so many pixels of width. */
 export function measure(content, available) {
-  const rowSpace = 26 + LETTER * longest(content.rows);
+  const { rows, columns } = content;
+  const rowSpace = 28 + widest(rows);
   const head = content.pictures ? 24 : 58;
   const subtitle = content.subtitle ? 16 : 0;
-  const rightSpace = 4 + 3.4 * longest(content.columns.slice(-1));
-  const room = (available - rowSpace - rightSpace) / content.columns.length;
+  const rightSpace = 4 + SLANT * Math.max(0, widest(columns.slice(-1)) - 16);
+  const room = (available - rowSpace - rightSpace) / columns.length;
   const largest = content.largestCell ?? 44;
   const smallest = content.smallestCell ?? 3;
   let width = Math.max(smallest, Math.min(largest, room));
@@ -29,27 +35,28 @@ export function measure(content, available) {
   if (width >= 4) width = Math.floor(width);
   const aspect = content.pictures?.aspect ?? 1;
   const height = Math.min(width * aspect, content.largestHeight ?? Infinity);
-  const areLevel = LETTER * longest(content.columns) <= width - 2;
-  const columnSpace = areLevel ? 36 : 30 + 4.7 * longest(content.columns);
+  const areLevel = widest(columns) <= width - 4;
+  const columnSpace = areLevel ? 36 : 34 + SLANT * widest(columns);
   const left = Math.round(rowSpace);
   const top = Math.round(head + subtitle + columnSpace);
-  const widest = Math.max(left + width * content.columns.length + rightSpace, headWidth(content));
+  const drawn = left + width * columns.length + (areLevel ? 4 : rightSpace);
   return {
     plot: { left, top, width, height, areLevel },
     subtitle,
-    width: Math.ceil(widest),
-    height: Math.ceil(top + height * content.rows.length + 6),
+    width: Math.ceil(Math.max(drawn, headWidth(content))),
+    height: Math.ceil(top + height * rows.length + 6),
   };
 }
 
-function longest(labels) {
-  return Math.max(1, ...labels.map((label) => Array.from(shorten(label)).length));
+function widest(labels) {
+  return Math.max(6, ...labels.map((label) => textWidth(shorten(label), 12)));
 }
 
 /** So that a saved drawing holds its texts. */
 function headWidth({ title, subtitle = "", scale, legendTitle = "", markTitle = "" }) {
-  const legend = scale ? LEGEND_WIDTH + 28 + SMALL_LETTER * Math.max(legendTitle.length, markTitle.length) : 0;
-  return Math.max(330, 8 + TITLE_LETTER * title.length, 8 + SMALL_LETTER * subtitle.length, legend);
+  const beside = Math.max(textWidth(legendTitle, 11), 12 + textWidth(markTitle, 11));
+  const legend = scale ? LEGEND_WIDTH + 20 + beside : 0;
+  return Math.max(330, 8 + textWidth(title, 14, "bold"), 8 + textWidth(subtitle, 12), legend);
 }
 
 /** Title, subtitle and legend. */
@@ -67,7 +74,7 @@ export function drawHead(content, layout, colours) {
 function drawLegend(content, y, colours) {
   const { scale, format } = content;
   const [low, high] = scale.domain;
-  const steps = 48;
+  const steps = 60;
   const group = svg("g", { transform: `translate(4, ${y})` });
   for (let step = 0; step < steps; step += 1) {
     const value = low + ((step + 0.5) / steps) * (high - low);
@@ -166,7 +173,7 @@ export function drawAxes(content, layout, colours) {
     }),
     svg("text", {
       x: left,
-      y: top - (areLevel ? 24 : 14 + 4.7 * longest(content.columns)),
+      y: top - (areLevel ? 24 : 18 + SLANT * widest(content.columns)),
       fill: colours.muted,
       text: content.columnTitle,
     }),

@@ -13,12 +13,13 @@ const MOST_ROOM = 60;
  * one high pile.
  * @param {Array<number>} xs Pixels.
  * @param {number} height Pixels there are.
+ * @param {number} [largest] Of the radius.
  * @return {{radius: number, offsets: Array<[number, number]>}} From (x, middle).
  */
-export function swarm(xs, height) {
+export function swarm(xs, height, largest = Infinity) {
   const piles = pilesOf(xs);
   let densest = null;
-  for (const radius of RADII) {
+  for (const radius of RADII.filter((one) => one <= largest)) {
     for (const widthOf of [() => 1, (number) => Math.ceil(Math.sqrt(number)), () => Infinity]) {
       const placed = inLanes(piles, xs.length, radius, widthOf);
       if (placed.numLanes * 2 * radius <= height) return { radius, offsets: placed.offsets };
