@@ -139,8 +139,7 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
         reason=reason(study, numbers),
         partner=_partner(study, table, row, target),
     )
-    all_networks = networks.up_to(read_networks(run), step)
-    groups, networks_reason = _groups(run, all_networks, about, row, target)
+    groups, networks_reason = _groups(run, step, about, row, target)
     return {
         "run": run.name,
         "table": table,
@@ -171,25 +170,29 @@ def read_networks(run: StudyRun) -> Networks:
     Raises:
         DataError: If they make no sense.
     """
-    points = run.points(metadata.TAG_NETWORK)
-    if not points:
+    tags, tag = run.tags.tensors, metadata.TAG_NETWORK
+    if tag not in tags:
         return networks.check_networks([], run.study)
-    series = run.tags.tensors[metadata.TAG_NETWORK]
-    key = run.name, "networks", series.max_step, series.max_wall_time
 
     def make():
-        return 1000 + 2 * sum(point.values.nbytes for point in points), (
-            networks.check_networks(points, run.study)
-        )
+        points = run.points(tag)
+        size = 1000 + sum(point.values.nbytes for point in points)
+        return size, networks.check_networks(points, run.study)
 
+    # A newer description makes networks of a deleted event file of those before it.
+    key = run.name, "networks", tags[tag], tags[metadata.TAG_STUDY]
     return run.events.cached(key, make)
 
 
 def _groups(
-    run: StudyRun, all_networks: Networks, about: findings.Cell, row: int, target: int
+    run: StudyRun, step: int, about: findings.Cell, row: int, target: int
 ) -> tuple[tuple[Values, Values], str]:
-    """The values of both groups, and why there are none, where there are none."""
+    """The values of both groups, and why there are none, where there are none.
+
+    Only networks that entered the comparison, which was made at `step`.
+    """
     study = run.study
+    all_networks = networks.up_to(read_networks(run), step)
     none = Values(*(np.empty(0, dtype) for dtype in (float, int, int)))
     if not len(all_networks.steps):
         return (none, none), "the run has no single networks"
@@ -201,6 +204,8 @@ def _groups(
             point = run.newest(metadata.TAG_LEVEL_SHIFTS)
             if point is None:
                 return (none, none), "the levels of the pairs were not kept"
+            if point.step != step:
+                return (none, none), "the comparison is just being made anew"
             shifts = arrays.check_array(
                 "the levels", point.values, shape=shape, dtypes=("float64",)
             )[:, target]

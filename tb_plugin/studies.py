@@ -70,9 +70,12 @@ def _study(events: EventData, run: str, tags: Tags, now: float) -> dict:
             raise tags.error
         study_run = StudyRun(events, run, tags)
         listed["stamp"] = _stamp(tags)
-        kind = study_run.study["kind"]
-        about = _confusion if kind == metadata.KIND_CONFUSION else _prototypes
-        listed |= {"kind": kind, **about(study_run, now), "study": study_run.study}
+        listed["kind"] = study_run.study["kind"]
+        if listed["kind"] == metadata.KIND_CONFUSION:
+            listed |= _confusion(study_run, now)
+        else:
+            listed["progress"] = prototype_data.progress(study_run)
+        listed["study"] = study_run.study
     except DataError as error:
         listed["error"] = {"reason": error.reason, "text": str(error)}
     return listed
@@ -117,7 +120,3 @@ def _class_order(run: StudyRun) -> list[int] | None:
     if not np.array_equal(np.sort(order), np.arange(num_classes)):
         raise DataError("The order of the classes makes no sense.")
     return order.tolist()
-
-
-def _prototypes(run: StudyRun, now: float) -> dict:
-    return {"progress": prototype_data.progress(run)}

@@ -491,6 +491,8 @@ def test_bad_runs_are_listed_beside_good_ones(written, tmp_path):
     assert set(found) == {"good/events/training", *bad}
     for run in bad:
         assert found[run]["study"] is None, run
+        known = run in ("short", "strange", "float32", "order")
+        assert found[run]["kind"] == ("confusion" if known else None), run
         assert found[run]["error"]["reason"] == "malformed", run
         response = site.get("confusion/cell", run=run, **CELL)
         # Of two the description is fine, and there are no comparisons.
