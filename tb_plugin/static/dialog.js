@@ -1,6 +1,12 @@
 /** Dialogs: the browser's own, so that focus and Escape work as everywhere. */
 
 import { html } from "./dom.js";
+import { onKey } from "./host.js";
+
+onKey((event) => {
+  // The browser closes a dialog only where the keyboard is in this frame.
+  if (event.key === "Escape" && event.view !== window) document.querySelector("dialog[open]")?.close();
+});
 
 /**
  * Opens a dialog.

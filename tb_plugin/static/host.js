@@ -83,6 +83,23 @@ export function onAddressChange(callback) {
   owner.addEventListener("popstate", callback);
 }
 
+/**
+ * Calls back for every key: after a click on the tab, the keyboard is the host's, and
+ * stays there until something in this frame is clicked.
+ */
+export function onKey(callback) {
+  document.addEventListener("keydown", callback);
+  host()?.document.addEventListener("keydown", (event) => {
+    if (isShown() && !isTyping(event)) callback(event);
+  });
+}
+
+/** Whether a key goes into a field where it means something else. */
+export function isTyping(event) {
+  const fields = "input:not([type=range], [type=checkbox]), select, textarea, [contenteditable]";
+  return Boolean(event.target.closest?.(fields));
+}
+
 /** Follows TensorBoard's dark mode; calls back at once and at every change. */
 export function watchTheme(callback) {
   const owner = host();

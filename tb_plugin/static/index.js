@@ -4,7 +4,7 @@ import { getJson } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { choice, html, replace, setOptions } from "./dom.js";
 import { openHelp, showEmpty, showStudyError, showTrouble } from "./help.js";
-import { onReload, watchTheme } from "./host.js";
+import { isTyping, onKey, onReload, watchTheme } from "./host.js";
 import { duration } from "./numbers.js";
 import { store } from "./state.js";
 import { hideTooltip } from "./tooltip.js";
@@ -32,7 +32,7 @@ class Page {
     watchTheme(() => this._view?.redraw());
     onReload(() => this._poll());
     document.addEventListener("visibilitychange", () => this._poll());
-    document.addEventListener("keydown", (event) => this._onKey(event));
+    onKey((event) => this._onKey(event));
     setInterval(() => this._tick(), 1000);
     this._poll();
   }
@@ -80,9 +80,9 @@ class Page {
   }
 
   _onKey(event) {
-    const isTyping = event.target.matches?.("input, select, textarea");
-    if (event.key === "?" && !isTyping) openHelp();
-    else if (!isTyping && !document.querySelector("dialog[open]")) this._view?.onKey?.(event);
+    if (isTyping(event)) return;
+    if (event.key === "?") openHelp();
+    else if (!document.querySelector("dialog[open]")) this._view?.onKey?.(event);
   }
 
   _togglePause() {

@@ -1,11 +1,12 @@
 /** One tooltip for the page: beside what it explains, never over it, Escape hides it. */
 
 import { html, replace } from "./dom.js";
+import { onKey } from "./host.js";
 
 const GAP = 10;
 const node = html("div", { class: "tooltip", role: "tooltip", hidden: true });
 document.body.append(node);
-document.addEventListener("keydown", (event) => {
+onKey((event) => {
   if (event.key === "Escape") hideTooltip();
 });
 addEventListener("scroll", () => hideTooltip(), { passive: true });
