@@ -173,7 +173,9 @@ export function sharedLimit(overview) {
     return trendColumn(overview, `mean_${name}`).map((mean, at) => mean + SDS_OF_SCALE * sds[at]);
   });
   const largest = largestOf(ends);
-  return largest > 0 ? Math.ceil(20 * largest) / 20 : null;
+  // Features that are never negative have dissimilarities of at most 1.
+  const most = Math.max(1, largestOf(trendColumn(overview, "mean_c"), trendColumn(overview, "mean_r")));
+  return largest > 0 ? Math.min(most, Math.ceil(20 * largest) / 20) : null;
 }
 
 /** A column of the trends: a number per interval, NaN where there is none. */

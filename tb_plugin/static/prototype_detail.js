@@ -12,7 +12,7 @@ import {
   partName,
   prototypeName,
 } from "./prototype_data.js";
-import { changeBetween, drawFigure } from "./prototype_figure.js";
+import { changesSince, drawFigure } from "./prototype_figure.js";
 import { Requested } from "./prototype_source.js";
 import { factsOf } from "./tooltip.js";
 
@@ -176,8 +176,9 @@ export class Detail {
     if (frames.length > 1) {
       const last = frames.length - 1;
       const labels = frames.map((_, at) => (at === 0 ? "first image" : at === last ? "final" : ""));
-      const items = frames.map((frame, at) => ({ label: labels[at], picture: frame }));
-      strips.push({ title: "On its way", items });
+      const changes = changesSince(frames).pictures;
+      const items = frames.map((frame, at) => ({ label: labels[at], picture: frame, below: changes[at] }));
+      strips.push({ title: "On its way; below, the change since the first image", items });
     }
     strips.push({
       title: "Over the training",
@@ -205,10 +206,10 @@ function besideOf({ study, target, origin, picture, ofOrigin, ofTarget, frames }
     items.push({ picture: ofOrigin, lines: [`Origin: ${className(study, origin)}`, "class prototype, where this began"] });
   }
   if (began) {
-    const change = changeBetween(began, picture);
+    const change = changesSince([began, picture]);
     const since = ofOrigin ? "from the origin to this image" : "from the first image to this one";
     items.push({
-      picture: change.picture,
+      picture: change.pictures[1],
       lines: ["Change", since, `grey: none; enlarged ${fixed(change.factor, 1)} times`],
     });
   }

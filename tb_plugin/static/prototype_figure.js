@@ -9,6 +9,8 @@ const LARGE = 236;
 const SMALL = 72;
 const GAP = 8;
 const MAX_STRIP = 84;
+const MAX_OF_TWO = 66;
+const ROW_GAP = 4;
 // Frames stand a little beyond the pictures.
 const MARGIN = 4;
 // Of the changes: what is beyond this share of them is cut.
@@ -20,8 +22,8 @@ const QUANTILE = 0.98;
  * @property {string} subtitle
  * @property {HTMLCanvasElement} picture
  * @property {Array<{lines: Array<string>, picture: HTMLCanvasElement}>} beside
- * @property {Array<{title: string, items: Array<{label: string, picture: HTMLCanvasElement|null,
- *   isChosen?: boolean, onchoose?: function()}>}>} strips
+ * @property {Array<{title: string, items: Array<{label: string, picture: HTMLCanvasElement,
+ *   below?: HTMLCanvasElement, isChosen?: boolean, onchoose?: function()}>}>} strips
  */
 
 /**
@@ -75,18 +77,20 @@ export function drawFigure(content) {
 }
 
 function drawStrip(drawing, { title, items }, top, aspect, colours) {
-  const side = Math.min(MAX_STRIP, (WIDTH - GAP * (items.length - 1)) / items.length);
+  const rows = items.some((item) => item.below) ? 2 : 1;
+  const largest = rows > 1 ? MAX_OF_TWO : MAX_STRIP;
+  const side = Math.min(largest, (WIDTH - GAP * (items.length - 1)) / items.length);
   const height = side * aspect;
   drawing.append(svg("text", { x: 0, y: top, "font-weight": "bold", text: title }));
   items.forEach((item, at) => {
     const x = at * (side + GAP);
     const y = top + 10;
-    if (item.picture) drawing.append(picture(item.picture, x, y, side, height, colours));
-    else drawing.append(svg("rect", { x, y, width: side, height, fill: colours.empty }));
+    drawing.append(picture(item.picture, x, y, side, height, colours));
+    if (item.below) drawing.append(picture(item.below, x, y + height + ROW_GAP, side, height, colours));
     drawing.append(
       svg("text", {
         x: x + side / 2,
-        y: y + height + 15,
+        y: y + rows * height + (rows - 1) * ROW_GAP + 15,
         "text-anchor": "middle",
         "font-size": 11,
         "font-weight": item.isChosen ? "bold" : null,
@@ -111,25 +115,28 @@ function drawStrip(drawing, { title, items }, top, aspect, colours) {
       );
     }
   });
-  return top + 10 + height + 44;
+  return top + 10 + rows * height + (rows - 1) * ROW_GAP + 44;
 }
 
 /**
- * What changed from one picture to another: grey where nothing did.
- * @return {{picture: HTMLCanvasElement, factor: number}} `factor` by which it is enlarged.
+ * What changed from the first of some pictures to the others: grey where nothing did.
+ * @param {Array<HTMLCanvasElement>} pictures Of one size, at least two.
+ * @return {{pictures: Array<HTMLCanvasElement>, factor: number}} `factor` by which changes
+ *   are enlarged: as much as those to the last picture allow.
  */
-export function changeBetween(before, after) {
-  const { width, height } = after;
-  const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, width, height);
-  const from = pixelsOf(before).data;
-  const result = pixelsOf(after);
-  const changes = Float64Array.from(result.data, (value, at) => value - from[at]);
-  const magnitudes = changes.map(Math.abs).filter((_, at) => at % 4 < 3).sort();
+export function changesSince(pictures) {
+  const { width, height } = pictures[0];
+  const pixels = pictures.map((canvas) => canvas.getContext("2d").getImageData(0, 0, width, height));
+  const changes = pixels.map(({ data }) => Float64Array.from(data, (value, at) => value - pixels[0].data[at]));
+  const magnitudes = changes.at(-1).map(Math.abs).filter((_, at) => at % 4 < 3).sort();
   const factor = 127 / Math.max(1, magnitudes[Math.floor(QUANTILE * (magnitudes.length - 1))]);
-  result.data.set(changes.map((change, at) => (at % 4 === 3 ? 255 : 128 + factor * change)));
-  const picture = html("canvas", { width, height });
-  picture.getContext("2d").putImageData(result, 0, 0);
-  return { picture, factor };
+  const drawn = changes.map((change) => {
+    const canvas = html("canvas", { width, height });
+    const colours = change.map((value, at) => (at % 4 === 3 ? 255 : 128 + factor * value));
+    canvas.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(colours), width, height), 0, 0);
+    return canvas;
+  });
+  return { pictures: drawn, factor };
 }
 
 function picture(canvas, x, y, width, height, colours) {
