@@ -11,7 +11,8 @@
 import { palette } from "./colours.js";
 import { html, replace, svg, uniqueId } from "./dom.js";
 import { drawCells, drawPictures, drawPixels, drawRules } from "./grid_cells.js";
-import { columnLabel, drawAxes, drawHead, measure, shorten } from "./grid_frame.js";
+import { drawAxes, drawHead, measure, shorten } from "./grid_frame.js";
+import { drawLabels, drawMarks } from "./grid_marks.js";
 
 export { shorten };
 
@@ -266,62 +267,12 @@ export class Grid {
 
   _markCells() {
     if (!this._marks || !this._content) return;
-    const colours = palette();
-    const { left, top, width, height } = this._plot;
-    const { rows, columns, selected, linked } = this._content;
-    const rectangle = (row, column, spanRows, spanColumns, stroke, thickness) =>
-      svg("rect", {
-        x: left + column * width,
-        y: top + row * height,
-        width: width * spanColumns,
-        height: height * spanRows,
-        fill: "none",
-        stroke,
-        "stroke-width": thickness,
-      });
-    const outline = (...place) => {
-      const [stroke, thickness] = place.splice(4);
-      // Cells have every colour: the line needs a margin.
-      return [rectangle(...place, colours.background, thickness + 3), rectangle(...place, stroke, thickness)];
-    };
-    const marks = [];
-    if (linked && linked[0] >= 0) {
-      marks.push(...outline(linked[0], 0, 1, columns.length, colours.series[1], 2));
-    }
-    if (linked && linked[1] >= 0) {
-      marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
-    }
-    // In heat maps, orange is a value's colour.
-    const pointing = this._content.pictures ? colours.series[1] : colours.text;
-    for (const cell of this._pointed) {
-      marks.push(...outline(...cell, 1, 1, pointing, 3));
-    }
-    if (selected) marks.push(...outline(...selected, 1, 1, colours.focus, 3));
-    if (this._hasFocus) marks.push(...outline(...this._focus, 1, 1, colours.focus, 2));
-    if (this._hover) marks.push(...outline(...this._hover, 1, 1, colours.text, 1.5));
     const [only] = this._pointed.length === 1 ? this._pointed : [];
-    const pointed = this._hover ?? only ?? (this._hasFocus ? this._focus : null);
-    replace(this._marks, ...marks);
-    replace(this._hoverLabels, ...(pointed ? this._pointedLabels(pointed, colours) : []));
-  }
-
-  /** Labels of the row and column pointed at, over the faint or missing ones. */
-  _pointedLabels([row, column], colours) {
-    const { left, top, height } = this._plot;
-    const { rows, columns } = this._content;
-    const halo = { stroke: colours.background, "stroke-width": 4, "paint-order": "stroke" };
-    return [
-      svg("text", {
-        x: left - 6,
-        y: top + (row + 0.5) * height,
-        "text-anchor": "end",
-        "dominant-baseline": "central",
-        "font-weight": "bold",
-        text: shorten(rows[row]),
-        ...halo,
-      }),
-      columnLabel(shorten(columns[column]), column, this._plot, { "font-weight": "bold", ...halo }),
-    ];
+    const focus = this._hasFocus ? this._focus : null;
+    const labelled = this._hover ?? only ?? focus;
+    const marked = { pointed: this._pointed, focus, hover: this._hover };
+    replace(this._marks, ...drawMarks(this._content, this._plot, marked));
+    replace(this._hoverLabels, ...(labelled ? drawLabels(this._content, this._plot, labelled) : []));
   }
 }
 

@@ -1,0 +1,70 @@
+/** What points at cells of a grid: outlines, and the labels of a row and a column. */
+
+import { palette } from "./colours.js";
+import { svg } from "./dom.js";
+import { columnLabel, shorten } from "./grid_frame.js";
+
+// A line on the edge of a smaller cell would cover it.
+const SMALL_CELL = 12;
+
+/**
+ * Outlines of cells and bands.
+ * @param {GridContent} content See grid.js.
+ * @param {{left: number, top: number, width: number, height: number}} plot
+ * @param {{pointed: Array<Array<number>>, focus: Array<number>|null,
+ *   hover: Array<number>|null}} marked Cells as [row, column].
+ * @return {Array<SVGElement>}
+ */
+export function drawMarks(content, { left, top, width, height }, { pointed, focus, hover }) {
+  const colours = palette();
+  const { rows, columns, selected, linked } = content;
+  const apart = Math.min(width, height) < SMALL_CELL ? 2 : 0;
+  const rectangle = (row, column, spanRows, spanColumns, stroke, thickness) =>
+    svg("rect", {
+      x: left + column * width - apart,
+      y: top + row * height - apart,
+      width: width * spanColumns + 2 * apart,
+      height: height * spanRows + 2 * apart,
+      fill: "none",
+      stroke,
+      "stroke-width": thickness,
+    });
+  const outline = (...place) => {
+    const [stroke, thickness] = place.splice(4);
+    // Cells have every colour: the line needs a margin.
+    const margin = thickness + (apart ? 1.5 : 3);
+    return [rectangle(...place, colours.background, margin), rectangle(...place, stroke, thickness)];
+  };
+  const marks = [];
+  if (linked && linked[0] >= 0) {
+    marks.push(...outline(linked[0], 0, 1, columns.length, colours.series[1], 2));
+  }
+  if (linked && linked[1] >= 0) {
+    marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
+  }
+  // In heat maps, orange is a value's colour.
+  const pointing = content.pictures ? colours.series[1] : colours.text;
+  for (const cell of pointed) marks.push(...outline(...cell, 1, 1, pointing, 3));
+  if (selected) marks.push(...outline(...selected, 1, 1, colours.focus, 3));
+  if (focus) marks.push(...outline(...focus, 1, 1, colours.focus, 2));
+  if (hover) marks.push(...outline(...hover, 1, 1, colours.text, 1.5));
+  return marks;
+}
+
+/** Labels of a cell's row and column, over the faint or missing ones. */
+export function drawLabels({ rows, columns }, plot, [row, column]) {
+  const { left, top, height } = plot;
+  const halo = { stroke: palette().background, "stroke-width": 4, "paint-order": "stroke" };
+  return [
+    svg("text", {
+      x: left - 6,
+      y: top + (row + 0.5) * height,
+      "text-anchor": "end",
+      "dominant-baseline": "central",
+      "font-weight": "bold",
+      text: shorten(rows[row]),
+      ...halo,
+    }),
+    columnLabel(shorten(columns[column]), column, plot, { "font-weight": "bold", ...halo }),
+  ];
+}
