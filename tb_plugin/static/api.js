@@ -56,6 +56,11 @@ export class Latest {
     this._number = 0;
   }
 
+  /** Drops the answer that is on its way. */
+  drop() {
+    this._number += 1;
+  }
+
   /**
    * @param {Promise} promise
    * @param {function(*)} onvalue

@@ -31,6 +31,7 @@ export class CellDialog {
       html("div", { class: "section-head" }, html("h3", { text: "Statistics" }), this._save),
       this._tables,
     );
+    this._missing = html("p", { class: "muted", hidden: true });
     this._waiting = html("p", { class: "muted", text: "Asking…" });
     this._onclose = onclose;
     this._isOpen = false;
@@ -63,6 +64,9 @@ export class CellDialog {
     this._cells = cells;
     this._names = there.map(({ name }) => name);
     this._studies = there.map(({ entry }) => entry.study);
+    const missing = sides.filter(({ row }) => row === undefined).map(({ name }) => name);
+    this._missing.textContent = `Not in ${missing.join(", ")}.`;
+    this._missing.hidden = missing.length === 0;
     this._alert.hidden = true;
     this._waiting.hidden = true;
     this._statistics.hidden = false;
@@ -87,7 +91,7 @@ export class CellDialog {
     const { study } = this._sides[0].entry;
     const names = [className(study, target), rowName(study, table, row)].map((name) => shorten(name, LONGEST));
     const title = `Effect on ${names[0]} of confusing ${names[1]} — ${RESPONSES[response].text}`;
-    this._dialog = openDialog(title, [this._alert, this._waiting, this._parts, this._statistics], {
+    this._dialog = openDialog(title, [this._alert, this._waiting, this._parts, this._missing, this._statistics], {
       wide: true,
       onclose: () => {
         this._isOpen = false;

@@ -71,11 +71,11 @@ class ConfusionView {
   }
 
   destroy() {
-    this._latest.take(new Promise(() => {}));
+    this._latest.drop();
     clearTimeout(this._timer);
     this._tip.hide();
     this._closeCell();
-    for (const panel of this._panels.values()) panel.destroy();
+    this._clear();
   }
 
   _showNotice(isEmpty) {
@@ -120,10 +120,9 @@ class ConfusionView {
     if (key === this._shownKey) {
       this._pendingKey = null;
       this._setFetching(false);
-      // Overtakes what was on its way.
-      this._latest.take(new Promise(() => {}));
+      this._latest.drop();
       // Names and progress may have changed.
-      this._plan_ = plan;
+      this._shownPlan = plan;
       this._alert.hidden = true;
       return this._draw();
     }
@@ -136,7 +135,7 @@ class ConfusionView {
       (matrices) => {
         this._pendingKey = null;
         this._shownKey = key;
-        this._plan_ = plan;
+        this._shownPlan = plan;
         this._shown = new Map(requests.map((request, index) => [slotOf(request), matrices[index]]));
         this._setFetching(false);
         this._alert.hidden = true;
@@ -146,10 +145,19 @@ class ConfusionView {
         // The next update asks again.
         this._pendingKey = null;
         this._setFetching(false);
+        // Another study's picture would pass for this one's.
+        if (this._shownPlan?.sides[0].entry.run !== plan.sides[0].entry.run) this._clear();
         this._alert.textContent = `The comparison could not be read: ${error.message}`;
         this._alert.hidden = false;
       },
     );
+  }
+
+  _clear() {
+    for (const panel of this._panels.values()) panel.destroy();
+    this._panels.clear();
+    this._shown = this._shownKey = this._drawn = null;
+    this._notes.textContent = "";
   }
 
   /** A matrix; kept, as a reader goes back and forth between responses and measures. */
@@ -172,7 +180,7 @@ class ConfusionView {
   /** Draws what was fetched in the order, level and layout of the state. */
   _draw() {
     if (!this._shown) return;
-    const plan = this._plan_;
+    const plan = this._shownPlan;
     const [{ entry }] = plan.sides;
     const isDifference = plan.sides.length > 1 && this._state.layout === "difference";
     const order = classOrder(entry, this._state);

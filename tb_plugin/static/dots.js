@@ -13,9 +13,9 @@ const NAME = 22; // above the dots of a group
 const BAR = 16; // below them
 const FOOT = 44;
 const MARGIN = 14;
-// Networks of a group, for its height.
-const FEW = 12;
-const MANY = 600;
+const LEAST_HEIGHT = 36;
+const MANY = 600; // networks of a group: it may be higher
+const SEEN = 2.5;
 const REACH = 12;
 const d3 = globalThis.d3;
 
@@ -94,8 +94,9 @@ export class Dots {
     const domain = content.domain ?? domainOf(content.groups) ?? [0, 1];
     const x = d3.scaleLinear(domain, [MARGIN, width - MARGIN]);
     const sizes = content.groups.map((group) => groupOf(group, x).radius);
-    // Dots of both groups are of one size.
-    const groups = content.groups.map((group) => groupOf(group, x, Math.min(...sizes)));
+    // Dots of both groups are of one size, as long as those of a small group are seen.
+    const size = Math.max(SEEN, Math.min(...sizes));
+    const groups = content.groups.map((group) => groupOf(group, x, size));
     let top = HEAD;
     for (const group of groups) {
       group.top = top;
@@ -143,8 +144,9 @@ export class Dots {
 function groupOf({ label, networks }, x, largest) {
   const known = networks.filter((one) => Number.isFinite(one.value));
   const xs = known.map((one) => x(one.value));
-  const height = known.length <= FEW ? 40 : known.length <= MANY ? 110 : 170;
-  const { radius, offsets } = swarm(xs, height, largest);
+  const { radius, offsets } = swarm(xs, known.length <= MANY ? 110 : 170, largest);
+  const reach = offsets.reduce((most, [, y]) => Math.max(most, Math.abs(y)), 0);
+  const height = Math.max(LEAST_HEIGHT, 2 * (reach + radius) + 6);
   const mean = meanInterval(known.map((one) => one.value));
   const margin = mean && Number.isFinite(mean.margin) ? ` ± ${fixed(100 * mean.margin, 2)} %` : " %";
   return {

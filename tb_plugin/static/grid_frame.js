@@ -74,7 +74,7 @@ export function drawHead(content, layout, colours) {
 function drawLegend(content, y, colours) {
   const { scale, format } = content;
   const [low, high] = scale.domain;
-  const steps = 60;
+  const steps = 90;
   const group = svg("g", { transform: `translate(4, ${y})` });
   for (let step = 0; step < steps; step += 1) {
     const value = low + ((step + 0.5) / steps) * (high - low);
@@ -140,7 +140,9 @@ export function columnLabel(text, column, { left, top, width, areLevel }, proper
 export function drawAxes(content, layout, colours) {
   const { left, top, width, height, areLevel } = layout.plot;
   const group = svg("g", { fill: colours.text });
-  const every = (size) => Math.max(1, Math.ceil(SMALLEST_LABEL / size));
+  // Slanted labels are further apart than they are high.
+  const slanted = areLevel ? SMALLEST_LABEL : SMALLEST_LABEL / SLANT;
+  const every = (size, least = SMALLEST_LABEL) => Math.max(1, Math.ceil(least / size));
   const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(12, size * 0.95));
   content.rows.forEach((label, row) => {
     if (row % every(height)) return;
@@ -156,7 +158,7 @@ export function drawAxes(content, layout, colours) {
     );
   });
   content.columns.forEach((label, column) => {
-    if (column % every(width)) return;
+    if (column % every(width, slanted)) return;
     group.append(
       columnLabel(shorten(label), column, layout.plot, { "font-size": fontSize(width) }),
     );

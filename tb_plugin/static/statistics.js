@@ -37,7 +37,7 @@ export function shortFacts(cell) {
   ];
 }
 
-const points = (value) => `${signed(value, 2)} points`;
+const points = (value) => (value === null ? "–" : `${signed(value, 2)} points`);
 
 // Sections of the table: a heading, and rows of a name and how it is written.
 const SECTIONS = [
@@ -45,9 +45,9 @@ const SECTIONS = [
     "Groups",
     [
       ["Networks that confuse", (s) => `${s.n_confused ?? 0}`],
-      ["mean ± sd", (s) => meanSd(s.mean_confused, s.sd_confused)],
+      ["their mean ± sd", (s) => meanSd(s.mean_confused, s.sd_confused)],
       ["Networks compared with", (s) => `${s.n_comparison ?? 0}`],
-      ["mean ± sd", (s) => meanSd(s.mean_comparison, s.sd_comparison)],
+      ["their mean ± sd", (s) => meanSd(s.mean_comparison, s.sd_comparison)],
     ],
   ],
   [
