@@ -96,7 +96,7 @@ function finished(map, common) {
     legendTitle: legendOf(plan.measure, written.unit, isDifference),
     format: written.format,
     isMarked: hasQ ? isMarked : undefined,
-    markTitle: hasQ ? `q ≤ ${level} (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
+    markTitle: hasQ ? `q ≤ ${level} of Welch's test (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
     hasMark: hasQ,
     isAside: plan.table === BY_PAIR ? (row, column) => layout.cellAt(row, column).isMember : undefined,
     largestCell: LARGEST_CELL,

@@ -32,11 +32,11 @@ export function knownMeasure(name) {
 
 /** What is shown and what its sign means, without the response. */
 export function measureLine(name, responseText) {
-  const { name: text, unit, direction, isMagnitude } = MEASURES[name];
+  const { name: text, unit, isBits, direction, isMagnitude } = MEASURES[name];
   if (name === "difference_points") return `Δ ${responseText} in points, ${CONFUSED_MINUS_COMPARISON}`;
   if (isMagnitude) return `${text} of ${responseText}, either direction`;
-  const sign = direction ?? CONFUSED_MINUS_COMPARISON;
-  return `${text}${unit && ` in ${unit}`} of ${responseText}, ${sign}`;
+  if (isBits) return `${text} in ${unit} (${responseText}), ${direction}`;
+  return `${text} of ${responseText}, ${CONFUSED_MINUS_COMPARISON}`;
 }
 
 /**
