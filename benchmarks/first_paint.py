@@ -15,6 +15,7 @@ import tempfile
 
 from tb_plugin import metadata
 from tests import browser, plugin_logdir
+from tests.tensorboard_process import tensorboard
 
 NUM_CLASSES = 100
 # CIFAR-100: the overview's images are made smaller, see metadata.MAX_OVERVIEW_PIXELS.
@@ -94,7 +95,7 @@ def main() -> None:
             studies.append((folder.name, f"{folder.name}/{run}"))
         studies += write_large_studies(logdir)
         print(f"{'study':40} {'seconds: median (min to max)':32} requests  kB sent")
-        with browser.tensorboard(logdir) as address:
+        with tensorboard(logdir) as address:
             for name, run in studies:
                 view = (
                     metadata.KIND_PROTOTYPES

@@ -12,6 +12,7 @@ import tempfile
 
 from tb_plugin import metadata
 from tests import browser
+from tests.tensorboard_process import tensorboard
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 # Of a page that is shown at half of its size.
@@ -53,7 +54,7 @@ def main() -> None:
         for kind in ("confusion", "prototypes"):
             folder = pathlib.Path(getattr(arguments, kind)).absolute()
             (logdir / folder.name).symlink_to(folder)
-        with browser.tensorboard(logdir) as address:
+        with tensorboard(logdir) as address:
             for dark in (False, True):
                 take(
                     chromium,

@@ -74,6 +74,9 @@ class RunWriter:
         self._file = open(run_directory / name, "wb")  # noqa: SIM115
         self._records = record_writer.RecordWriter(self._file)
         self._write(event_pb2.Event(file_version="brain.Event:2"))
+        # Has TensorBoard's Python loader forget what it read of an earlier file.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write(event_pb2.Event(step=0, session_log=start))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Adds one point of a curve."""

@@ -1,13 +1,8 @@
-"""A real TensorBoard and a real browser, for tests and screenshots."""
+"""A real browser, for tests and screenshots."""
 
 import contextlib
 import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
-import time
 import urllib.parse
 from collections.abc import Iterator
 
@@ -15,7 +10,6 @@ from playwright.sync_api import Frame, Page, sync_playwright
 
 from tb_plugin import metadata
 
-SECONDS_TO_START = 90
 SIZE = {"width": 1400, "height": 900}
 TAB = f'[data-plugin-id="{metadata.PLUGIN_NAME}"]'
 
@@ -24,46 +18,6 @@ def find_chromium() -> str | None:
     """The path of a Chromium on this machine, or `None`."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next(filter(None, map(shutil.which, names)), None)
-
-
-@contextlib.contextmanager
-def tensorboard(logdir, *options: str, python=sys.executable) -> Iterator[str]:
-    """Runs a TensorBoard; yields its address, such as "http://localhost:6006/"."""
-    process = subprocess.Popen(
-        [
-            *(python, "-m", "tensorboard.main", "--logdir", str(logdir)),
-            *("--port", "0", "--reload_interval", "1", *options),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    lines: list[str] = []
-    # To the end, as a full pipe would stop TensorBoard.
-    reader = threading.Thread(target=_collect, args=(process.stderr, lines))
-    reader.start()
-    try:
-        yield _address(process, lines)
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        process.stderr.close()
-
-
-def _collect(stream, lines: list[str]) -> None:
-    for line in stream:
-        lines.append(line)
-
-
-def _address(process, lines) -> str:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while process.poll() is None and time.monotonic() < deadline:
-        if found := re.search(r"http://[^\s]+", "".join(lines)):
-            return found.group()
-        time.sleep(0.05)
-    raise RuntimeError("TensorBoard did not start:\n" + "".join(lines))
 
 
 class Watched:
@@ -83,6 +37,7 @@ class Watched:
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         page.on("request", self._on_request)
         page.on("requestfailed", self._on_failed)
+        page.on("response", self._on_response)
 
     def open(self, **state: str) -> Frame:
         """Opens the plugin's tab in a state; returns the plugin's frame."""
@@ -104,8 +59,10 @@ class Watched:
         return frame
 
     def _on_console(self, message) -> None:
-        # A page's policy reports are errors; TensorBoard itself has a warning.
-        if message.type == "error":
+        # Reports of a page's policy are errors; TensorBoard itself has a warning. What
+        # could not be loaded is told by its answer.
+        is_answer = message.text.startswith("Failed to load resource")
+        if message.type == "error" and not is_answer:
             self.troubles.append(f"console {message.type}: {message.text}")
 
     def _on_request(self, request) -> None:
@@ -114,6 +71,11 @@ class Watched:
         is_local = url.scheme in ("data", "blob", "about")
         if not is_local and url.netloc != urllib.parse.urlsplit(self.address).netloc:
             self.troubles.append(f"request to another host: {request.url}")
+
+    def _on_response(self, response) -> None:
+        # TensorBoard looks for its fonts without --path_prefix.
+        if response.status >= 400 and "/font-roboto/" not in response.url:
+            self.troubles.append(f"answer {response.status}: {response.url}")
 
     def _on_failed(self, request) -> None:
         # Requests that the page itself gave up are no trouble.

@@ -1,11 +1,6 @@
 """The plugin in real TensorBoard processes, with both of its loaders."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -17,8 +12,8 @@ import pytest
 from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 from tests import plugin_logdir
+from tests.tensorboard_process import TensorBoard
 
-SECONDS_TO_START = 120
 SECONDS_TO_RELOAD = 30
 NAMES = ["a", "b", "c"]
 NUM_STEPS = 300
@@ -29,46 +24,13 @@ class Server:
 
     def __init__(self, logdir, load_fast):
         self.logdir, self.load_fast = logdir, load_fast
-        self.lines = []
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tensorboard.main", "--logdir", logdir),
-                *("--port", "0", "--path_prefix", "/some/prefix"),
-                *("--reload_interval", "1", f"--load_fast={load_fast}"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            # In a checkout Python would find what an old build says of the package.
-            cwd=logdir,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        # A pipe that nobody reads fills, and stops TensorBoard.
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        options = ("--path_prefix", "/some/prefix", f"--load_fast={load_fast}")
+        self.process = TensorBoard(logdir, *options)
         self.address = ""
-
-    def _read(self):
-        self.lines.extend(self.process.stderr)
 
     def wait(self):
         """Waits until the address is known."""
-
-        def find():
-            assert self.process.poll() is None, f"TensorBoard ended: {self.log()}"
-            return re.search(r"http://localhost:\d+/some/prefix/", self.log())
-
-        found = until(find, SECONDS_TO_START, self.log)
-        self.address = f"{found.group()}data/plugin/{metadata.PLUGIN_NAME}/"
-
-    def log(self):
-        return "".join(self.lines[:])
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.reader.join()
-        self.process.stderr.close()
+        self.address = f"{self.process.wait()}data/plugin/{metadata.PLUGIN_NAME}/"
 
     def get(self, path, **parameters):
         """The status and the contents of an answer."""
@@ -95,7 +57,7 @@ class Server:
             return study if study and condition(study) else None
 
         return until(
-            find, SECONDS_TO_RELOAD, lambda: f"{self.study(name)} {self.log()}"
+            find, SECONDS_TO_RELOAD, lambda: f"{self.study(name)} {self.process.log}"
         )
 
 
@@ -126,7 +88,7 @@ def servers(tmp_path_factory):
         yield {server.load_fast: server for server in started}
     finally:
         for server in started:
-            server.stop()
+            server.process.stop()
 
 
 @pytest.fixture(params=["true", "false"])

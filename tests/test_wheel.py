@@ -12,7 +12,7 @@ import pytest
 
 import tb_plugin
 from tb_plugin import metadata
-from tests import browser
+from tests.tensorboard_process import tensorboard
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 PACKAGE = pathlib.Path(tb_plugin.__file__).parent
@@ -66,7 +66,7 @@ def test_installed_wheel_serves_the_plugin(wheel, tmp_path):
         "import sys, tb_plugin.plugin; sys.exit('keras_confusion' in sys.modules)"
     )
     run(python, "-c", imported, **outside)
-    with browser.tensorboard(tmp_path / "logdir", python=python) as address:
+    with tensorboard(tmp_path / "logdir", python=python) as address:
         plugins = json.loads(_get(f"{address}data/plugins_listing"))
         listed = plugins[metadata.PLUGIN_NAME]
         assert listed["tab_name"] == "Confusion"

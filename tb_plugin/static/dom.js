@@ -49,7 +49,8 @@ export function uniqueId(prefix) {
  * @return {HTMLElement} a label with a select; `.select` is the select.
  */
 export function choice({ label, options, value, onchange }) {
-  const select = html("select", { onchange: () => onchange(select.value) });
+  // A name of its own: that of the label would hold all options.
+  const select = html("select", { "aria-label": label, onchange: () => onchange(select.value) });
   setOptions(select, options, value);
   const node = html("label", { class: "choice" }, html("span", { text: label }), select);
   node.select = select;

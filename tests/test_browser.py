@@ -1,0 +1,394 @@
+"""The plugin as its readers see it: a real TensorBoard in a real browser."""
+
+import csv
+import io
+import json
+import os
+import re
+import struct
+import urllib.request
+import xml.etree.ElementTree
+
+import pytest
+
+from tb_plugin import demo, metadata
+from tests import browser, plugin_logdir
+from tests.tensorboard_process import tensorboard
+
+pytestmark = pytest.mark.slow
+
+DEMO_CONFUSION = f"digits_confusion/{metadata.TRAINING_RUN}"
+DEMO_PROTOTYPES = f"digits_prototypes/{metadata.PROTOTYPES_RUN}"
+SECOND = 1000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if browser.find_chromium() is None:
+        message = "no chromium on this machine; apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with browser.chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    """A log directory with studies of all sorts, one of them still running."""
+    logdir = tmp_path_factory.mktemp("logdir")
+    demo.write_demo(logdir)
+    hostile = plugin_logdir.HOSTILE_NAMES
+    plugin_logdir.write_confusion_run(logdir / "hostile <b>", hostile)
+    plugin_logdir.write_prototype_run(logdir / "hostile <b>", hostile)
+    names = list("abcd")
+    plugin_logdir.write_confusion_run(logdir / "one", names, class_order=[2, 0, 3, 1])
+    plugin_logdir.write_confusion_run(logdir / "two", names, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "SCHEMA_VERSION", metadata.SCHEMA_VERSION + 1)
+        plugin_logdir.write_confusion_run(logdir / "newer", names)
+    running = plugin_logdir.write_confusion_run(
+        logdir / "running", names, num_planned=500, close=False
+    )
+    yield running
+    running.writer.close()
+
+
+@pytest.fixture(scope="module")
+def address(live):
+    with tensorboard(logdir_of(live)) as running:
+        yield running
+
+
+def logdir_of(live):
+    return live.directory.parent.parent.parent
+
+
+@pytest.fixture
+def watched(chromium, address):
+    context = chromium.new_context(
+        viewport=browser.SIZE, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = browser.Watched(context.new_page(), address)
+    # An alert would be a script from a class name.
+    page.page.on("dialog", lambda box: page.troubles.append(f"dialog: {box.message}"))
+    yield page
+    context.close()
+    assert page.troubles == []
+
+
+def get_json(address, route):
+    url = f"{address}data/plugin/{metadata.PLUGIN_NAME}/{route}"
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return json.loads(response.read())
+
+
+def cell_center(frame, row, column, grid=0):
+    """Where a cell of a grid is on the page, and what it is described as."""
+    node = frame.locator(".grid").nth(grid)
+    node.locator(".surface").wait_for()
+    rows = int(node.get_attribute("aria-rowcount"))
+    columns = int(node.get_attribute("aria-colcount"))
+    box = node.locator(".surface").bounding_box()
+    return (
+        box["x"] + (column + 0.5) * box["width"] / columns,
+        box["y"] + (row + 0.5) * box["height"] / rows,
+    )
+
+
+def focused_cell(frame, grid=0):
+    return frame.locator(".grid").nth(grid).locator("[role=gridcell]").inner_text()
+
+
+def test_confusion_view_shows_both_responses_and_explains_a_cell(watched, address):
+    frame = watched.open(run=DEMO_CONFUSION)
+    frame.locator(".grid svg").nth(1).wait_for()
+    titles = frame.locator(".grid svg text[font-weight=bold]").all_text_contents()
+    assert titles[:1] == ["Accuracy"]
+    assert "Accuracy without the pair" in titles
+    answer = get_json(
+        address,
+        f"confusion/cell?run={DEMO_CONFUSION}&table=target_by_class"
+        "&response=accuracy&row=1&target=4",
+    )
+    # Rows are targets.
+    watched.page.mouse.move(*cell_center(frame, 4, 1))
+    tooltip = frame.locator(".tooltip")
+    frame.wait_for_function(
+        "() => document.querySelector('.tooltip').innerText.includes('df')"
+    )
+    text = tooltip.inner_text()
+    statistics = answer["statistics"]
+    assert f"{statistics['n_confused']:.0f}" in text
+    assert f"{abs(statistics['difference_points']):.2f}" in text
+    assert f"{100 * statistics['mean_confused']:.1f}" in text
+    # Beside the cell, not over it.
+    x, y = cell_center(frame, 4, 1)
+    box = tooltip.bounding_box()
+    assert not (
+        box["x"] < x < box["x"] + box["width"]
+        and box["y"] < y < box["y"] + box["height"]
+    )
+    watched.page.keyboard.press("Escape")
+    assert not tooltip.is_visible()
+
+
+def test_a_click_opens_every_network_of_the_cell(watched, address):
+    frame = watched.open(run=DEMO_CONFUSION, response="accuracy")
+    watched.page.mouse.click(*cell_center(frame, 4, 1))
+    dialog = frame.locator("dialog[open]")
+    answer = get_json(
+        address,
+        f"confusion/cell?run={DEMO_CONFUSION}&table=target_by_class"
+        "&response=accuracy&row=1&target=4",
+    )
+    dialog.get_by_text(answer["sentence"]).wait_for()
+    networks = sum(len(group["networks"]) for group in answer["groups"])
+    assert networks == sum(
+        answer["statistics"][key] for key in ("n_confused", "n_comparison")
+    )
+    dialog.locator("svg circle").nth(networks - 1).wait_for()
+    assert "cell=accuracy.1.4" in watched.page.url
+    watched.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    watched.page.wait_for_function("() => !location.hash.includes('cell=')")
+    # So does the back button.
+    watched.page.mouse.click(*cell_center(frame, 1, 4))
+    dialog.wait_for()
+    watched.page.go_back()
+    dialog.wait_for(state="detached")
+
+
+def test_arrow_keys_walk_and_enter_opens(watched):
+    frame = watched.open(run=DEMO_CONFUSION, response="accuracy")
+    grid = frame.locator(".grid")
+    grid.locator("svg").wait_for()
+    grid.focus()
+    seen = [focused_cell(frame)]
+    for key in ("ArrowDown", "ArrowRight", "End", "Control+Home"):
+        watched.page.keyboard.press(key)
+        seen.append(focused_cell(frame))
+    assert len(set(seen)) == 4
+    assert seen[0] == seen[-1]
+    frame.locator(".tooltip").wait_for()
+    watched.page.keyboard.press("ArrowRight")
+    watched.page.keyboard.press("Enter")
+    frame.locator("dialog[open] svg circle").first.wait_for()
+
+
+def test_a_link_reopens_the_view(watched, chromium, address):
+    frame = watched.open(view="confusion", run=f"one/{metadata.TRAINING_RUN}")
+    frame.get_by_label("Measure").select_option("t")
+    frame.get_by_label("Response").select_option("accuracy_without_pair")
+    frame.get_by_label("Order", exact=True).select_option("cluster")
+    frame.get_by_role("button", name="T × pair").click()
+    frame.locator(".grid svg").first.wait_for()
+    frame.get_by_role("button", name="Copy link").click()
+    frame.get_by_role("button", name="Copied").wait_for()
+    link = watched.page.evaluate("navigator.clipboard.readText()")
+    assert link == watched.page.url
+    described = focused_cell(frame)
+    context = chromium.new_context(viewport=browser.SIZE)
+    other = browser.Watched(context.new_page(), address)
+    other.page.goto(link)
+    again = other.frame()
+    again.locator(".grid svg").first.wait_for()
+    assert again.get_by_label("Measure").input_value() == "t"
+    assert again.get_by_label("Order", exact=True).input_value() == "cluster"
+    assert focused_cell(again) == described
+    assert other.troubles == []
+    context.close()
+
+
+def test_order_by_hand_moves_the_rows(watched):
+    frame = watched.open(
+        view="confusion", run=f"one/{metadata.TRAINING_RUN}", response="accuracy"
+    )
+    frame.locator(".grid svg").wait_for()
+    before = focused_cell(frame)
+    frame.get_by_label("Order", exact=True).select_option("hand")
+    dialog = frame.locator("dialog[open]")
+    dialog.get_by_role("button", name="Down: a").click()
+    watched.page.keyboard.press("Escape")
+    assert "hand=1.0.2.3" in watched.page.url
+    assert focused_cell(frame) != before
+
+
+def test_two_runs_side_by_side_and_as_a_difference(watched):
+    one, two = (f"{name}/{metadata.TRAINING_RUN}" for name in ("one", "two"))
+    frame = watched.open(view="confusion", run=one, compare=two, response="accuracy")
+    frame.locator(".grid svg").nth(1).wait_for()
+    frame.get_by_label("As", exact=True).select_option("difference")
+    frame.wait_for_function("() => document.querySelectorAll('.grid svg').length === 1")
+    assert "layout=difference" in watched.page.url
+
+
+@pytest.mark.parametrize("view", ["confusion", "prototypes"])
+def test_dark_mode_follows_tensorboard(watched, view):
+    frame = watched.open(view=view)
+    frame.locator(".grid svg").first.wait_for()
+
+    def colours():
+        return frame.evaluate(
+            "() => [getComputedStyle(document.body).backgroundColor,"
+            " document.querySelector('.grid svg').getAttribute('fill')]"
+        )
+
+    light = colours()
+    watched.page.evaluate("document.body.classList.add('dark-mode')")
+    frame.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    dark = colours()
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+
+
+def test_saved_files_hold_what_is_shown(watched, address):
+    frame = watched.open(run=DEMO_CONFUSION, response="accuracy")
+    frame.locator(".grid svg").wait_for()
+
+    def save(kind):
+        with watched.page.expect_download() as download:
+            frame.get_by_role("button", name=re.compile(f"as {kind}")).first.click()
+        assert download.value.suggested_filename.endswith("." + kind.lower())
+        return download.value.path().read_bytes()
+
+    rows = list(csv.DictReader(io.StringIO(save("CSV").decode())))
+    answer = get_json(
+        address,
+        f"confusion/cell?run={DEMO_CONFUSION}&table=target_by_class"
+        "&response=accuracy&row=1&target=4",
+    )
+    (row,) = (
+        row
+        for row in rows
+        if row["response"] == "accuracy"
+        and row["target"] == "4"
+        and row["class"] == "1"
+    )
+    difference = answer["statistics"]["difference_points"]
+    assert float(row["difference_points"]) == pytest.approx(difference)
+    drawing = xml.etree.ElementTree.fromstring(save("SVG"))
+    texts = {node.text for node in drawing.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Accuracy", "target class T", "confused class C"} <= texts
+    assert not drawing.findall(".//*[@class='interactive']")
+    png = save("PNG")
+    assert png.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", png[16:24])
+    assert width > 800
+    assert height > 800
+
+
+@pytest.mark.parametrize("view", ["confusion", "prototypes"])
+def test_hostile_names_are_text(watched, view):
+    run = {
+        "confusion": f"hostile <b>/{metadata.TRAINING_RUN}",
+        "prototypes": f"hostile <b>/{metadata.PROTOTYPES_RUN}",
+    }[view]
+    frame = watched.open(view=view, run=run)
+    frame.locator(".grid svg").first.wait_for()
+    shown = frame.locator(".grid svg text").all_text_contents()
+    assert any(text.startswith("<img src=x") for text in shown)
+    watched.page.mouse.move(*cell_center(frame, 0, 1))
+    frame.locator(".tooltip").wait_for()
+    watched.page.mouse.click(*cell_center(frame, 0, 1))
+    dialog = frame.locator("dialog[open]")
+    dialog.wait_for()
+    assert "<img src=x" in dialog.text_content()
+    assert frame.locator("[onerror], body b").count() == 0
+
+
+def test_prototypes_follow_slider_keys_and_choice(watched):
+    frame = watched.open(view="prototypes", run=DEMO_PROTOTYPES)
+    frame.locator(".grid svg image").first.wait_for()
+    frame.get_by_text("Prototypes at 100 % of the training").wait_for()
+    watched.page.keyboard.press("[")
+    frame.get_by_text("Prototypes at 60 % of the training").wait_for()
+    assert "interval=1" in watched.page.url
+    watched.page.keyboard.press("]")
+    frame.get_by_text("Prototypes at 100 % of the training").wait_for()
+    frame.get_by_label("Interval of the training").fill("0")
+    frame.get_by_text("Prototypes at 25 % of the training").wait_for()
+    frame.get_by_label("Initialisation", exact=True).select_option("1")
+    frame.get_by_text("initialisation 1").first.wait_for()
+    # A cell opens, and its slices are shown.
+    watched.page.mouse.click(*cell_center(frame, 3, 5))
+    dialog = frame.locator("dialog[open]")
+    dialog.get_by_text("25 %").first.wait_for()
+    watched.page.keyboard.press("Escape")
+    frame.get_by_text("C, between targets: origin 5").wait_for()
+    frame.get_by_text("R, within a target: target 3").wait_for()
+    for part in ("interval=0", "init=1", "target=3", "origin=5"):
+        assert part in watched.page.url
+
+
+def test_frames_lead_from_the_first_image_to_the_last(watched):
+    run = f"hostile <b>/{metadata.PROTOTYPES_RUN}"
+    frame = watched.open(
+        view="prototypes", run=run, target="1", origin="2", enlarged="1"
+    )
+    dialog = frame.locator("dialog[open]")
+    dialog.get_by_text("first image", exact=True).wait_for()
+    dialog.get_by_text("final").first.wait_for()
+    assert any("prototypes/frames" in url for url in watched.requests)
+
+
+def test_a_running_study_is_followed_without_losing_the_choice(watched, live):
+    run = f"running/{metadata.TRAINING_RUN}"
+    frame = watched.open(view="confusion", run=run, response="accuracy")
+    frame.locator(".grid svg").wait_for()
+    frame.locator(".grid").focus()
+    watched.page.keyboard.press("ArrowRight")
+    watched.page.keyboard.press("ArrowDown")
+    chosen = focused_cell(frame)
+    progress = frame.locator(".progress")
+    before = progress.inner_text()
+    assert " of 500 networks" in before
+    done = len(live.networks)
+    live.add_network(0)
+    progress.get_by_text(f"{done + 1} of 500 networks").wait_for(timeout=30 * SECOND)
+    assert focused_cell(frame) == chosen
+    assert frame.evaluate("() => document.activeElement.className") == "grid"
+
+
+def test_help_opens_by_its_key(watched):
+    frame = watched.open(run=DEMO_CONFUSION)
+    frame.locator(".grid svg").first.wait_for()
+    watched.page.keyboard.press("Shift+?")
+    frame.locator("dialog[open]").get_by_text("Page Up").wait_for()
+    watched.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (f"newer/{metadata.TRAINING_RUN}", "Written by a newer version"),
+        ("nowhere", "That study is not here"),
+    ],
+)
+def test_what_cannot_be_shown_is_explained(watched, run, message):
+    frame = watched.open(run=run)
+    frame.get_by_text(message).wait_for()
+
+
+def test_empty_log_directory_says_how_to_log(chromium, tmp_path):
+    with tensorboard(tmp_path, "--path_prefix", "/some/where") as address:
+        context = chromium.new_context()
+        page = browser.Watched(context.new_page(), address)
+        page.page.goto(f"{address}data/plugin_entry.html?name={metadata.PLUGIN_NAME}")
+        page.page.get_by_text("No study here yet").wait_for()
+        page.page.get_by_text("run_confusion_study.py").wait_for()
+        context.close()
+        assert page.troubles == []
+
+
+def test_python_loader_below_a_prefix_shows_the_same(chromium, live):
+    options = ("--load_fast=false", "--path_prefix", "/some/where")
+    with tensorboard(logdir_of(live), *options) as address:
+        context = chromium.new_context(viewport=browser.SIZE)
+        page = browser.Watched(context.new_page(), address)
+        frame = page.open(run=DEMO_CONFUSION)
+        frame.locator(".grid svg").nth(1).wait_for()
+        frame = page.open(view="prototypes", run=DEMO_PROTOTYPES)
+        frame.locator(".grid svg image").first.wait_for()
+        context.close()
+        assert page.troubles == []
