@@ -142,17 +142,19 @@ export function drawPictures(group, content, { left, top, width, height }, colou
     content.columns.forEach((__, column) => {
       const stroke = content.warn?.(row, column);
       if (!stroke) return;
+      // Inside of what points at the cell; faded, as what is in it does not count.
+      const inset = width >= 24 ? 4 : 0.5;
+      const frame = {
+        x: left + column * width + inset,
+        y: top + row * height + inset,
+        width: width - 2 * inset,
+        height: height - 2 * inset,
+      };
+      const thickness = width >= 24 ? 2 : 1;
+      const faded = { fill: colours.background, "fill-opacity": 0.55, stroke: colours.background };
       group.append(
-        svg("rect", {
-          x: left + column * width + 1,
-          y: top + row * height + 1,
-          width: width - 2,
-          height: height - 2,
-          fill: "none",
-          stroke,
-          "stroke-width": 1.5,
-          "stroke-dasharray": "3 2",
-        }),
+        svg("rect", { ...frame, ...faded, "stroke-width": thickness + 2 }),
+        svg("rect", { ...frame, fill: "none", stroke, "stroke-width": thickness, "stroke-dasharray": "5 4" }),
       );
     });
   });

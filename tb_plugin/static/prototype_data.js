@@ -135,7 +135,7 @@ export function countUnconverged(cells) {
 export function factsOfImage(study, cell) {
   const taken = cell.predicted >= 0 ? className(study, cell.predicted) : "unknown";
   return [
-    ["loss", `${fixed(cell.loss, 4)} nats`],
+    ["loss", Number.isFinite(cell.loss) ? `${fixed(cell.loss, 4)} nats` : "–"],
     ["iterations", fixed(cell.iterations, 0)],
     ["converged", cell.isConverged ? "yes" : "no: left out of C and R"],
     ["taken for", taken],

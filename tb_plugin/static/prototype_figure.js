@@ -35,7 +35,8 @@ export function drawFigure(content) {
   const colours = palette();
   const aspect = content.picture.height / content.picture.width;
   const head = 44;
-  const largeHeight = LARGE * Math.min(aspect, 1);
+  const fit = (side) => [side * Math.min(1, 1 / aspect), side * Math.min(1, aspect)];
+  const [, largeHeight] = fit(LARGE);
   const drawing = svg("svg", {
     width: WIDTH + 2 * MARGIN,
     "font-family": FONT,
@@ -48,14 +49,14 @@ export function drawFigure(content) {
     // The page has it as a heading already, a file has not.
     svg("text", { class: "title", x: 0, y: 14, "font-size": 15, "font-weight": "bold", text: content.title }),
     svg("text", { x: 0, y: 32, fill: colours.muted, text: content.subtitle }),
-    picture(content.picture, 0, head, LARGE, largeHeight, colours),
+    picture(content.picture, 0, head, ...fit(LARGE), colours),
   );
   const left = LARGE + 28;
   const step = SMALL * Math.min(aspect, 1) + 10;
   content.beside.forEach((item, at) => {
     const y = head + at * step;
     drawing.append(
-      picture(item.picture, left, y, SMALL, SMALL * Math.min(aspect, 1), colours),
+      picture(item.picture, left, y, ...fit(SMALL), colours),
       ...item.lines.map((text, line) =>
         svg("text", {
           x: left + SMALL + 12,

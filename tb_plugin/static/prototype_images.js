@@ -141,7 +141,7 @@ export class ImagesPanel {
     const size = names.length;
     const missing = countUnconverged(cells);
     const isFramed = missing <= MAX_FRAMES;
-    const colour = palette().series[1];
+    const colour = palette().text;
     const warning = missing
       ? `${missing} of ${size * size} did not converge${isFramed ? " (dashed)" : ""}`
       : `all ${size * size} converged`;

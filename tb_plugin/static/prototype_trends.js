@@ -11,6 +11,7 @@ import { Requested } from "./prototype_source.js";
 const X_TITLE = "percent of the training";
 const CHARTS = [
   {
+    file: "means",
     title: "Mean of C and R",
     yTitle: "dissimilarity",
     series: [
@@ -19,6 +20,7 @@ const CHARTS = [
     ],
   },
   {
+    file: "standard_deviations",
     title: "Standard deviation within C and R",
     yTitle: "dissimilarity",
     series: [
@@ -27,6 +29,7 @@ const CHARTS = [
     ],
   },
   {
+    file: "quality",
     title: "M_g and M_adv need no data, test accuracy does",
     yTitle: "share",
     series: [
@@ -108,7 +111,7 @@ export class TrendsPanel {
     for (const { lines } of this._charts) lines.destroy();
   }
 
-  _chart(container, { title, series }) {
+  _chart(container, { file, series }) {
     const head = html("div", { class: "panel-head" });
     const node = html("div", { class: "chart" }, head);
     container.append(node);
@@ -117,7 +120,7 @@ export class TrendsPanel {
       saveButtons({
         drawing: () => lines.svg,
         csv: () => this._chartCsv(series),
-        name: () => [this._choices.name, title],
+        name: () => [this._choices.name, file],
       }),
     );
     return { lines };
