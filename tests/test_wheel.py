@@ -71,8 +71,8 @@ def test_installed_wheel_serves_the_plugin(wheel, tmp_path):
         listed = plugins[metadata.PLUGIN_NAME]
         assert listed["tab_name"] == "Confusion"
         plugin = f"{address}data/plugin/{metadata.PLUGIN_NAME}"
-        entry = plugin + listed["loading_mechanism"]["module_path"].split("..")[-1]
-        folder = entry.rpartition("/")[0]
+        version = listed["loading_mechanism"]["module_path"].split("/")[-2]
+        folder = f"{plugin}/static/{version}"
         static = PACKAGE / "static"
         for file in sorted(path for path in static.rglob("*") if path.is_file()):
             url = f"{folder}/{file.relative_to(static).as_posix()}"
