@@ -96,7 +96,9 @@ function cut(image, columns, rows, column, row) {
   const width = image.naturalWidth / columns;
   const height = image.naturalHeight / rows;
   const canvas = html("canvas", { width, height });
-  canvas.getContext("2d").drawImage(image, column * width, row * height, width, height, 0, 0, width, height);
+  // Changes are computed from its pixels.
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, column * width, row * height, width, height, 0, 0, width, height);
   return canvas;
 }
 

@@ -2,13 +2,12 @@
 
 import { html } from "./dom.js";
 import { Controls } from "./prototype_controls.js";
-import { choicesOf, neighbour } from "./prototype_data.js";
+import { choicesOf, neighbour, prototypesOf } from "./prototype_data.js";
 import { Detail } from "./prototype_detail.js";
 import { ImagesPanel } from "./prototype_images.js";
 import { PairPanel, SlicePanel } from "./prototype_slices.js";
 import { Source } from "./prototype_source.js";
 import { TrendsPanel } from "./prototype_trends.js";
-import { prototypesOf } from "./prototype_data.js";
 
 // From here on images need the room of two slices.
 const MANY_CLASSES = 33;
@@ -23,6 +22,13 @@ class PrototypeView {
     this._empty = html("p", { class: "notice", role: "status", text: "No part of this study is finished yet.", hidden: true });
     this._panels = html("div", { class: "prototype-panels" });
     this.node.append(this._empty, this._panels);
+    this._parts = [];
+  }
+
+  /** Makes everything below the controls; anew for another study, of which nothing may stay. */
+  _build() {
+    this._destroyParts();
+    const store = this._store;
     const open = (target, origin) => store.set({ target, origin, enlarged: "1" }, { push: true });
     const point = (cells) => this._images.point(cells ?? this._pointedByPair());
     const pair = ({ matrix, row, column }) => store.set({ pair: `${matrix}.${row}.${column}` });
@@ -42,10 +48,21 @@ class PrototypeView {
     this._pair = new PairPanel(this._panels, { onopen: open, onclose: () => store.set({ pair: "" }) });
     this._trends = new TrendsPanel(this.node, { oninterval: (interval) => this._chooseInterval(interval) });
     this._detail = new Detail(store);
+    this._parts = [this._images, ...this._slices, this._pair, this._trends, this._detail];
+  }
+
+  _destroyParts() {
+    clearTimeout(this._timer);
+    for (const part of this._parts) {
+      part.destroy();
+      part.node?.remove();
+    }
+    this._parts = [];
   }
 
   update(entry, state) {
     const choices = choicesOf(entry, state);
+    if (entry.run !== this._choices?.run) this._build();
     const key = JSON.stringify([entry.run, entry.stamp]);
     if (key !== this._key) {
       this._key = key;
@@ -59,16 +76,14 @@ class PrototypeView {
     this._panels.classList.toggle("many", choices.study.class_names.length >= MANY_CLASSES);
     this._controls.update(choices);
     if (isEmpty) return;
-    for (const part of [this._images, ...this._slices, this._pair, this._trends, this._detail]) {
-      part.update(choices, this._source);
-    }
+    for (const part of this._parts) part.update(choices, this._source);
     this._images.point(this._pointedByPair());
     clearTimeout(this._timer);
     this._timer = setTimeout(() => this._preload(), MILLISECONDS_BEFORE_PRELOADING);
   }
 
   redraw() {
-    for (const part of [this._images, ...this._slices, this._trends, this._detail]) part.redraw();
+    for (const part of this._parts) part.redraw?.();
   }
 
   onKey(event) {
@@ -77,10 +92,8 @@ class PrototypeView {
   }
 
   destroy() {
-    clearTimeout(this._timer);
-    for (const part of [this._controls, this._images, ...this._slices, this._pair, this._trends, this._detail]) {
-      part.destroy();
-    }
+    this._destroyParts();
+    this._controls.destroy();
     this.node.remove();
   }
 
