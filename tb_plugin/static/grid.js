@@ -254,7 +254,9 @@ export class Grid {
 
   _scrollIntoView() {
     const rect = this.rectOf(...this._focus);
-    if (rect.top < 0) scrollBy(0, rect.top - 40);
+    // Controls may stay at the top of the page.
+    const top = 64;
+    if (rect.top < top) scrollBy(0, rect.top - top - 40);
     else if (rect.bottom > innerHeight) scrollBy(0, rect.bottom - innerHeight + 40);
   }
 
