@@ -68,31 +68,29 @@ def _finding(cell: Cell) -> str:
     response, way = _RESPONSE_TEXTS[cell.response]
     of_target = f"the {response} of {target}{way}"
     groups = _groups(cell)
-    if (
-        cell.reason
-        or not np.isfinite([numbers["difference_points"], numbers["t"]]).all()
-    ):
+    needed = ("difference_points", "ci_low_points", "ci_high_points", "t")
+    if cell.reason or not np.isfinite([numbers[key] for key in needed]).all():
         reason = cell.reason or "the response is not known"
         return f"No test of {of_target}: {reason}" + (groups and f"; {groups}")
     difference = numbers["difference_points"]
-    test = f"Welch's t = {numbers['t']:.1f}, q = {_small(numbers['q_value'])}"
+    test = f"Welch's t = {_fixed(numbers['t'])}, q = {_small(numbers['q_value'])}"
     interval = numbers["ci_low_points"], numbers["ci_high_points"]
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:
         return (
             f"No difference was found in {of_target} where "
             f"{_names(cell.confused)} {_is(cell.confused)} not learned: "
-            f"{difference:+.1f} points ({_interval(*interval)}), {groups}; {test}"
+            f"{_fixed(difference, '+.1f')} points ({_interval(*interval)}), "
+            f"{groups}; {test}"
         )
     sign = -1 if difference < 0 else 1
     ci = _interval(*sorted(sign * bound for bound in interval))
     if cell.partner is not None:
         direction = "lower" if difference < 0 else "higher"
         return (
-            f"Half of the training examples of {target} were labelled "
-            f"{_name(cell.partner)}: its "
-            f"{response}{way} is {sign * difference:.1f} points {direction} ({ci}), "
-            f"{groups}; {test}"
+            f"The training labels of {target} and {_name(cell.partner)} were confused: "
+            f"the {response} of {target}{way} is {sign * difference:.1f} points "
+            f"{direction} ({ci}), {groups}; {test}"
         )
     verb = "costs" if difference < 0 else "gives"
     return (
@@ -126,11 +124,16 @@ def _group(mean: float, sd: float, number: float) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return f"95 % CI {low:.1f} to {high:.1f}"
+    return f"95 % CI {_fixed(low)} to {_fixed(high)}"
 
 
 def _small(value: float) -> str:
-    return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
+    return _fixed(value, ".1e" if value < 1e-4 else ".4f")
+
+
+def _fixed(value: float, form: str = ".1f") -> str:
+    """A number with a true minus sign."""
+    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
 
 
 def _names(names: tuple[str, ...]) -> str:

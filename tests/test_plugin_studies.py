@@ -280,7 +280,7 @@ GROUPS = "61.0 % ± 1.2 in 24 networks that confuse cat, 63.1 % ± 0.9 in 84 tha
 def test_sentence_of_a_finding():
     assert findings.sentence(cell()) == (
         "Not learning cat costs dog 2.1 points of accuracy without the pair "
-        f"(95 % CI 1.2 to 3.0): {GROUPS}; Welch's t = -5.2, q = 0.0003."
+        f"(95 % CI 1.2 to 3.0): {GROUPS}; Welch's t = −5.2, q = 0.0003."
     )
     gain = cell(difference_points=2.1, ci_low_points=1.2, ci_high_points=3.0, t=5.2)
     assert "cat gives dog 2.1 points" in findings.sentence(gain)
@@ -299,7 +299,7 @@ def test_sentence_of_no_finding(q_value):
     told = findings.sentence(cell(q_value=q_value))
     assert told.startswith(
         "No difference was found in the accuracy of dog without the pair where cat is "
-        f"not learned: -2.1 points (95 % CI -3.0 to -1.2), {GROUPS}; Welch's t = -5.2"
+        f"not learned: −2.1 points (95 % CI −3.0 to −1.2), {GROUPS}; Welch's t = −5.2"
     )
     assert "costs" not in told
 
@@ -328,7 +328,7 @@ def test_sentence_of_a_pair_and_of_its_members():
     )
     member = cell(**pair, confused=("cat", "dog"), partner="cat")
     assert findings.sentence(member).startswith(
-        "Half of the training examples of dog were labelled cat: its accuracy is 2.1 "
+        "The training labels of dog and cat were confused: the accuracy of dog is 2.1 "
         "points lower (95 % CI 1.2 to 3.0), "
     )
 

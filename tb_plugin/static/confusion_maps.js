@@ -157,7 +157,7 @@ function aboutCell(map, { plan, layout, isDifference }, row, column) {
     title,
     facts,
     difference: isDifference && !isDiagonal ? `A − B: ${inFull(measure, map.values[index])}` : "",
-    note: cell.isMember ? "The target is in the pair: half of its own labels were swapped." : "",
+    note: cell.isMember ? "The target is in the pair: its own training labels were confused." : "",
     asked: isDiagonal ? [] : asked.filter(({ place }) => place.row !== undefined),
   };
 }
@@ -177,7 +177,7 @@ export function notesOf({ plan, maps, isDifference }) {
     notes.push(`Colours end at ${limit}${written.unit && ` ${written.unit}`}: the few larger values have the last colour.`);
   }
   if (plan.table === BY_PAIR) {
-    notes.push("Grey: the target is in the pair, half of its own training labels were swapped; such cells are far off the scale.");
+    notes.push("Grey: the target is in the pair, its own training labels were confused; such cells are far off the scale.");
   }
   if (!known.some((map) => map.values.some(Number.isFinite))) {
     return "There are no differences yet: both groups of a cell need networks that the study has not finished.";

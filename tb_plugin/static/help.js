@@ -31,8 +31,8 @@ export function openHelp() {
       html("h3", { text: "Confusion" }),
       html("p", {
         text:
-          "Networks were trained with the labels of two classes swapped for half of their " +
-          "images, so that nothing could be learned about one from the other. A cell tells " +
+          "Networks were trained with the labels of two classes confused on purpose (as a rule, " +
+          "half of both swapped), so that they could not learn to tell them apart. A cell tells " +
           "how much that moved the accuracy of a class T. Raw accuracy also rises because " +
           "two confused classes are weaker rivals; with the pair left out of the choice, " +
           "that competition is gone, and what moves is what T had learned from the pair.",
