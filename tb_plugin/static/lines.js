@@ -112,16 +112,13 @@ export class Lines {
       axes(content, x, y, width, margin, colours),
     );
     if (content.selected !== undefined && content.selected !== null) {
+      const at = x(content.x[content.selected]);
       this._svg.append(
         svg("line", {
-          class: "interactive",
-          x1: x(content.x[content.selected]),
-          x2: x(content.x[content.selected]),
+          ...{ class: "interactive", x1: at, x2: at },
           y1: margin.top,
           y2: HEIGHT - margin.bottom,
-          stroke: colours.muted,
-          "stroke-width": 1,
-          "stroke-dasharray": "3 3",
+          ...{ stroke: colours.muted, "stroke-width": 1, "stroke-dasharray": "3 3" },
         }),
       );
     }
