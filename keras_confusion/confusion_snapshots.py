@@ -16,7 +16,7 @@ from tb_plugin import metadata
 MIN_GROWTH = 0.05
 # ... and so much time has passed: while a study runs, its networks come first.
 MIN_SECONDS = 5.0
-TIMES_ITS_OWN = 20
+TIMES_ITS_OWN = 10
 # Snapshots stay in the event file, and TensorBoard reads them all: larger ones are
 # made less often. While the networks double, about so many bytes may be added.
 BYTES_A_DOUBLING = 10_000_000

@@ -10,6 +10,8 @@ from tb_plugin.event_data import Point
 from tb_plugin.study_text import DataError
 
 BASELINE = -1
+# No network for so many times as long as one takes, and so many seconds: a pause.
+_PAUSE_TRAININGS, _PAUSE_SECONDS = 3, 30
 NUM_FOR_RATE = 20
 
 
@@ -23,6 +25,7 @@ class Networks:
         repeat: int64 (n,).
         failed: bool (n,).
         finished_at: float64 (n,), seconds since 1970.
+        seconds: float64 (n,), that the training took.
         accuracy: float64 (n, K), shares; NaN where it failed.
         without_pair: float64 (n, K), the same without the network's own pair.
     """
@@ -32,6 +35,7 @@ class Networks:
     repeat: np.ndarray
     failed: np.ndarray
     finished_at: np.ndarray
+    seconds: np.ndarray
     accuracy: np.ndarray
     without_pair: np.ndarray
 
@@ -54,6 +58,7 @@ def check_networks(points: Sequence[Point], study: dict) -> Networks:
         and arrays.is_whole(columns["repeat"], 0, 2**31)
         and arrays.is_whole(columns["failed"], 0, 1)
         and np.isfinite(columns["finished_at"]).all()
+        and np.isfinite(columns["seconds"]).all()
         and arrays.is_share(shares)
     ):
         raise DataError("The numbers of a network make no sense.")
@@ -63,6 +68,7 @@ def check_networks(points: Sequence[Point], study: dict) -> Networks:
         repeat=columns["repeat"].astype(np.int64),
         failed=columns["failed"].astype(bool),
         finished_at=columns["finished_at"],
+        seconds=columns["seconds"],
         accuracy=shares[:, :num_classes],
         without_pair=shares[:, num_classes:],
     )
@@ -73,8 +79,8 @@ def progress(
 ) -> dict:
     """How far a study is, and when it will be done, in the words of `studies`.
 
-    The rate is that of the median gap between the newest networks: a pause, over which
-    a study was stopped, does not move it.
+    The rate is that of the newest networks, since the newest pause, over which the
+    study was stopped.
 
     Args:
         networks: All of them.
@@ -83,8 +89,13 @@ def progress(
         now: Seconds since 1970.
     """
     num_done = len(networks.steps)
-    finished_at = np.sort(networks.finished_at)[-NUM_FOR_RATE:]
-    gap = np.median(np.diff(finished_at)) if len(finished_at) > 1 else 0.0
+    newest = np.argsort(networks.finished_at)[-NUM_FOR_RATE:]
+    finished_at = networks.finished_at[newest]
+    gaps = np.diff(finished_at)
+    pauses = gaps > _PAUSE_TRAININGS * networks.seconds[newest][1:] + _PAUSE_SECONDS
+    since_pause = gaps[np.flatnonzero(pauses)[-1] + 1 :] if pauses.any() else gaps
+    # The mean: workers finish in bursts.
+    gap = since_pause.mean() if len(since_pause) else 0.0
     return {
         "num_done": num_done,
         "num_failed": int(networks.failed.sum()),

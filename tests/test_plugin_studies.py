@@ -216,6 +216,7 @@ def progress(finished_at, **options):
         repeat=np.zeros(n, int),
         failed=np.zeros(n, bool),
         finished_at=np.array(finished_at, float),
+        seconds=np.full(n, 4.0),
         accuracy=np.zeros((n, 3)),
         without_pair=np.zeros((n, 3)),
     )
@@ -224,11 +225,12 @@ def progress(finished_at, **options):
 
 
 def test_progress_is_that_of_the_newest_networks():
-    # 50 slow ones, a night's pause, then one every two seconds.
-    slow, fast = np.arange(50) * 60, 40_000 + np.arange(15) * 2
-    told = progress([*slow, *fast], now=40_030)
-    assert told["networks_per_minute"] == pytest.approx(30)
-    assert told["seconds_left"] == pytest.approx(70)
+    # One a second, a night's pause, then two at a time every four seconds.
+    before, after = np.arange(50), 40_000 + np.arange(16) // 2 * 4
+    told = progress([*before, *after], now=40_030, num_planned=101)
+    seconds = 28 / 15
+    assert told["networks_per_minute"] == pytest.approx(60 / seconds)
+    assert told["seconds_left"] == pytest.approx(35 * seconds)
     assert told["seconds_since_last"] == pytest.approx(2)
 
 
