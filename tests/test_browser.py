@@ -310,6 +310,8 @@ def test_prototypes_follow_slider_keys_and_choice(watched):
     frame.get_by_text("Prototypes at 25 % of the training").wait_for()
     frame.get_by_label("Initialisation", exact=True).select_option("1")
     frame.get_by_text("initialisation 1").first.wait_for()
+    frame.get_by_label("Grid", exact=True).select_option("changes")
+    frame.get_by_text("Changes of prototypes at 25 % of the training").wait_for()
     # A cell opens, and its slices are shown.
     watched.page.mouse.click(*cell_center(frame, 3, 5))
     dialog = frame.locator("dialog[open]")
@@ -368,6 +370,21 @@ def test_help_opens_by_its_key(watched):
 def test_what_cannot_be_shown_is_explained(watched, run, message):
     frame = watched.open(run=run)
     frame.get_by_text(message).wait_for()
+
+
+def test_these_tests_would_see_trouble(chromium, address):
+    context = chromium.new_context()
+    page = browser.Watched(context.new_page(), address)
+    frame = page.open(run=DEMO_CONFUSION)
+    assert page.troubles == []
+    frame.evaluate("() => { new Image().src = 'http://elsewhere.invalid/x.png'; }")
+    frame.evaluate("() => { setTimeout(() => { throw new Error('oops'); }); }")
+    frame.evaluate("() => fetch('./nowhere')")
+    page.page.wait_for_timeout(500)
+    context.close()
+    told = "\n".join(page.troubles)
+    for part in ("Content Security Policy", "oops", "answer 404"):
+        assert part in told
 
 
 def test_empty_log_directory_says_how_to_log(chromium, tmp_path):

@@ -201,7 +201,7 @@ export function titleOf(entry, index) {
 
 function progressOf(entry) {
   const { num_done: done, num_planned: planned } = entry.progress;
-  const unit = entry.kind === "confusion" ? "networks" : "parts";
+  const unit = (entry.kind === "confusion" ? "network" : "part") + (planned === 1 ? "" : "s");
   if (!planned || done >= planned) {
     return [html("span", { class: "muted", text: `${done} ${unit}, finished` })];
   }

@@ -39,11 +39,20 @@ export class Controls {
       value: "",
       onchange: (init) => store.set({ init }),
     });
-    this._scale = choice({
-      label: "Colours of C and R",
+    this._grid = choice({
+      label: "Grid",
       options: [
-        { value: "shared", text: "one scale for all" },
-        { value: "own", text: "each its own" },
+        { value: "images", text: "images" },
+        { value: "changes", text: "changes" },
+      ],
+      value: "images",
+      onchange: (grid) => store.set({ grid }),
+    });
+    this._scale = choice({
+      label: "Scale of C and R",
+      options: [
+        { value: "shared", text: "shared" },
+        { value: "own", text: "own" },
       ],
       value: "shared",
       onchange: (scale) => store.set({ scale }),
@@ -64,6 +73,7 @@ export class Controls {
         html("label", { class: "choice" }, this._follow, "follow the newest"),
       ),
       this._init,
+      this._grid,
       this._scale,
       this._note,
     );
@@ -95,6 +105,8 @@ export class Controls {
       }),
       String(init),
     );
+    this._grid.select.value = choices.isOfChanges ? "changes" : "images";
+    this._scale.select.value = choices.isShared ? "shared" : "own";
     this._note.textContent = choices.note;
     this._note.hidden = choices.note === "";
   }

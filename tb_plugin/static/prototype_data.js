@@ -28,6 +28,7 @@ const SMALLEST_CHANGE = 0.005;
  * @property {boolean} isEnlarged
  * @property {{matrix: string, row: number, column: number}|null} pair
  * @property {boolean} isShared Whether C and R share a scale of colours.
+ * @property {boolean} isOfChanges Whether the grid shows changes instead of images.
  */
 
 /**
@@ -53,6 +54,7 @@ export function choicesOf(entry, state) {
     isEnlarged: state.enlarged === "1" && target !== null && origin !== null,
     pair: pairOf(state.pair, size),
     isShared: state.scale !== "own",
+    isOfChanges: state.grid === "changes",
   };
 }
 

@@ -12,7 +12,8 @@ import {
   partName,
   prototypeName,
 } from "./prototype_data.js";
-import { changesSince, drawFigure } from "./prototype_figure.js";
+import { changesSince } from "./prototype_changes.js";
+import { drawFigure } from "./prototype_figure.js";
 import { Requested } from "./prototype_source.js";
 import { factsOf } from "./tooltip.js";
 

@@ -13,8 +13,6 @@ const MAX_OF_TWO = 66;
 const ROW_GAP = 4;
 // Frames stand a little beyond the pictures.
 const MARGIN = 4;
-// Of the changes: what is beyond this share of them is cut.
-const QUANTILE = 0.98;
 
 /**
  * @typedef {Object} FigureContent
@@ -117,27 +115,6 @@ function drawStrip(drawing, { title, items }, top, aspect, colours) {
     }
   });
   return top + 10 + rows * height + (rows - 1) * ROW_GAP + 44;
-}
-
-/**
- * What changed from the first of some pictures to the others: grey where nothing did.
- * @param {Array<HTMLCanvasElement>} pictures Of one size, at least two.
- * @return {{pictures: Array<HTMLCanvasElement>, factor: number}} `factor` by which changes
- *   are enlarged: as much as those to the last picture allow.
- */
-export function changesSince(pictures) {
-  const { width, height } = pictures[0];
-  const pixels = pictures.map((canvas) => canvas.getContext("2d").getImageData(0, 0, width, height));
-  const changes = pixels.map(({ data }) => Float64Array.from(data, (value, at) => value - pixels[0].data[at]));
-  const magnitudes = changes.at(-1).map(Math.abs).filter((_, at) => at % 4 < 3).sort();
-  const factor = 127 / Math.max(1, magnitudes[Math.floor(QUANTILE * (magnitudes.length - 1))]);
-  const drawn = changes.map((change) => {
-    const canvas = html("canvas", { width, height });
-    const colours = change.map((value, at) => (at % 4 === 3 ? 255 : 128 + factor * value));
-    canvas.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(colours), width, height), 0, 0);
-    return canvas;
-  });
-  return { pictures: drawn, factor };
 }
 
 function picture(canvas, x, y, width, height, colours) {

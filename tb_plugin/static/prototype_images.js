@@ -11,6 +11,7 @@ import {
   factsOfImage,
   prototypeName,
 } from "./prototype_data.js";
+import { fixed } from "./numbers.js";
 import { Requested } from "./prototype_source.js";
 import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
 
@@ -92,7 +93,7 @@ export class ImagesPanel {
     head.append(
       saveButtons({
         drawing: () => this._grid.svg,
-        name: () => [this._choices.name, "prototypes", `${this._percentage()}percent`, `init${this._requested.value.init}`],
+        name: () => [this._choices.name, this._choices.isOfChanges ? "changes" : "prototypes", `${this._percentage()}percent`, `init${this._requested.value.init}`],
       }),
     );
   }
@@ -100,10 +101,11 @@ export class ImagesPanel {
   /** @param {Choices} choices */
   update(choices, source) {
     this._choices = choices;
-    const { interval, init, stamp, run, study } = choices;
-    this._requested.want(JSON.stringify([run, stamp, interval, init]), async () => {
+    const { interval, init, stamp, run, study, isOfChanges } = choices;
+    this._requested.want(JSON.stringify([run, stamp, interval, init, isOfChanges]), async () => {
       const [mosaic, cells] = await Promise.all([source.mosaic(interval, init), source.cells(interval, init)]);
-      return { source, study, interval, init, mosaic, cells, isScaled: study.image_scale < 1 };
+      const changes = isOfChanges ? await source.changes(interval, init) : null;
+      return { source, study, interval, init, mosaic, cells, changes, isScaled: study.image_scale < 1 };
     });
     const cell = choices.isCellChosen ? [choices.target, choices.origin] : null;
     const chosen = JSON.stringify([cell, choices.target, choices.origin]);
@@ -136,7 +138,7 @@ export class ImagesPanel {
   _draw() {
     const shown = this._requested.value;
     if (!shown) return;
-    const { study, mosaic, cells } = shown;
+    const { study, mosaic, cells, changes } = shown;
     const names = study.class_names;
     const size = names.length;
     const missing = countUnconverged(cells);
@@ -146,14 +148,16 @@ export class ImagesPanel {
       ? `${missing} of ${size * size} did not converge${isFramed ? " (dashed)" : ""}`
       : `all ${size * size} converged`;
     this._grid.update({
-      title: `Prototypes at ${this._percentage()} % of the training`,
-      subtitle: `initialisation ${shown.init}; ${warning}`,
+      title: `${changes ? "Changes of prototypes" : "Prototypes"} at ${this._percentage()} % of the training`,
+      subtitle: changes
+        ? `initialisation ${shown.init}; since the origin's class prototype, ${fixed(changes.factor, 1)} times enlarged`
+        : `initialisation ${shown.init}; ${warning}`,
       rows: names,
       columns: names,
       rowTitle: "target: what it became",
       columnTitle: "origin: what it began as",
       pictures: {
-        url: mosaic.src,
+        url: changes ? changes.url : mosaic.src,
         cell: mosaic.naturalWidth / size,
         aspect: mosaic.naturalHeight / mosaic.naturalWidth,
       },

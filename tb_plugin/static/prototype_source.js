@@ -2,6 +2,7 @@
 
 import { getBlob, getFloats, getJson, urlOf } from "./api.js";
 import { html } from "./dom.js";
+import { changesInMosaic } from "./prototype_changes.js";
 
 const MAX_KEPT = 48;
 
@@ -37,6 +38,13 @@ export class Source {
   /** All images of a part in one picture: an HTMLImageElement. */
   mosaic(interval, init) {
     return this._picture("prototypes/image", { interval, init });
+  }
+
+  /** What changed in all images of a part: {url, factor}, see prototype_changes.js. */
+  changes(interval, init) {
+    return this._keep(`changes ${interval} ${init}`, async () =>
+      changesInMosaic(await this.mosaic(interval, init), this._size),
+    );
   }
 
   /** One prototype in its own pixels: a canvas. */

@@ -19,6 +19,7 @@ export const DEFAULTS = Object.freeze({
   // Prototype view.
   interval: "", // number of the interval; "" follows the newest
   init: "0",
+  grid: "images", // or "changes" since the origin's class prototype
   target: "", // the chosen cell of the prototype grid, labels
   origin: "",
   enlarged: "", // "1": the chosen cell is opened
