@@ -16,6 +16,7 @@ from tensorboard.compat.proto import (
     tensor_shape_pb2,
     types_pb2,
 )
+from tensorboard.compat.tensorflow_stub import dtypes
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer import record_writer
@@ -24,13 +25,18 @@ from tensorboard.util import tensor_util
 from tb_plugin import metadata
 
 
+def _shape(sizes: tuple[int, ...]) -> tensor_shape_pb2.TensorShapeProto:
+    return tensor_shape_pb2.TensorShapeProto(
+        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes]
+    )
+
+
 def _strings(*values: bytes) -> tensor_pb2.TensorProto:
     """A tensor of rank 1; `make_tensor_proto` would go through fixed-width bytes."""
-    shape = tensor_shape_pb2.TensorShapeProto(
-        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=len(values))]
-    )
     return tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=values
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=_shape((len(values),)),
+        string_val=values,
     )
 
 
@@ -67,10 +73,15 @@ class RunWriter:
     """
 
     def __init__(self, run_directory: pathlib.Path):
+        if run_directory.is_symlink():
+            raise NotADirectoryError(f"{run_directory} is a link, not a folder.")
         if run_directory.exists():
             shutil.rmtree(run_directory)
         run_directory.mkdir(parents=True)
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        # TensorBoard knows files by their names and sorts by them: never the same
+        # twice, and in the order of time.
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        name = f"events.out.tfevents.{seconds}.{rest:09d}.{socket.gethostname()}"
         self._file = open(run_directory / name, "wb")  # noqa: SIM115
         self._records = record_writer.RecordWriter(self._file)
         self._write(event_pb2.Event(file_version="brain.Event:2"))
@@ -102,12 +113,15 @@ class RunWriter:
 
     def tensor(self, tag: str, values: np.ndarray, step: int) -> None:
         """Adds an array for the plugin. Steps of a tag must rise."""
-        self._add(
-            tag,
-            tensor_util.make_tensor_proto(values),
-            step,
-            _plugin_metadata(summary_pb2.DATA_CLASS_TENSOR),
+        values = np.ascontiguousarray(values)
+        # As bytes: `make_tensor_proto` writes float16 number by number, which takes
+        # TensorBoard fifteen times as long to read.
+        proto = tensor_pb2.TensorProto(
+            dtype=dtypes.as_dtype(values.dtype).as_datatype_enum,
+            tensor_shape=_shape(values.shape),
+            tensor_content=values.astype(values.dtype.newbyteorder("<")).tobytes(),
         )
+        self._add(tag, proto, step, _plugin_metadata(summary_pb2.DATA_CLASS_TENSOR))
 
     def text(self, tag: str, value: str, step: int) -> None:
         """Adds a text for the plugin, a string tensor of shape (1,)."""

@@ -51,7 +51,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence]) -> str:
         rows: Texts and numbers. Texts that a spreadsheet would run get a "'" in front.
     """
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow([_csv_cell(name) for name in header])
     writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return file.getvalue()

@@ -4,7 +4,8 @@ import struct
 
 import numpy as np
 
-from tb_plugin.study_text import MAX_PIXELS, DataError
+from tb_plugin import metadata
+from tb_plugin.study_text import DataError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The signature, then the length and the name of the first chunk, then two sides.
@@ -34,6 +35,12 @@ def is_whole(values: np.ndarray, low: int, high: int) -> bool:
     return bool(fine.all())
 
 
+def is_within(values: np.ndarray, low: float, high: float) -> bool:
+    """Whether all numbers are within `low` and `high`; none is NaN."""
+    with np.errstate(invalid="ignore"):
+        return bool(((values >= low) & (values <= high)).all())
+
+
 def is_share(values: np.ndarray) -> bool:
     """Whether all numbers are within [0, 1] or NaN."""
     with np.errstate(invalid="ignore"):
@@ -51,9 +58,10 @@ def png_size(content: bytes) -> tuple[int, int]:
     signature, length, name, width, height = _PNG_START.unpack_from(content)
     if signature != _PNG_SIGNATURE or length != 13 or name != b"IHDR":
         raise DataError("Expected a PNG file. Received: something else.")
-    if not (0 < width <= MAX_PIXELS and 0 < height <= MAX_PIXELS):
+    longest, most = metadata.MAX_PICTURE_SIDE, metadata.MAX_PICTURE_PIXELS
+    if not (0 < width <= longest and 0 < height <= longest and width * height <= most):
         raise DataError(
-            f"Expected a picture of at most {MAX_PIXELS} pixels a side. "
+            f"Expected a picture of at most {longest} pixels a side and {most} in all. "
             f"Received: {width} x {height}."
         )
     return width, height

@@ -6,6 +6,7 @@ they are malformed: here it becomes a `DataError`, of one run, with the reason.
 
 import collections
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -14,12 +15,14 @@ import numpy as np
 from tensorboard.data import provider
 
 from tb_plugin import metadata
-from tb_plugin.study_text import DataError
+from tb_plugin.study_text import MAX_CLASSES, DataError
 
 CACHE_BYTES = 2**28
 MAX_BLOB_BYTES = 2**26
 # All of them: TensorBoard takes 0 for none.
 _ALL_POINTS = 10**6
+# Of a tag at a step: the overview, and a picture of each class.
+_MAX_FILES = 1 + MAX_CLASSES
 _MAX_REASON_LENGTH = 300
 
 
@@ -66,6 +69,10 @@ class Cache:
         self._values: collections.OrderedDict[Hashable, tuple[int, Any]]
         self._values = collections.OrderedDict()
         self._lock = threading.Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._values
 
     def get(self, key: Hashable, make: Callable[[], tuple[int, Any]]):
         """Returns the value of a key.
@@ -147,18 +154,34 @@ class EventData:
         Raises:
             DataError: If TensorBoard cannot list them.
         """
-        sequences = self._ask(
-            f"{tag} of run {run!r}",
-            self._provider.read_blob_sequences,
-            downsample=_ALL_POINTS,
-            run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
+        what, chosen = _chosen(run, tag)
+        listed = self._ask(
+            what, self._provider.list_blob_sequences, run_tag_filter=chosen
         )
-        return {
-            datum.step: Files(
-                datum.wall_time, [reference.blob_key for reference in datum.values]
+        about = listed.get(run, {}).get(tag)
+        if about is None or about.max_length is None:
+            return {}
+        # TensorBoard's Python loader makes a key for each file that a shape promises.
+        if about.max_length > _MAX_FILES:
+            raise DataError(f"Expected at most {_MAX_FILES} files in {what}.")
+
+        def read():
+            sequences = self._ask(
+                what,
+                self._provider.read_blob_sequences,
+                downsample=_ALL_POINTS,
+                run_tag_filter=chosen,
             )
-            for datum in sequences.get(run, {}).get(tag, [])
-        }
+            files = {
+                datum.step: Files(
+                    datum.wall_time, [reference.blob_key for reference in datum.values]
+                )
+                for datum in sequences.get(run, {}).get(tag, [])
+            }
+            return 200 * sum(1 + len(one.keys) for one in files.values()), files
+
+        key = run, tag, about.max_step, about.max_wall_time, about.max_length
+        return self.cached(key, read)
 
     def blob(self, key: str) -> bytes:
         """Returns a file.
@@ -175,23 +198,58 @@ class EventData:
         """Returns what was made of data, see `Cache.get`; raises what `make` does."""
         return self._cache.get((self._experiment_id, key), make)
 
-    def _read(self, run: str, tag: str, series: Series, downsample: int) -> list[Point]:
-        def read():
+    def read_ahead(self, runs: dict[str, Tags], tag: str, *, newest: bool) -> None:
+        """Reads a tag of many runs at once, for `last_point` or `points`.
+
+        Of hundreds of runs one call each would take a minute.
+
+        Args:
+            runs: The runs, with their tags.
+            tag: The tag.
+            newest: Whether the newest point is enough.
+        """
+        downsample = 1 if newest else _ALL_POINTS
+        keys = {
+            run: _key(run, tag, tags.tensors[tag], downsample)
+            for run, tags in runs.items()
+            if tag in tags.tensors
+        }
+        missing = [
+            run
+            for run, key in keys.items()
+            if (self._experiment_id, key) not in self._cache
+        ]
+        if len(missing) < 2:
+            return
+        try:
             tensors = self._ask(
-                f"{tag} of run {run!r}",
+                tag,
                 self._provider.read_tensors,
                 downsample=downsample,
-                run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
+                run_tag_filter=provider.RunTagFilter(runs=missing, tags=[tag]),
             )
-            points = [
-                Point(datum.step, datum.wall_time, datum.numpy)
-                for datum in tensors.get(run, {}).get(tag, [])
-            ]
-            # Beside the numbers, what Python keeps of an object.
-            return sum(point.values.nbytes + 200 for point in points), points
+        except DataError:
+            # Of one of them. Each is read by itself then, and tells its own reason.
+            return
+        for run in missing:
+            points = _points(tensors.get(run, {}).get(tag, []))
+            self.cached(keys[run], functools.partial(_sized, points, tag))
 
-        key = run, tag, series.max_step, series.max_wall_time, downsample
-        return self.cached(key, read)
+    def _read(self, run: str, tag: str, series: Series, downsample: int) -> list[Point]:
+        def read():
+            what, chosen = _chosen(run, tag)
+            tensors = self._ask(
+                what,
+                self._provider.read_tensors,
+                downsample=downsample,
+                run_tag_filter=chosen,
+            )
+            return _sized(_points(tensors.get(run, {}).get(tag, [])), what)
+
+        found = self.cached(_key(run, tag, series, downsample), read)
+        if isinstance(found, str):
+            raise DataError(found)
+        return found
 
     def _list(self, runs: list[str] | None, kinds) -> dict[str, Tags]:
         found: dict[str, Tags] = {}
@@ -239,6 +297,32 @@ class EventData:
         # is in the file. Nothing but this call is inside, and the reason is passed on.
         except Exception as error:
             raise DataError(f"TensorBoard cannot read {what}: {_why(error)}") from error
+
+
+def _chosen(run: str, tag: str) -> tuple[str, provider.RunTagFilter]:
+    """A tag of a run, in words and for TensorBoard."""
+    chosen = provider.RunTagFilter(runs=[run], tags=[tag])
+    return f"{tag} of run {run!r}", chosen
+
+
+def _key(run: str, tag: str, series: Series, downsample: int) -> Hashable:
+    return run, tag, series.max_step, series.max_wall_time, downsample
+
+
+def _points(data) -> list[Point]:
+    return [Point(datum.step, datum.wall_time, datum.numpy) for datum in data]
+
+
+def _sized(points: list[Point], what: str) -> tuple[int, list[Point] | str]:
+    """Points and their size; of too many a text instead, so that they are read once.
+
+    TensorBoard expands a single number to any shape that a tensor promises.
+    """
+    # Beside the numbers, what Python keeps of an object.
+    size = sum(point.values.nbytes + 200 for point in points)
+    if size > CACHE_BYTES:
+        return 200, f"Expected at most {CACHE_BYTES} bytes in {what}. Received: more."
+    return size, points
 
 
 def _why(error: Exception) -> str:

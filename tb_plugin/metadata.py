@@ -188,6 +188,9 @@ PREFIX_FRAMES = "plugin/frames/"
 MAX_FULL_CLASSES = 32
 # Longest side of an overview, pixels; images are made smaller to fit.
 MAX_OVERVIEW_PIXELS = 1200
+# Of any picture; what is larger is not sent to a browser.
+MAX_PICTURE_SIDE = 2**15
+MAX_PICTURE_PIXELS = 2**26
 
 
 def plugin_content() -> bytes:

@@ -13,6 +13,8 @@ BASELINE = -1
 # No network for so many times as long as one takes, and so many seconds: a pause.
 _PAUSE_TRAININGS, _PAUSE_SECONDS = 3, 30
 NUM_FOR_RATE = 20
+# Seconds since 1970, in the year 33658.
+_LATEST = 1e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +59,8 @@ def check_networks(points: Sequence[Point], study: dict) -> Networks:
         arrays.is_whole(columns["pair"], BASELINE, len(study["pairs"]) - 1)
         and arrays.is_whole(columns["repeat"], 0, 2**31)
         and arrays.is_whole(columns["failed"], 0, 1)
-        and np.isfinite(columns["finished_at"]).all()
-        and np.isfinite(columns["seconds"]).all()
+        and arrays.is_within(columns["finished_at"], 0, _LATEST)
+        and arrays.is_within(columns["seconds"], 0, _LATEST)
         and arrays.is_share(shares)
     ):
         raise DataError("The numbers of a network make no sense.")
@@ -88,14 +90,16 @@ def progress(
         num_in_tables: Networks that entered the comparisons.
         now: Seconds since 1970.
     """
-    num_done = len(networks.steps)
+    # Their number too where TensorBoard was told to keep a sample of them.
+    num_done = int(networks.steps.max(initial=0))
     newest = np.argsort(networks.finished_at)[-NUM_FOR_RATE:]
     finished_at = networks.finished_at[newest]
     gaps = np.diff(finished_at)
     pauses = gaps > _PAUSE_TRAININGS * networks.seconds[newest][1:] + _PAUSE_SECONDS
     since_pause = gaps[np.flatnonzero(pauses)[-1] + 1 :] if pauses.any() else gaps
     # The mean: workers finish in bursts.
-    gap = since_pause.mean() if len(since_pause) else 0.0
+    is_sample = len(networks.steps) < num_done
+    gap = since_pause.mean() if len(since_pause) and not is_sample else 0.0
     return {
         "num_done": num_done,
         "num_failed": int(networks.failed.sum()),

@@ -7,6 +7,12 @@ from tb_plugin.event_data import EventData, Tags
 from tb_plugin.study_run import StudyRun
 from tb_plugin.study_text import DataError, NotThereError
 
+# What a list is made of, and whether only the newest of it.
+_LISTED_TAGS = {
+    metadata.TAG_STUDY: True,
+    metadata.TAG_CLASS_ORDER: True,
+    metadata.TAG_NETWORK: False,
+}
 _FOLDERS = (metadata.TRAINING_RUN, metadata.PROTOTYPES_RUN)
 
 
@@ -18,6 +24,8 @@ def list_studies(events: EventData, *, now: float) -> list[dict]:
         now: Seconds since 1970.
     """
     runs = events.runs()
+    for tag, newest in _LISTED_TAGS.items():
+        events.read_ahead(runs, tag, newest=newest)
     return [
         _study(events, run, runs[run], now)
         for run in sorted(runs)
@@ -89,10 +97,12 @@ def _stamp(tags: Tags) -> str:
 
 
 def _confusion(run: StudyRun, now: float) -> dict:
+    described = run.tags.tensors[metadata.TAG_STUDY].max_wall_time
     made = {
-        table: point.step
+        table: series.max_step
         for table, tag in confusion_data.TABLES.items()
-        if (point := run.newest(tag)) is not None
+        if (series := run.tags.tensors.get(tag)) is not None
+        and series.max_wall_time >= described
     }
     return {
         "tables": list(made),

@@ -13,8 +13,8 @@ MAX_TEXT_LENGTH = 1000
 MAX_COLUMNS = 500
 MAX_INTERVALS = 1000
 MAX_LEVELS = 20
-# Browsers refuse larger pictures.
-MAX_PIXELS = 8192
+# Of an image, pixels.
+MAX_SIDE = 8192
 _MAX_COUNT = 10**7
 
 
@@ -164,7 +164,7 @@ def _image_shape(study) -> bool:
     shape = study["image_shape"]
     if not isinstance(shape, list) or len(shape) != 3:
         return False
-    sides = all(_is_int(side, 1, MAX_PIXELS) for side in shape[:2])
+    sides = all(_is_int(side, 1, MAX_SIDE) for side in shape[:2])
     return sides and _is_int(shape[2], 1, 3) and shape[2] != 2
 
 

@@ -12,12 +12,20 @@ from tensorboard.backend.event_processing import (
     data_provider,
     plugin_event_multiplexer,
 )
+from tensorboard.compat.proto import (
+    event_pb2,
+    summary_pb2,
+    tensor_pb2,
+    tensor_shape_pb2,
+    types_pb2,
+)
 from tensorboard.plugins import base_plugin
+from tensorboard.summary.writer import record_writer
 from werkzeug import wrappers
 from werkzeug.test import Client
 
 from keras_confusion.summaries import RunWriter
-from tb_plugin import metadata
+from tb_plugin import event_data, metadata
 from tb_plugin.loader import ConfusionLoader
 from tb_plugin.plugin import ConfusionPlugin
 from tests import plugin_logdir
@@ -522,6 +530,88 @@ def test_bad_tables_are_refused(confusion, tmp_path):
     assert np.isnan(values).all()
     cell = site.json("confusion/cell", run="huge", **CELL)
     assert cell["networks_reason"] == "the run has no single networks"
+
+
+def write_tensor(directory, tag, proto, data_class):
+    """Writes a tensor that no honest writer makes."""
+    directory.mkdir(parents=True)
+    with open(directory / "events.out.tfevents.1.here", "wb") as file:
+        about = summary_pb2.SummaryMetadata(data_class=data_class)
+        about.plugin_data.plugin_name = metadata.PLUGIN_NAME
+        about.plugin_data.content = metadata.plugin_content()
+        value = summary_pb2.Summary.Value(tag=tag, tensor=proto, metadata=about)
+        event = event_pb2.Event(
+            wall_time=2e9, summary=summary_pb2.Summary(value=[value])
+        )
+        record_writer.RecordWriter(file).write(event.SerializeToString())
+
+
+def promised(*sizes):
+    """One number, and a shape of many."""
+    dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes]
+    return tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_DOUBLE,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dims),
+        double_val=[1.0],
+    )
+
+
+def test_a_promise_of_many_files_is_not_believed(prototypes, tmp_path):
+    write_study(tmp_path / "run", json.dumps(prototypes.study))
+    write_tensor(
+        tmp_path / "run" / "more",
+        f"{metadata.PREFIX_IMAGES}0",
+        promised(2**40, 2**40),
+        summary_pb2.DATA_CLASS_BLOB_SEQUENCE,
+    )
+    # Both event files are one run's.
+    (tmp_path / "run" / "more" / "events.out.tfevents.1.here").rename(
+        tmp_path / "run" / "events.out.tfevents.99999999999.here"
+    )
+    part = {"run": "run", "interval": 0, "init": 0}
+    response = Site(tmp_path).get("prototypes/image", **part)
+    assert response.status_code == 400
+    assert "files" in response.text
+
+
+def test_a_promise_of_many_numbers_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(event_data, "CACHE_BYTES", 10**6)
+    write_tensor(
+        tmp_path / "run",
+        metadata.TAG_STUDY,
+        promised(10**6),
+        summary_pb2.DATA_CLASS_TENSOR,
+    )
+    site, reads = Site(tmp_path), []
+    read = data_provider.MultiplexerDataProvider.read_tensors
+
+    def counted(self, *arguments, **options):
+        reads.append(options)
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(data_provider.MultiplexerDataProvider, "read_tensors", counted)
+    for _ in range(3):
+        (study,) = site.studies().values()
+        assert study["error"]["reason"] == "malformed"
+        assert "at most 1000000 bytes" in study["error"]["text"]
+    assert len(reads) == 1
+
+
+def test_many_studies_are_read_together(tmp_path, monkeypatch):
+    for number in range(12):
+        plugin_logdir.write_confusion_run(tmp_path / str(number), ["a", "b", "c"])
+    site, reads = Site(tmp_path), []
+    read = data_provider.MultiplexerDataProvider.read_tensors
+
+    def counted(self, *arguments, **options):
+        reads.append(options)
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(data_provider.MultiplexerDataProvider, "read_tensors", counted)
+    found = site.studies()
+    assert len(found) == 12
+    assert not any(study["error"] for study in found.values())
+    assert len(reads) <= 3
 
 
 def test_a_newer_study_asks_for_an_update(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+import struct
 import threading
 
 import numpy as np
@@ -371,7 +372,35 @@ def test_csv_disarms_formulas_and_leaves_numbers_alone():
     told = answers.csv_text(["=header"], [[text] for text in [*texts, -1.5, np.nan]])
     assert told.splitlines()[0] == "'=header"
     assert told.count("'") == 7
-    assert '"a ""b"", c"\nx=1\n-1.5\n' in told
+    assert '"a ""b"", c"\r\nx=1\r\n-1.5\r\n' in told
+    # A new row only where a row ends.
+    assert '"x\r=HYPERLINK(1)"' in answers.csv_text(["a"], [["x\r=HYPERLINK(1)"]])
+
+
+def test_pictures_may_be_long_but_not_larger_than_a_browser_shows():
+    def png(width, height):
+        return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height)
+
+    assert arrays.png_size(png(100 * 96, 96)) == (9600, 96)
+    for width, height in [(2**15 + 1, 1), (2**14, 2**13), (0, 5)]:
+        with pytest.raises(DataError, match="pixels"):
+            arrays.png_size(png(width, height))
+
+
+def test_a_sample_of_the_networks_gives_no_rate():
+    found = networks.Networks(
+        steps=np.array([3, 414]),
+        pair=np.zeros(2, int),
+        repeat=np.zeros(2, int),
+        failed=np.zeros(2, bool),
+        finished_at=np.array([1.0, 60.0]),
+        seconds=np.ones(2),
+        accuracy=np.zeros((2, 3)),
+        without_pair=np.zeros((2, 3)),
+    )
+    told = networks.progress(found, num_planned=414, num_in_tables=414, now=100.0)
+    assert told["num_done"] == 414
+    assert told["networks_per_minute"] is None
 
 
 def test_array_checks():

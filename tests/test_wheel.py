@@ -33,7 +33,16 @@ def wheel(tmp_path_factory):
     # From a copy: setuptools would also pack what an old build folder holds.
     checkout = folder / "checkout"
     run("git", "clone", "--quiet", REPOSITORY, checkout)
-    run("git", "-C", REPOSITORY, "diff", "HEAD", "--output", folder / "changes")
+    run(
+        "git",
+        "-C",
+        REPOSITORY,
+        "diff",
+        "--binary",
+        "HEAD",
+        "--output",
+        folder / "changes",
+    )
     if (folder / "changes").stat().st_size:
         run("git", "-C", checkout, "apply", folder / "changes")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")

@@ -15,7 +15,7 @@ export function textWidth(text, size, weight = "normal") {
 }
 
 /** Class names are anybody's: long ones are cut. */
-export function shorten(name, longest = 18) {
+export function shorten(name, longest = 22) {
   const letters = Array.from(String(name));
   return letters.length > longest ? `${letters.slice(0, longest - 1).join("")}…` : letters.join("");
 }
