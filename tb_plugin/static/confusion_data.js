@@ -1,7 +1,10 @@
 /** Comparisons as rows and columns: which cell stands where, and what it is called. */
 
+import { className } from "./class_names.js";
 import { toCsv } from "./files.js";
 import { shorten } from "./grid_frame.js";
+
+export { className };
 
 export const BY_CLASS = "target_by_class";
 export const BY_PAIR = "target_by_pair";
@@ -12,15 +15,8 @@ export const RESPONSES = {
 export const LEVELS = ["0.01", "0.05", "0.1"];
 export const DEFAULT_LEVEL = "0.05";
 
-// They would turn the text around them.
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const LONGEST_OF_PAIR = 8;
 const LONGEST_PAIR = 18;
-
-/** What a class is called; names are anybody's. */
-export function className(study, label) {
-  return study.class_names[label].replace(CONTROLS, "\ufffd").trim() || `class ${label}`;
-}
 
 /** What a study is called. */
 export function studyName(entry) {

@@ -1,6 +1,6 @@
 /** What the prototype view knows without asking: choices, names, sentences, tables. */
 
-import { shorten } from "./grid_frame.js";
+import { shortName } from "./class_names.js";
 import { fixed, signed } from "./numbers.js";
 
 /** Columns of a cell of `prototypes/cells`. */
@@ -102,16 +102,10 @@ export function nearestInterval(intervals, percentage) {
   return distances.indexOf(Math.min(...distances));
 }
 
-/** A class's name to stand in a text: not too long, and its letters' direction stays its own. */
-export function className(study, label) {
-  const text = shorten(study.class_names[label]);
-  return /^[\x20-\x7e]*$/.test(text) ? text : `\u2068${text}\u2069`;
-}
-
 /** What a prototype is called. */
 export function prototypeName(study, target, origin) {
-  if (target === origin) return `class prototype of ${className(study, target)}`;
-  return `${className(study, target)} from ${className(study, origin)}`;
+  if (target === origin) return `class prototype of ${shortName(study, target)}`;
+  return `${shortName(study, target)} from ${shortName(study, origin)}`;
 }
 
 /** Which part of the study: "100 % of the training, initialisation 0". */
@@ -135,7 +129,7 @@ export function countUnconverged(cells) {
 
 /** Facts of an image, as rows of a name and a value. */
 export function factsOfImage(study, cell) {
-  const taken = cell.predicted >= 0 ? className(study, cell.predicted) : "unknown";
+  const taken = cell.predicted >= 0 ? shortName(study, cell.predicted) : "unknown";
   return [
     ["loss", Number.isFinite(cell.loss) ? `${fixed(cell.loss, 4)} nats` : "–"],
     ["iterations", fixed(cell.iterations, 0)],

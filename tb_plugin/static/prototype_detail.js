@@ -1,12 +1,12 @@
 /** The opened prototype: a dialog that follows the chosen cell and the chosen interval. */
 
+import { className, shortName } from "./class_names.js";
 import { openDialog } from "./dialog.js";
 import { html, replace } from "./dom.js";
 import { saveButtons } from "./files.js";
 import { fixed } from "./numbers.js";
 import {
   cellOf,
-  className,
   factsOfImage,
   neighbour,
   partName,
@@ -90,7 +90,7 @@ export class Detail {
         onclose: () => {
           if (!this._dialog) return;
           this._dialog = null;
-          this._store.set({ enlarged: "" });
+          this._store.undo({ enlarged: "" });
         },
       },
     );
@@ -139,7 +139,7 @@ export class Detail {
 
   _fileName() {
     const { study, interval, init, target, origin } = this._requested.value;
-    const [of, from] = [study.class_names[target], study.class_names[origin]];
+    const [of, from] = [className(study, target), className(study, origin)];
     return [this._choices.name, of, "from", from, `${study.intervals[interval]}percent`, `init${init}`];
   }
 
@@ -159,8 +159,8 @@ export class Detail {
     replace(this._figure, this._svg);
     this._figure.removeAttribute("aria-busy");
     const rows = [
-      ["target", className(study, target)],
-      ["origin", target === origin ? "noise" : className(study, origin)],
+      ["target", shortName(study, target)],
+      ["origin", target === origin ? "noise" : shortName(study, origin)],
       ...factsOfImage(study, cell),
       ["interval", `${study.intervals[interval]} %`],
       ["initialisation", String(init)],
@@ -204,7 +204,7 @@ function besideOf({ study, target, origin, picture, ofOrigin, ofTarget, frames }
   const began = ofOrigin ?? frames[0];
   const items = [];
   if (ofOrigin) {
-    items.push({ picture: ofOrigin, lines: [`Origin: ${className(study, origin)}`, "class prototype, where this began"] });
+    items.push({ picture: ofOrigin, lines: [`Origin: ${shortName(study, origin)}`, "class prototype, where this began"] });
   }
   if (began) {
     const change = changesSince([began, picture]);
@@ -215,7 +215,7 @@ function besideOf({ study, target, origin, picture, ofOrigin, ofTarget, frames }
     });
   }
   if (ofTarget) {
-    items.push({ picture: ofTarget, lines: [`Target: ${className(study, target)}`, "class prototype, made from noise"] });
+    items.push({ picture: ofTarget, lines: [`Target: ${shortName(study, target)}`, "class prototype, made from noise"] });
   }
   return items;
 }

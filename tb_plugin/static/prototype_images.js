@@ -1,12 +1,12 @@
 /** The grid of prototype images, and the tooltips that enlarge them. */
 
+import { classNames, shortName } from "./class_names.js";
 import { palette } from "./colours.js";
 import { html } from "./dom.js";
 import { saveButtons } from "./files.js";
 import { Grid } from "./grid.js";
 import {
   cellOf,
-  className,
   countUnconverged,
   factsOfImage,
   prototypeName,
@@ -139,7 +139,7 @@ export class ImagesPanel {
     const shown = this._requested.value;
     if (!shown) return;
     const { study, mosaic, cells, changes } = shown;
-    const names = study.class_names;
+    const names = classNames(study);
     const size = names.length;
     const missing = countUnconverged(cells);
     const isFramed = missing <= MAX_FRAMES;
@@ -184,8 +184,8 @@ export class ImagesPanel {
     const { study, cells } = shown;
     const cell = cellOf(cells, study.class_names.length, target, origin);
     const rows = [
-      ["target", className(study, target)],
-      ["origin", target === origin ? "noise: a class prototype" : className(study, origin)],
+      ["target", shortName(study, target)],
+      ["origin", target === origin ? "noise: a class prototype" : shortName(study, origin)],
       ...factsOfImage(study, cell),
     ];
     const facts = factsOf(prototypeName(study, target, origin), rows);

@@ -1,5 +1,6 @@
 /** One slice of C or R as a heat map, and the two images that a cell of it compares. */
 
+import { className, classNames, shortName } from "./class_names.js";
 import { sequentialScale } from "./colours.js";
 import { choice, html, replace, setOptions } from "./dom.js";
 import { saveButtons, toCsv } from "./files.js";
@@ -7,7 +8,6 @@ import { Grid } from "./grid.js";
 import { shorten } from "./grid_frame.js";
 import { fixed } from "./numbers.js";
 import {
-  className,
   largestOf,
   prototypeName,
   prototypesOf,
@@ -87,7 +87,7 @@ export class SlicePanel {
     const index = choices[this._kind.axis];
     setOptions(
       this._axis.select,
-      study.class_names.map((name, label) => ({ value: String(label), text: shorten(name, 24) })),
+      classNames(study).map((name, label) => ({ value: String(label), text: shorten(name, 24) })),
       String(index),
     );
     this._requested.want(JSON.stringify([run, stamp, interval, init, index]), async () => {
@@ -132,7 +132,7 @@ export class SlicePanel {
     const { study, interval, init, index } = this._requested.value;
     const { name, axis } = this._kind;
     const part = [`${study.intervals[interval]}percent`, `init${init}`];
-    return [this._choices.name, name, axis, study.class_names[index], ...part];
+    return [this._choices.name, name, axis, className(study, index), ...part];
   }
 
   _draw() {
@@ -140,11 +140,11 @@ export class SlicePanel {
     if (!shown) return;
     const { study, index, values, limit } = shown;
     const { name, axis, compared, text } = this._kind;
-    const names = study.class_names;
+    const names = classNames(study);
     const end = this._choices.isShared && limit ? limit : largestOf(values) || 1;
     const scale = sequentialScale([0, end], { clipped: largestOf(values) > end });
     this._grid.update({
-      title: `${name}, ${text}: ${axis} ${className(study, index)}`,
+      title: `${name}, ${text}: ${axis} ${shortName(study, index)}`,
       subtitle: `Two ${compared}s of one ${axis}; self left out`,
       rows: names,
       columns: names,
@@ -167,7 +167,7 @@ export class SlicePanel {
 
   _describe(row, column) {
     const { study, index } = this._requested.value;
-    if (row === column) return `${study.class_names[row]} with itself: left out`;
+    if (row === column) return `${shortName(study, row)} with itself: left out`;
     const [one, other] = prototypesOf(this._matrix, index, row, column);
     const value = this._valueAt(row, column);
     const told = Number.isFinite(value) ? fixed(value, DIGITS) : "none, one did not converge";
@@ -192,8 +192,8 @@ function captioned(study, cells) {
 function factsOfPair(matrix, { study, index }, row, column, value) {
   const { name, axis } = KINDS[matrix];
   const places = matrix === "c" ? [row, index, column] : [index, row, column];
-  const title = `${name}[${places.map((label) => className(study, label)).join(", ")}]`;
-  const rows = [[axis, className(study, index)]];
+  const title = `${name}[${places.map((label) => shortName(study, label)).join(", ")}]`;
+  const rows = [[axis, shortName(study, index)]];
   if (row !== column) {
     rows.push(["dissimilarity", Number.isFinite(value) ? fixed(value, DIGITS) : "none: one did not converge"]);
   }
