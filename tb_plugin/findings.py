@@ -78,7 +78,7 @@ def _finding(cell: Cell) -> str:
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:
         return (
-            f"No difference was found in {of_target} where "
+            f"No difference was found at q ≤ {SIGNIFICANCE} in {of_target} where "
             f"{_names(cell.confused)} {_is(cell.confused)} not learned: "
             f"{_fixed(difference, '+.1f')} points ({_interval(*interval)}), "
             f"{groups}; {test}"

@@ -352,6 +352,34 @@ def test_a_running_study_is_followed_without_losing_the_choice(watched, live):
     assert frame.evaluate("() => document.activeElement.className") == "grid"
 
 
+def test_the_shown_study_stays_when_another_comes(watched, live):
+    frame = watched.open()
+    frame.locator(".grid svg").first.wait_for()
+    shown = frame.get_by_label("Study", exact=True).input_value()
+    assert f"run={shown.replace('/', '%2F')}" in watched.page.url
+    # First in the order of the names.
+    plugin_logdir.write_confusion_run(logdir_of(live) / "0 first", list("xyz"))
+    option = frame.locator("option", has_text="0 first").first
+    option.wait_for(state="attached", timeout=30 * SECOND)
+    assert frame.get_by_label("Study", exact=True).input_value() == shown
+
+
+def test_back_leads_past_closed_cells(watched):
+    frame = watched.open(run=DEMO_CONFUSION, response="accuracy")
+    dialog = frame.locator("dialog[open]")
+    frame.get_by_role("button", name="Prototypes").click()
+    frame.locator(".grid svg image").first.wait_for()
+    frame.get_by_role("button", name="Confusion").click()
+    for column in (1, 2, 3):
+        watched.page.mouse.click(*cell_center(frame, 4, column))
+        dialog.wait_for()
+        watched.page.keyboard.press("Escape")
+        dialog.wait_for(state="detached")
+        watched.page.wait_for_function("() => !location.hash.includes('cell=')")
+    watched.page.go_back()
+    frame.locator(".grid svg image").first.wait_for()
+
+
 def test_help_opens_by_its_key(watched):
     frame = watched.open(run=DEMO_CONFUSION)
     frame.locator(".grid svg").first.wait_for()

@@ -301,8 +301,9 @@ def test_sentence_of_raw_accuracy_warns_of_competition():
 def test_sentence_of_no_finding(q_value):
     told = findings.sentence(cell(q_value=q_value))
     assert told.startswith(
-        "No difference was found in the accuracy of dog without the pair where cat is "
-        f"not learned: −2.1 points (95 % CI −3.0 to −1.2), {GROUPS}; Welch's t = −5.2"
+        "No difference was found at q ≤ 0.05 in the accuracy of dog without the pair "
+        f"where cat is not learned: −2.1 points (95 % CI −3.0 to −1.2), {GROUPS}; "
+        "Welch's t = −5.2"
     )
     assert "costs" not in told
 

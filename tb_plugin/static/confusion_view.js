@@ -240,7 +240,7 @@ class ConfusionView {
         onclose: () => {
           this._cell = null;
           this._cellName = null;
-          this._store.set({ cell: "" });
+          this._store.undo({ cell: "" });
         },
       });
     }

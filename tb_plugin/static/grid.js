@@ -64,9 +64,7 @@ export class Grid {
     this._focus = [0, 0];
     this._hasFocus = false;
     this._pointed = [];
-    this._cellId = uniqueId("cell");
-    this._cell = html("div", { role: "gridcell", id: this._cellId });
-    this._row = html("div", { role: "row" }, this._cell);
+    this._row = html("div", { role: "row" });
     this._picture = html("div", { class: "grid-picture", "aria-hidden": "true" });
     this.node = html(
       "div",
@@ -74,7 +72,6 @@ export class Grid {
         class: "grid",
         role: "grid",
         tabindex: "0",
-        "aria-activedescendant": this._cellId,
         onkeydown: (event) => this._onKey(event),
         onfocus: () => this._onFocus(true),
         onblur: () => this._onFocus(false),
@@ -243,7 +240,8 @@ export class Grid {
       this._describeFocus();
       this._markCells();
       this._scrollIntoView();
-      this._tellFocus();
+      // After the page's scroll event, at which tooltips hide.
+      requestAnimationFrame(() => requestAnimationFrame(() => this._hasFocus && this._tellFocus()));
     } else if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
       this._listeners.onopen?.(...this._focus);
@@ -255,16 +253,25 @@ export class Grid {
   _scrollIntoView() {
     const rect = this.rectOf(...this._focus);
     // Controls may stay at the top of the page.
-    const top = 64;
+    const bar = document.querySelector(".prototype-bar");
+    const isSticky = bar && getComputedStyle(bar).position === "sticky";
+    const top = 8 + (isSticky ? bar.getBoundingClientRect().height : 0);
     if (rect.top < top) scrollBy(0, rect.top - top - 40);
     else if (rect.bottom > innerHeight) scrollBy(0, rect.bottom - innerHeight + 40);
   }
 
   _describeFocus() {
     const [row, column] = this._focus;
+    // Another element with another id: a screen reader tells of a new one only.
+    const cell = html("div", {
+      role: "gridcell",
+      id: uniqueId("cell"),
+      "aria-colindex": column + 1,
+      text: this._content.describe(row, column),
+    });
     this._row.setAttribute("aria-rowindex", row + 1);
-    this._cell.setAttribute("aria-colindex", column + 1);
-    this._cell.textContent = this._content.describe(row, column);
+    replace(this._row, cell);
+    this.node.setAttribute("aria-activedescendant", cell.id);
   }
 
   _markCells() {

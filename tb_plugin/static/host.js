@@ -66,8 +66,20 @@ export function writeAddress(values, { push = false } = {}) {
   if (!owner || !isShown()) return;
   const url = addressOf(values);
   if (url === owner.location.href) return;
-  if (push) owner.history.pushState(owner.history.state, "", url);
-  else owner.history.replaceState(owner.history.state, "", url);
+  try {
+    if (push) owner.history.pushState(owner.history.state, "", url);
+    else owner.history.replaceState(owner.history.state, "", url);
+  } catch {
+    // Some browsers allow so many changes a minute: the address lags behind the view.
+  }
+}
+
+/** Goes back by one view; whether there is an address to go back in. */
+export function goBack() {
+  const owner = host();
+  if (!owner || !isShown()) return false;
+  owner.history.back();
+  return true;
 }
 
 function isShown() {

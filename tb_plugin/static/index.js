@@ -18,6 +18,7 @@ const VIEWS = {
 class Page {
   constructor() {
     this._studies = [];
+    this._lastRuns = {}; // by view: where to come back to
     this._isPaused = false;
     this._shown = null; // what the view shows: kind, and whether it is a notice
     this._view = null;
@@ -31,22 +32,23 @@ class Page {
     store.subscribe(() => this._show());
     watchTheme(() => this._view?.redraw());
     onReload(() => this._poll());
-    document.addEventListener("visibilitychange", () => this._poll());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && !this._isPaused) this._poll();
+    });
     onKey((event) => this._onKey(event));
     setInterval(() => this._tick(), 1000);
     this._poll();
   }
 
   _buildBar() {
-    this._tabs = html("span", { class: "segments", role: "tablist", "aria-label": "View" });
+    this._tabs = html("span", { class: "segments", role: "group", "aria-label": "View" });
     for (const [kind, { text }] of Object.entries(VIEWS)) {
       this._tabs.append(
         html("button", {
           type: "button",
-          role: "tab",
           "data-view": kind,
           text,
-          onclick: () => store.set({ view: kind, run: "", compare: "", cell: "" }, { push: true }),
+          onclick: () => store.set({ view: kind, run: this._lastRuns[kind] ?? "" }, { push: true }),
         }),
       );
     }
@@ -54,7 +56,7 @@ class Page {
       label: "Study",
       options: [],
       value: "",
-      onchange: (run) => store.set({ run, cell: "" }, { push: true }),
+      onchange: (run) => this._changeStudy(run),
     });
     this._progress = html("span", { class: "progress", role: "status" });
     this._age = html("span", { class: "muted" });
@@ -118,6 +120,20 @@ class Page {
     this._tick();
   }
 
+  /** Labels and intervals are numbers: of another study they would mean something else. */
+  _changeStudy(run) {
+    const [from, to] = [this._chosen(store.get())?.run, run].map((name) =>
+      this._studies.find((entry) => entry.run === name)?.study,
+    );
+    const isAlike = ["class_names", "intervals"].every(
+      (key) => JSON.stringify(from?.[key]) === JSON.stringify(to?.[key]),
+    );
+    const { order } = store.get();
+    const forgotten = { interval: "", target: "", origin: "", pair: "", hand: "", compare: "" };
+    if (order === "hand") forgotten.order = null;
+    store.set({ run, cell: "", enlarged: "", ...(isAlike ? {} : forgotten) }, { push: true });
+  }
+
   /** The study that the address asks for; the first of its view where it names none. */
   _chosen(state) {
     const isOfView = (entry) => !state.view || entry.kind === state.view || entry.kind === null;
@@ -139,6 +155,9 @@ class Page {
     if (entry.error) {
       return this._showNotice(JSON.stringify([entry.run, entry.error]), () => showStudyError(entry));
     }
+    this._lastRuns[entry.kind] = entry.run;
+    // From now on it is this one: another study may come, and a link is to lead here.
+    if (!state.run) return store.set({ view: entry.kind, run: entry.run });
     return this._showView(entry, state);
   }
 
@@ -176,7 +195,7 @@ class Page {
     const kind = entry?.kind ?? state.view;
     for (const tab of this._tabs.children) {
       const count = this._studies.filter((one) => one.kind === tab.dataset.view).length;
-      tab.setAttribute("aria-selected", String(tab.dataset.view === kind));
+      tab.setAttribute("aria-pressed", String(tab.dataset.view === kind));
       tab.disabled = count === 0 && tab.dataset.view !== kind;
       tab.title = `${count} ${count === 1 ? "study" : "studies"}`;
     }

@@ -1,10 +1,10 @@
 /** What the reader chose. All of it is in the address, so that a link reopens the view. */
 
-import { addressOf, onAddressChange, readAddress, writeAddress } from "./host.js";
+import { addressOf, goBack, onAddressChange, readAddress, writeAddress } from "./host.js";
 
 /** Every key with its value when the address does not say otherwise. */
 export const DEFAULTS = Object.freeze({
-  view: "", // "confusion" or "prototypes"; "" takes the newest study's
+  view: "", // "confusion" or "prototypes"; "" takes the first study's
   run: "", // "" takes the first of the view
   // Confusion view.
   compare: "", // another run
@@ -31,7 +31,9 @@ class Store {
   constructor() {
     this._values = { ...DEFAULTS, ...known(readAddress()) };
     this._listeners = [];
-    onAddressChange(() => this._take(readAddress()));
+    this._isPushed = false;
+    this._isGoingBack = false;
+    onAddressChange(() => this._onAddressChange());
   }
 
   /** The current choices: an object with the keys of `DEFAULTS`, all texts. */
@@ -53,8 +55,20 @@ class Store {
     const isSame = Object.keys(next).every((key) => next[key] === this._values[key]);
     if (isSame) return;
     this._values = next;
+    if (push) this._isPushed = true;
     writeAddress(this._changed(), { push });
     this._tell();
+  }
+
+  /**
+   * Changes some choices that the last pushed change made, as the back button would; what
+   * was changed since stays. Without a pushed change, as `set`.
+   */
+  undo(changes) {
+    if (!this._isPushed) return this.set(changes);
+    this._isPushed = false;
+    this._isGoingBack = goBack();
+    return this._isGoingBack ? this._take({ ...this._values, ...changes }) : this.set(changes);
   }
 
   /** A link to this view. */
@@ -65,6 +79,14 @@ class Store {
   /** Calls back after every change. */
   subscribe(listener) {
     this._listeners.push(listener);
+  }
+
+  _onAddressChange() {
+    this._isPushed = false;
+    if (!this._isGoingBack) return this._take(readAddress());
+    // Back where it was pushed, with all that was chosen since.
+    this._isGoingBack = false;
+    return writeAddress(this._changed());
   }
 
   _take(values) {
