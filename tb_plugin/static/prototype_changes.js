@@ -11,8 +11,8 @@ const MAX_SAMPLED = 200_000;
 /**
  * What changed from the first of some pictures to the others.
  * @param {Array<HTMLCanvasElement>} pictures Of one size, at least two.
- * @return {{pictures: Array<HTMLCanvasElement>, factor: number}} `factor` by which changes
- *   are enlarged: as much as those to the last picture allow.
+ * @return {{pictures: Array<HTMLCanvasElement>, factor: number}} `factor` by which the
+ *   contrast of the changes is raised, or lowered: as those to the last picture allow.
  */
 export function changesSince(pictures) {
   const { width, height } = pictures[0];
@@ -51,7 +51,7 @@ export function changesInMosaic(mosaic, size) {
   return { url: drawChange(change, factor, width, height).toDataURL(), factor };
 }
 
-/** How much changes are enlarged: so that nearly all of them keep their place. */
+/** The contrast of the changes: so that nearly all of them are told apart. */
 function factorOf(change) {
   const step = Math.max(1, Math.ceil(change.length / MAX_SAMPLED));
   const magnitudes = [];

@@ -119,6 +119,13 @@ export class Controls {
     return next !== null;
   }
 
+  /** Ends the playback. */
+  stop() {
+    clearInterval(this._timer);
+    this._timer = null;
+    this._showPlay();
+  }
+
   destroy() {
     clearInterval(this._timer);
   }
@@ -165,16 +172,12 @@ export class Controls {
   }
 
   _togglePlay() {
-    if (this._timer) {
-      clearInterval(this._timer);
-      this._timer = null;
-    } else {
-      if (!this.step(1)) this._go(nearestFinished(this._choices.finished));
-      this._timer = setInterval(() => {
-        if (!this.step(1)) this._togglePlay();
-      }, MILLISECONDS_PER_FRAME);
-    }
-    this._showPlay();
+    if (this._timer) return this.stop();
+    if (!this.step(1)) this._go(nearestFinished(this._choices.finished));
+    this._timer = setInterval(() => {
+      if (!this.step(1)) this.stop();
+    }, MILLISECONDS_PER_FRAME);
+    return this._showPlay();
   }
 
   _showPlay() {

@@ -28,7 +28,7 @@ const MOVES = {
 export class Detail {
   constructor(store) {
     this._store = store;
-    this._requested = new Requested(() => this._draw());
+    this._requested = new Requested(() => this._draw(), { what: "The prototype", node: () => this._figure });
   }
 
   /** @param {Choices} choices */
@@ -59,8 +59,8 @@ export class Detail {
   }
 
   _open() {
-    this._requested.value = null;
-    this._figure = html("div", { class: "detail-figure", "aria-busy": "true" });
+    this._requested.forget();
+    this._figure = html("div", { class: "detail-figure" });
     this._facts = html("div");
     this._buttons = {};
     const pad = html("div", { class: "move-pad", role: "group", "aria-label": "Neighbours" });
@@ -99,9 +99,10 @@ export class Detail {
   }
 
   _onKey(event) {
-    if (event.altKey || event.metaKey || event.ctrlKey) return;
-    const step = { "[": -1, "]": 1 }[event.key];
+    // Where [ and ] need AltGr or Option, they come with these modifiers.
+    const step = event.metaKey ? 0 : { "[": -1, "]": 1 }[event.key];
     if (MOVES[event.key]) {
+      if (event.altKey || event.metaKey || event.ctrlKey) return;
       event.preventDefault();
       this._move(MOVES[event.key]);
     } else if (step) {
@@ -157,7 +158,6 @@ export class Detail {
       strips: this._strips(shown),
     });
     replace(this._figure, this._svg);
-    this._figure.removeAttribute("aria-busy");
     const rows = [
       ["target", shortName(study, target)],
       ["origin", target === origin ? "noise" : shortName(study, origin)],
@@ -211,7 +211,7 @@ function besideOf({ study, target, origin, picture, ofOrigin, ofTarget, frames }
     const since = ofOrigin ? "from the origin to this image" : "from the first image to this one";
     items.push({
       picture: change.pictures[1],
-      lines: ["Change", since, `grey: none; enlarged ${fixed(change.factor, 1)} times`],
+      lines: ["Change", since, `grey: none; contrast × ${fixed(change.factor, 1)}`],
     });
   }
   if (ofTarget) {

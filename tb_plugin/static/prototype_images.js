@@ -12,7 +12,7 @@ import {
   prototypeName,
 } from "./prototype_data.js";
 import { fixed } from "./numbers.js";
-import { Requested } from "./prototype_source.js";
+import { Requested, unreadable } from "./prototype_source.js";
 import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
 
 const MILLISECONDS_BEFORE_FULL_SIZE = 120;
@@ -55,7 +55,7 @@ export class PictureTip {
       );
       if (isCurrent()) this._place(rect, prototypes, facts, pictures);
     } catch (error) {
-      if (isCurrent()) showTooltip(rect, ...facts, html("p", { class: "warning", text: error.message }));
+      if (isCurrent()) showTooltip(rect, ...facts, html("p", { class: "warning", text: unreadable("The pictures", error) }));
     }
   }
 
@@ -78,7 +78,7 @@ export class ImagesPanel {
   /** @param {{onopen: function(number, number)}} listeners Told target and origin. */
   constructor(container, { onopen }) {
     this._tip = new PictureTip();
-    this._requested = new Requested(() => this._draw());
+    this._requested = new Requested(() => this._draw(), { what: "The pictures", node: () => this._grid.node });
     const head = html("div", { class: "panel-head" });
     this.node = html("section", { class: "panel images", "aria-label": "Prototypes" }, head, this._requested.alert);
     container.append(this.node);
@@ -150,7 +150,7 @@ export class ImagesPanel {
     this._grid.update({
       title: `${changes ? "Changes of prototypes" : "Prototypes"} at ${this._percentage()} % of the training`,
       subtitle: changes
-        ? `initialisation ${shown.init}; since the origin's class prototype, ${fixed(changes.factor, 1)} times enlarged`
+        ? `initialisation ${shown.init}; since the origin's class prototype, contrast × ${fixed(changes.factor, 1)}`
         : `initialisation ${shown.init}; ${warning}`,
       rows: names,
       columns: names,

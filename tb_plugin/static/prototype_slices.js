@@ -42,7 +42,7 @@ export class SlicePanel {
     this._kind = KINDS[matrix];
     this._onpoint = onpoint;
     this._tip = new PictureTip();
-    this._requested = new Requested(() => this._draw());
+    this._requested = new Requested(() => this._draw(), { what: `The slice of ${this._kind.name}`, node: () => this._grid.node });
     this._axis = choice({
       label: `${this._kind.name} of ${this._kind.axis}`,
       options: [],
@@ -205,7 +205,7 @@ export class PairPanel {
   /** @param {{onopen: function(number, number), onclose: function()}} listeners */
   constructor(container, { onopen, onclose }) {
     this._listeners = { onopen, onclose };
-    this._requested = new Requested(() => this._draw());
+    this._requested = new Requested(() => this._draw(), { what: "The compared images", node: () => this._body });
     this._body = html("div", { class: "pair-body" });
     this.node = html("section", { class: "pair", "aria-label": "Two images compared" }, this._requested.alert, this._body);
     container.append(this.node);

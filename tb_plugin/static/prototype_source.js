@@ -5,6 +5,8 @@ import { html } from "./dom.js";
 import { changesInMosaic } from "./prototype_changes.js";
 
 const MAX_KEPT = 48;
+// Shorter waits are not shown: they would only flicker.
+const FETCHING_MS = 250;
 
 /** The data of a study in one state: of a run with a stamp. */
 export class Source {
@@ -86,6 +88,11 @@ export class Source {
   }
 }
 
+/** The message when `what` could not be read. */
+export function unreadable(what, error) {
+  return `${what} could not be read: ${error.message}`;
+}
+
 async function loadImage(route, parameters) {
   const image = new Image();
   image.src = urlOf(route, parameters);
@@ -94,7 +101,7 @@ async function loadImage(route, parameters) {
   } catch {
     // An image does not tell why it failed: the answer does.
     await getBlob(route, parameters);
-    throw new Error("The picture cannot be read.");
+    throw new Error("The browser cannot decode it.");
   }
   return image;
 }
@@ -113,12 +120,18 @@ function cut(image, columns, rows, column, row) {
 /**
  * A part of the page whose data come by request. One request is under way; meanwhile
  * only the newest wish waits. What failed is told in place, leaves the old picture, and
- * is tried again at the next wish.
+ * is tried again at the next wish. While it waits for long, it is faded.
  */
 export class Requested {
-  /** @param {function(*)} draw Called with what was loaded. */
-  constructor(draw) {
+  /**
+   * @param {function(*)} draw Called with what was loaded.
+   * @param {{what: string, node: function(): Element}} part `what` is read, for messages,
+   *   and shown in `node`.
+   */
+  constructor(draw, { what, node }) {
     this._draw = draw;
+    this._what = what;
+    this._node = node;
     this.alert = html("p", { class: "warning", role: "alert", hidden: true });
     this.value = null;
   }
@@ -132,14 +145,22 @@ export class Requested {
     if (!this._isBusy) this._next();
   }
 
+  /** Wishes for the same again are answered again. */
+  forget() {
+    this._key = this.value = null;
+  }
+
   destroy() {
     this._isDestroyed = true;
+    clearTimeout(this._timer);
   }
 
   async _next() {
     const load = this._waiting;
     this._waiting = null;
     this._isBusy = true;
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._showFetching(true), FETCHING_MS);
     try {
       const value = await load();
       if (this._isDestroyed) return;
@@ -148,11 +169,24 @@ export class Requested {
       this._draw(value);
     } catch (error) {
       this._hasFailed = !this._waiting;
-      this._tell(error.message);
+      this._tell(unreadable(this._what, error));
     } finally {
       this._isBusy = false;
+      clearTimeout(this._timer);
     }
-    if (this._waiting && !this._isDestroyed) this._next();
+    if (this._isDestroyed) return;
+    if (this._waiting) this._next();
+    // What is faded stays so until it is what was wished for.
+    else this._showFetching(false);
+  }
+
+  _showFetching(isFetching) {
+    const node = this._node();
+    node.classList.toggle("fetching", isFetching);
+    // There is nothing to fade yet.
+    node.classList.toggle("blank", isFetching && !this.value);
+    if (isFetching) node.setAttribute("aria-busy", "true");
+    else node.removeAttribute("aria-busy");
   }
 
   _tell(text) {

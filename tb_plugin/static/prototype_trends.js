@@ -51,7 +51,7 @@ export class TrendsPanel {
   /** @param {{oninterval: function(number)}} listeners */
   constructor(container, { oninterval }) {
     this._oninterval = oninterval;
-    this._requested = new Requested(() => this._draw());
+    this._requested = new Requested(() => this._draw(), { what: "The trends", node: () => this.node });
     this._answer = html("div", { class: "answer" });
     const charts = html("div", { class: "charts" });
     this._charts = CHARTS.map((chart) => this._chart(charts, chart));

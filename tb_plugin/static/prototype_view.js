@@ -62,7 +62,10 @@ class PrototypeView {
 
   update(entry, state) {
     const choices = choicesOf(entry, state);
-    if (entry.run !== this._choices?.run) this._build();
+    if (entry.run !== this._choices?.run) {
+      this._controls.stop();
+      this._build();
+    }
     const key = JSON.stringify([entry.run, entry.stamp]);
     if (key !== this._key) {
       this._key = key;
@@ -87,8 +90,12 @@ class PrototypeView {
   }
 
   onKey(event) {
+    // Where they need AltGr or Option, they come with the modifiers Alt and Control.
     const step = { "[": -1, "]": 1 }[event.key];
-    if (step && !event.altKey && !event.metaKey) this._controls.step(step);
+    if (step && !event.metaKey) this._controls.step(step);
+    // A dialog that this key has just closed is there until it has told so.
+    const isForDialog = document.querySelector("dialog") !== null;
+    if (event.key === "Escape" && this._choices?.pair && !isForDialog) this._store.set({ pair: "" });
   }
 
   destroy() {
