@@ -54,6 +54,8 @@ class ConfusionView {
     this._other = otherOf(entry, state, studies);
     this._controls.update(entry, state, studies);
     const table = shownTable(entry, state.table);
+    // Another table may come later, and cells of the address are those of the shown one.
+    if (table !== null && table !== state.table) return this._store.set({ table });
     this._showNotice(table === null);
     if (table === null) return this._closeCell();
     this._fetch(this._plan(table));
