@@ -144,26 +144,35 @@ function aboutCell(map, { plan, layout, isDifference }, row, column) {
   const facts = isDiagonal
     ? []
     : [
-        [name, ...parts.map((part) => inFull(measure, part.values[index]))],
+        [name, ...parts.map((part) => told(measure, part.values[index]))],
         ["q", ...parts.map((part) => probability(part.qValues[index]))],
       ];
-  const asked = map.sides.map((side) => ({
-    name: side.name,
-    entry: side.entry,
-    place: { table, response: map.response, row: side.rowOf ? side.rowOf[cell.row] : cell.row, target: cell.target },
-  }));
+  const sides = map.sides.map(({ name: side, entry, rowOf }) => {
+    const from = rowOf ? rowOf[cell.row] : cell.row;
+    const place = from === undefined ? null : { table, response: map.response, row: from, target: cell.target };
+    return { name: side, entry, place };
+  });
+  const missing = sides.filter(({ place }) => !place).map((side) => `Not in ${side.name}.`);
+  const member = cell.isMember ? ["The target is in the pair: its own training labels were confused."] : [];
   return {
     cell: isDiagonal ? null : { response: map.response, row: cell.row, target: cell.target },
     title,
     facts,
-    difference: isDifference && !isDiagonal ? `A − B: ${inFull(measure, map.values[index])}` : "",
-    note: cell.isMember ? "The target is in the pair: its own training labels were confused." : "",
-    asked: isDiagonal ? [] : asked.filter(({ place }) => place.row !== undefined),
+    // The statistics of a cell hold all others.
+    kept: MEASURES[measure].isMagnitude ? facts.slice(0, 1) : [],
+    difference: isDifference && !isDiagonal ? `A − B: ${told(measure, map.values[index])}` : "",
+    note: [...member, ...missing].join(" "),
+    sides: isDiagonal ? [] : sides,
   };
 }
 
-function describe({ title, facts, difference: told }) {
-  return [title, ...facts.map(([name, ...values]) => `${name} ${values.join(" and ")}`), told].filter(Boolean).join(", ");
+/** A value with its unit, which a missing one has not. */
+function told(measure, value) {
+  return Number.isFinite(value) ? inFull(measure, value) : "–";
+}
+
+function describe({ title, facts, difference: apart, note }) {
+  return [title, ...facts.map(([name, ...values]) => `${name} ${values.join(" and ")}`), apart, note].filter(Boolean).join(", ");
 }
 
 /** What the reader has to know about the maps, in words. */

@@ -3,7 +3,7 @@
 import { html } from "./dom.js";
 import { shorten } from "./grid_frame.js";
 import { shortFacts } from "./statistics.js";
-import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
+import { factsOf, hideTooltip, showTooltip, tooltipTurn } from "./tooltip.js";
 
 const PAUSE_MS = 60;
 const LONGEST = 20; // letters of a study's name
@@ -19,24 +19,32 @@ export class CellTip {
   /**
    * Shows a cell.
    * @param {DOMRect} rect
-   * @param {{title: string, facts: Array<Array<string>>, difference: string, note: string,
-   *   asked: Array<{name: string, entry: Object, place: Object}>}} about `facts` are
-   *   known, a name and a value a study; `asked` are the cells to ask for.
+   * @param {{title: string, facts: Array<Array<string>>, kept: Array<Array<string>>,
+   *   difference: string, note: string, sides: Array<{name: string, entry: Object,
+   *   place: Object|null}>}} about `facts` are known, a name and a value a study; `kept`
+   *   are those that the statistics lack. `place` is the cell to ask for, null where the
+   *   study has no such cell.
    */
   show(rect, about) {
     clearTimeout(this._timer);
     this._shown += 1;
     const number = this._shown;
+    const turn = tooltipTurn();
+    const troubles = new Set();
     const draw = () => {
-      if (number === this._shown) showTooltip(rect, ...this._content(about));
+      // Scrolling hides it too, and nobody tells of that.
+      if (number !== this._shown || turn !== tooltipTurn()) return;
+      showTooltip(rect, ...this._content(about, troubles));
     };
     draw();
-    const missing = about.asked.filter(({ entry, place }) => !this._cache.peek(entry, place));
+    const missing = about.sides.filter(({ entry, place }) => place && !this._cache.peek(entry, place));
     if (missing.length === 0) return;
     this._timer = setTimeout(() => {
       for (const { entry, place } of missing) {
-        // Why there is no answer is told where the matrix is asked for.
-        this._cache.get(entry, place).then(draw, () => {});
+        this._cache.get(entry, place).then(draw, (error) => {
+          troubles.add(error.message);
+          draw();
+        });
       }
     }, PAUSE_MS);
   }
@@ -47,27 +55,28 @@ export class CellTip {
     hideTooltip();
   }
 
-  _content({ title, facts, difference, note, asked }) {
-    const cells = asked.map(({ entry, place }) => this._cache.peek(entry, place));
-    const known = cells.filter(Boolean);
-    if (!difference) {
-      const rows = known.length ? [...facts, ...factsOfCell(known[0])] : facts;
-      return [...factsOf(title, rows, note), ...after(cells)];
-    }
-    const more = known.length === facts[0].length - 1 ? zipped(known.map(shortFacts)) : [];
-    const table = tableOf([["", ...asked.map(({ name }) => shorten(name, LONGEST))], ...facts, ...more]);
-    return [html("strong", { text: title }), html("p", { text: difference }), table, ...after(cells)];
+  _content({ title, facts, kept, difference, note, sides }, troubles) {
+    const cells = sides.map(({ entry, place }) => place && this._cache.peek(entry, place));
+    const asked = cells.filter((_, index) => sides[index].place);
+    const below = after(asked, troubles);
+    // All of them or none: the tooltip changes once.
+    const known = asked.length && asked.every(Boolean) && asked.some(hasNetworks) ? zipped(cells) : null;
+    const rows = known ? [...kept, ...known] : facts;
+    if (!difference) return [...factsOf(title, rows, note), ...below];
+    const table = tableOf([["", ...sides.map(({ name }) => shorten(name, LONGEST))], ...rows]);
+    const remark = note ? [html("p", { class: "muted", text: note })] : [];
+    return [html("strong", { text: title }), html("p", { text: difference }), table, ...remark, ...below];
   }
 }
 
-function factsOfCell(cell) {
-  const { n_confused: confused, n_comparison: comparison } = cell.statistics;
-  return confused || comparison ? shortFacts(cell) : [];
+function hasNetworks({ statistics }) {
+  return Boolean(statistics.n_confused || statistics.n_comparison);
 }
 
-/** Rows of several cells: a name, and a value of each. */
-function zipped(all) {
-  return all[0].map(([name], row) => [name, ...all.map((facts) => facts[row][1])]);
+/** Rows of several cells: a name, and a value of each; "–" where there is no cell. */
+function zipped(cells) {
+  const all = cells.map((cell) => cell && shortFacts(cell));
+  return all.find(Boolean).map(([name], row) => [name, ...all.map((facts) => facts?.[row][1] ?? "–")]);
 }
 
 function tableOf(rows) {
@@ -76,8 +85,11 @@ function tableOf(rows) {
   return table;
 }
 
-/** What is to be said below: that there is no test, or no answer yet. */
-function after(cells) {
+/** What is to be said below: that there is no test, no answer, or none yet. */
+function after(cells, troubles) {
+  if (troubles.size) {
+    return [...troubles].map((text) => html("p", { class: "warning", text: `The statistics could not be read: ${text}` }));
+  }
   if (cells.some((cell) => !cell)) return [html("p", { class: "muted", text: "…" })];
   return cells
     .filter((cell) => cell.reason)

@@ -3,13 +3,20 @@
 import { toCsv } from "./files.js";
 import { fixed, percent, probability, signed } from "./numbers.js";
 
+// An interval is of one cell alone, while q is adjusted over all of them.
+const CI = "95 % CI, not adjusted";
+
 /** A mean and its standard deviation, shares, in percent. */
 export function meanSd(mean, sd) {
   return sd === null ? percent(mean) : `${fixed(100 * mean, 1)} ± ${fixed(100 * sd, 1)} %`;
 }
 
 function interval(low, high, digits) {
-  return low === null || high === null ? "" : ` [${signed(low, digits)}, ${signed(high, digits)}]`;
+  return low === null || high === null ? "–" : `[${signed(low, digits)}, ${signed(high, digits)}]`;
+}
+
+function points(value) {
+  return value === null ? "–" : `${signed(value, 2)} points`;
 }
 
 function degrees(df) {
@@ -26,18 +33,18 @@ export function shortFacts(cell) {
   return [
     ["confused", `${meanSd(s.mean_confused, s.sd_confused)}, n = ${s.n_confused ?? 0}`],
     ["comparison", `${meanSd(s.mean_comparison, s.sd_comparison)}, n = ${s.n_comparison ?? 0}`],
-    ["difference [95 % CI]", `${signed(s.difference_points, 2)}${interval(s.ci_low_points, s.ci_high_points, 2)} points`],
+    ["difference", points(s.difference_points)],
+    [CI, interval(s.ci_low_points, s.ci_high_points, 2)],
     ["Welch's t", `${signed(s.t, 2)}, df ${degrees(s.df)}`],
     ["p, q", `${probability(s.p_value)}, ${probability(s.q_value)}`],
-    ["Hedges' g [95 % CI]", signed(s.hedges_g, 2) + interval(s.hedges_g_ci_low, s.hedges_g_ci_high, 2)],
+    ["Hedges' g", signed(s.hedges_g, 2)],
+    [CI, interval(s.hedges_g_ci_low, s.hedges_g_ci_high, 2)],
     ["KL (noise floor)", `${bitsOf(s.kl_bits)} (${fixed(s.kl_noise_floor_bits, 5)}) bits`],
     ["fall in entropy", `${bitsOf(s.entropy_bits)} bits`],
     ["mutual information", `${bitsOf(s.mutual_information_bits)} bits`],
     ["log-likelihood", `${bitsOf(s.log_likelihood_bits)} bits`],
   ];
 }
-
-const points = (value) => (value === null ? "–" : `${signed(value, 2)} points`);
 
 // Sections of the table: a heading, and rows of a name and how it is written.
 const SECTIONS = [
@@ -54,13 +61,13 @@ const SECTIONS = [
     "Confused − comparison",
     [
       ["Difference", (s) => points(s.difference_points)],
-      ["95 % CI", (s) => interval(s.ci_low_points, s.ci_high_points, 2).trim() || "–"],
+      [CI, (s) => interval(s.ci_low_points, s.ci_high_points, 2)],
       ["Welch's t", (s) => signed(s.t, 3)],
       ["degrees of freedom", (s) => degrees(s.df)],
       ["p", (s) => probability(s.p_value)],
       ["q (Benjamini–Hochberg)", (s) => probability(s.q_value)],
       ["Hedges' g", (s) => signed(s.hedges_g, 3)],
-      ["95 % CI", (s) => interval(s.hedges_g_ci_low, s.hedges_g_ci_high, 2).trim() || "–"],
+      [CI, (s) => interval(s.hedges_g_ci_low, s.hedges_g_ci_high, 2)],
     ],
   ],
   [
@@ -78,7 +85,7 @@ const SECTIONS = [
     [
       ["Repeats", (s) => `${s.paired_n ?? 0}`],
       ["Difference", (s) => points(s.paired_difference_points)],
-      ["95 % CI", (s) => interval(s.paired_ci_low_points, s.paired_ci_high_points, 2).trim() || "–"],
+      [CI, (s) => interval(s.paired_ci_low_points, s.paired_ci_high_points, 2)],
       ["paired t", (s) => signed(s.paired_t, 3)],
       ["p", (s) => probability(s.paired_p_value)],
       ["correlation", (s) => fixed(s.paired_correlation, 2)],

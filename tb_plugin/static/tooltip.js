@@ -9,7 +9,17 @@ document.body.append(node);
 onKey((event) => {
   if (event.key === "Escape") hideTooltip();
 });
-addEventListener("scroll", () => hideTooltip(), { passive: true });
+// In whatever box: what is explained moves away from the tooltip.
+addEventListener("scroll", () => hideTooltip(), { passive: true, capture: true });
+let turn = 0;
+
+/**
+ * A number that is another one once the tooltip was hidden. Who waits for an answer
+ * compares it: a tooltip that was hidden meanwhile must not come back at its old place.
+ */
+export function tooltipTurn() {
+  return turn;
+}
 
 /**
  * Shows the tooltip.
@@ -37,6 +47,7 @@ export function showTooltip(rect, ...content) {
 
 /** Hides the tooltip. */
 export function hideTooltip() {
+  turn += 1;
   node.hidden = true;
 }
 
