@@ -95,7 +95,8 @@ async function savePng(drawing, name) {
 /**
  * Buttons that save a drawing and its numbers.
  * @param {{drawing?: function(): SVGElement, csv?: function(): (string|Blob|Promise<Blob>),
- *   name: function(): Array<string>}} sources `name`: what the files are called after.
+ *   name: function(string): Array<string>}} sources `name`: what the file of a suffix is
+ *   called after.
  * @return {HTMLElement}
  */
 export function saveButtons({ drawing, csv, name }) {
@@ -126,12 +127,12 @@ export function saveButtons({ drawing, csv, name }) {
     add("CSV", "the numbers", async () => {
       const table = await csv();
       const blob = typeof table === "string" ? new Blob([table], { type: "text/csv" }) : table;
-      saveFile(fileName(name(), "csv"), blob);
+      saveFile(fileName(name("csv"), "csv"), blob);
     });
   }
   if (drawing) {
-    add("SVG", "the picture", () => saveSvg(drawing(), fileName(name(), "svg")));
-    add("PNG", "the picture", () => savePng(drawing(), fileName(name(), "png")));
+    add("SVG", "the picture", () => saveSvg(drawing(), fileName(name("svg"), "svg")));
+    add("PNG", "the picture", () => savePng(drawing(), fileName(name("png"), "png")));
   }
   return group;
 }

@@ -27,7 +27,7 @@ export class HeatPanel {
     const buttons = saveButtons({
       drawing: () => this._grid.svg,
       csv: () => this._csv(),
-      name: () => this._name(),
+      name: (suffix) => this._name(suffix),
     });
     this._head = html("div", { class: "panel-head" }, buttons);
     this.node = html("section", { class: "panel" }, this._head, this._missing, this._box);
@@ -53,9 +53,11 @@ export class HeatPanel {
     this.node.remove();
   }
 
-  _name() {
-    const { sides, response, plan } = this._map;
-    return [...sides.map(({ entry }) => studyName(entry)), plan.table, response, plan.measure];
+  _name(suffix) {
+    const { sides, parts, response, plan } = this._map;
+    const names = [...sides.map(({ entry }) => studyName(entry)), plan.table];
+    // The numbers of a study are the whole table: all responses and measures.
+    return suffix === "csv" && !parts ? names : [...names, response, plan.measure];
   }
 
   _csv() {
