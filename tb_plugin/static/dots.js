@@ -2,14 +2,19 @@
 
 import { palette } from "./colours.js";
 import { html, replace, svg } from "./dom.js";
+import { shorten, textWidth } from "./grid_frame.js";
 import { fixed, percent } from "./numbers.js";
 import { meanInterval } from "./student.js";
 import { swarm } from "./swarm.js";
 import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
 
 const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
-const HEAD = 60;
-const NAME = 22; // above the dots of a group
+const LINE = 15;
+const TITLE_LINE = 17;
+const NAME = 7; // between the name of a group and its dots
+const LONGEST_WORD = 40; // letters
+// Another machine may write a saved picture with another font.
+const SHARE_OF_ROOM = 0.95;
 const BAR = 16; // below them
 const FOOT = 44;
 const MARGIN = 14;
@@ -17,6 +22,10 @@ const LEAST_HEIGHT = 36;
 const MANY = 600; // networks of a group: it may be higher
 const SEEN = 2.5;
 const REACH = 12;
+const LEGEND = "mean with its 95 % CI (Student's t, networks taken as independent)";
+const LEGEND_TEXT = 148;
+const GROUP_TEXT = 18;
+const MOST_LINES = 3;
 const d3 = globalThis.d3;
 
 /**
@@ -97,23 +106,31 @@ export class Dots {
     // Dots of both groups are of one size, as long as those of a small group are seen.
     const size = Math.max(SEEN, Math.min(...sizes));
     const groups = content.groups.map((group) => groupOf(group, x, size));
-    let top = HEAD;
+    const title = linesOf(content.title, width - 8, { size: 14, weight: "bold" });
+    const subtitle = linesOf(content.subtitle, width - 8);
+    const legend = linesOf(LEGEND, width - LEGEND_TEXT - 4, { size: 11 });
+    const xTitle = linesOf(content.xTitle, width - 8);
+    const subtitleY = 16 + TITLE_LINE * title.length;
+    const legendY = subtitleY + LINE * subtitle.length;
+    let top = legendY + LINE * legend.length - 3;
     for (const group of groups) {
-      group.top = top;
-      top += NAME + group.height + BAR;
+      group.y = top + 13;
+      group.name = linesOf(group.label, width - GROUP_TEXT - 4, { weight: "bold" });
+      group.top = top + LINE * (group.name.length + 1) + NAME;
+      top = group.top + group.height + BAR;
     }
-    const height = top + FOOT;
-    this._dots = groups.flatMap((group) => group.dots(group.top + NAME + group.height / 2));
+    const height = top + FOOT + LINE * (xTitle.length - 1);
+    this._dots = groups.flatMap((group) => group.dots(group.top + group.height / 2));
     this._tree = d3.quadtree(this._dots, (dot) => dot.x, (dot) => dot.y);
     this._ring = svg("circle", { class: "interactive", fill: "none", stroke: colours.text, "stroke-width": 2, r: 0 });
     const tones = [colours.series[1], colours.series[0]];
     this._svg = svg(
       "svg",
       { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT, "font-size": 12, fill: colours.text },
-      svg("text", { x: 4, y: 16, "font-size": 14, "font-weight": "bold", text: content.title }),
-      svg("text", { x: 4, y: 33, fill: colours.muted, text: content.subtitle }),
-      drawLegend(48, colours),
-      drawAxis(content, x, top, width, colours),
+      ...drawLines(title, { x: 4, y: 16, "font-size": 14, "font-weight": "bold" }, TITLE_LINE),
+      ...drawLines(subtitle, { x: 4, y: subtitleY, fill: colours.muted }),
+      drawLegend(legend, legendY, colours),
+      drawAxis(xTitle, x, [groups[0]?.top ?? top, top], width, colours),
       ...groups.map((group, index) => drawGroup(group, tones[index % 2], x, colours)),
       this._ring,
     );
@@ -141,6 +158,30 @@ export class Dots {
   }
 }
 
+/** A text as lines that are no longer than the room; what is too much is cut. */
+function linesOf(text, room, { size = 12, weight = "normal" } = {}) {
+  const isWithin = (line) => textWidth(line, size, weight) <= SHARE_OF_ROOM * room;
+  const lines = [];
+  for (const word of String(text).split(/\s+/).map((one) => shorten(one, LONGEST_WORD))) {
+    const longer = lines.length ? `${lines[lines.length - 1]} ${word}` : word;
+    if (lines.length && isWithin(longer)) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  const kept = lines.slice(0, MOST_LINES);
+  if (lines.length > MOST_LINES) kept[MOST_LINES - 1] += " …";
+  return kept.map((line) => {
+    let shorter = line;
+    for (let letters = Array.from(line).length; letters > 1 && !isWithin(shorter); letters -= 1) {
+      shorter = shorten(line, letters - 1);
+    }
+    return shorter;
+  });
+}
+
+function drawLines(lines, properties, step = LINE) {
+  return lines.map((text, index) => svg("text", { ...properties, y: properties.y + index * step, text }));
+}
+
 function groupOf({ label, networks }, x, largest) {
   const known = networks.filter((one) => Number.isFinite(one.value));
   const xs = known.map((one) => x(one.value));
@@ -166,21 +207,23 @@ function groupOf({ label, networks }, x, largest) {
 }
 
 function drawGroup(group, tone, x, colours) {
-  const { top, height, label, told, mean } = group;
-  const node = svg("g");
-  const name = svg("text", { x: 4, y: top + 13 });
-  name.append(
-    svg("tspan", { "font-weight": "bold", fill: tone, text: label }),
-    svg("tspan", { dx: 8, fill: colours.muted, text: told }),
+  const { y, top, height, name, told, mean } = group;
+  const node = svg(
+    "g",
+    {},
+    // The colour alone would be too pale for text.
+    svg("circle", { cx: 9, cy: y - 4, r: 4.5, fill: tone }),
+    ...drawLines(name, { x: GROUP_TEXT, y, "font-weight": "bold" }),
+    svg("text", { x: GROUP_TEXT, y: y + LINE * name.length, fill: colours.muted, text: told }),
   );
   const dots = svg("g", { fill: tone, "fill-opacity": 0.72 });
-  for (const dot of group.dots(top + NAME + height / 2)) {
+  for (const dot of group.dots(top + height / 2)) {
     dots.append(svg("circle", { cx: dot.x.toFixed(1), cy: dot.y.toFixed(1), r: group.radius - 0.3 }));
   }
-  node.append(name, dots);
+  node.append(dots);
   if (mean) {
     const at = { mean: x(mean.mean), low: x(mean.mean - mean.margin), high: x(mean.mean + mean.margin), ends: x.range() };
-    node.append(drawBar(at, top + NAME, top + NAME + height + 7, colours));
+    node.append(drawBar(at, top, top + height + 7, colours));
   }
   return node;
 }
@@ -204,7 +247,7 @@ function drawBar({ mean, low, high, ends = [-Infinity, Infinity] }, top, y, colo
   return node;
 }
 
-function drawLegend(y, colours) {
+function drawLegend(text, y, colours) {
   return svg(
     "g",
     { "font-size": 11, fill: colours.muted },
@@ -212,24 +255,24 @@ function drawLegend(y, colours) {
     svg("circle", { cx: 19, cy: y - 4, r: 3.7, fill: colours.series[0] }),
     svg("text", { x: 28, y, text: "a network" }),
     drawBar({ mean: 120, low: 102, high: 138 }, null, y - 4, colours),
-    svg("text", { x: 148, y, text: "mean with its 95 % CI (Student's t, networks taken as independent)" }),
+    ...drawLines(text, { x: LEGEND_TEXT, y }),
   );
 }
 
-function drawAxis(content, x, bottom, width, colours) {
+function drawAxis(title, x, [top, bottom], width, colours) {
   const group = svg("g", { fill: colours.muted, "font-size": 11 });
   const ticks = x.ticks(Math.max(3, Math.floor(width / 90)));
   const step = ticks.length > 1 ? 100 * (ticks[1] - ticks[0]) : 1;
   const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
   for (const tick of ticks) {
     group.append(
-      svg("line", { x1: x(tick), x2: x(tick), y1: HEAD + NAME - 4, y2: bottom + 2, stroke: colours.rule, "stroke-width": 0.6 }),
+      svg("line", { x1: x(tick), x2: x(tick), y1: top - 4, y2: bottom + 2, stroke: colours.rule, "stroke-width": 0.6 }),
       svg("text", { x: x(tick), y: bottom + 16, "text-anchor": "middle", text: fixed(100 * tick, digits) }),
     );
   }
   group.append(
     svg("line", { x1: MARGIN, x2: width - MARGIN, y1: bottom + 2, y2: bottom + 2, stroke: colours.rule }),
-    svg("text", { x: width / 2, y: bottom + 34, "text-anchor": "middle", "font-size": 12, text: content.xTitle }),
+    ...drawLines(title, { x: width / 2, y: bottom + 34, "text-anchor": "middle", "font-size": 12 }),
   );
   return group;
 }

@@ -2,12 +2,14 @@
 
 import { palette } from "./colours.js";
 import { html, replace, svg } from "./dom.js";
+import { textWidth } from "./grid_frame.js";
 import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
 
 const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const MARKERS = [d3Symbol("symbolCircle"), d3Symbol("symbolSquare"), d3Symbol("symbolTriangle")];
 const HEIGHT = 230;
+const MARKER_SPACE = 16; // before a direct label
 
 function d3Symbol(name) {
   return globalThis.d3.symbol(globalThis.d3[name], 34)();
@@ -83,7 +85,8 @@ export class Lines {
     const { d3 } = globalThis;
     const content = this._content;
     const colours = palette();
-    const margin = { left: 52, right: 92, top: 46, bottom: 40 };
+    const widest = Math.max(0, ...content.series.map((one) => textWidth(one.name, 11, "bold")));
+    const margin = { left: 52, right: Math.max(92, widest + MARKER_SPACE + 8), top: 46, bottom: 40 };
     const known = content.series
       .flatMap((one) => [...one.values, ...(one.low ?? []), ...(one.high ?? [])])
       .filter((value) => value !== null && Number.isFinite(value));
@@ -163,12 +166,8 @@ function axes(content, x, y, width, margin, colours) {
   for (const tick of y.ticks(5)) {
     group.append(
       svg("line", {
-        x1: margin.left,
-        x2: width - margin.right,
-        y1: y(tick),
-        y2: y(tick),
-        stroke: colours.rule,
-        "stroke-width": 0.6,
+        ...{ x1: margin.left, x2: width - margin.right, y1: y(tick), y2: y(tick) },
+        ...{ stroke: colours.rule, "stroke-width": 0.6 },
       }),
       svg("text", {
         x: margin.left - 6,
@@ -276,14 +275,13 @@ function directLabels(content, x, y, right, colours) {
   const group = svg("g");
   for (const label of labels) {
     group.append(
-      svg("text", {
-        x: right + 2,
-        y: label.at,
-        "dominant-baseline": "central",
-        "font-weight": "bold",
+      // The colour alone would be too pale for text.
+      svg("path", {
+        d: MARKERS[label.index % MARKERS.length],
+        transform: `translate(${right + MARKER_SPACE / 2}, ${label.at})`,
         fill: colours.series[label.index % colours.series.length],
-        text: label.name,
       }),
+      svg("text", { x: right + MARKER_SPACE, y: label.at, "dominant-baseline": "central", "font-weight": "bold", text: label.name }),
     );
   }
   return group;
