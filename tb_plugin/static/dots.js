@@ -25,6 +25,7 @@ const REACH = 12;
 const LEGEND = "mean with its 95 % CI (Student's t, networks taken as independent)";
 const LEGEND_TEXT = 148;
 const GROUP_TEXT = 18;
+const BUTTONS = 150; // pixels beside the title, where files are saved
 const MOST_LINES = 3;
 const d3 = globalThis.d3;
 
@@ -106,7 +107,7 @@ export class Dots {
     // Dots of both groups are of one size, as long as those of a small group are seen.
     const size = Math.max(SEEN, Math.min(...sizes));
     const groups = content.groups.map((group) => groupOf(group, x, size));
-    const title = linesOf(content.title, width - 8, { size: 14, weight: "bold" });
+    const title = linesOf(content.title, width - BUTTONS, { size: 14, weight: "bold" });
     const subtitle = linesOf(content.subtitle, width - 8);
     const legend = linesOf(LEGEND, width - LEGEND_TEXT - 4, { size: 11 });
     const xTitle = linesOf(content.xTitle, width - 8);
