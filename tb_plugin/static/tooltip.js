@@ -27,6 +27,9 @@ export function tooltipTurn() {
  * @param {...(Node|string)} content
  */
 export function showTooltip(rect, ...content) {
+  // An open dialog lies above everything that is outside of it.
+  const owner = [...document.querySelectorAll("dialog[open]")].pop() ?? document.body;
+  if (node.parentNode !== owner) owner.append(node);
   replace(node, ...content);
   node.hidden = false;
   const { width, height } = node.getBoundingClientRect();
