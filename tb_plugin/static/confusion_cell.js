@@ -1,6 +1,7 @@
 /** An opened cell: what it says, every network behind it, and all of its statistics. */
 
-import { BY_CLASS, RESPONSES, className, rowName, studyName } from "./confusion_data.js";
+import { className } from "./class_names.js";
+import { BY_CLASS, RESPONSES, rowName, studyName } from "./confusion_data.js";
 import { openDialog } from "./dialog.js";
 import { html, replace } from "./dom.js";
 import { Dots, domainOf } from "./dots.js";

@@ -7,7 +7,6 @@ import {
   DEFAULT_LEVEL,
   LEVELS,
   classOrder,
-  className,
   isComparable,
   parseOrder,
   shownTable,

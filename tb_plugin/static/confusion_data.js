@@ -4,8 +4,6 @@ import { className } from "./class_names.js";
 import { toCsv } from "./files.js";
 import { shorten } from "./grid_frame.js";
 
-export { className };
-
 export const BY_CLASS = "target_by_class";
 export const BY_PAIR = "target_by_pair";
 export const RESPONSES = {
@@ -16,7 +14,7 @@ export const LEVELS = ["0.01", "0.05", "0.1"];
 export const DEFAULT_LEVEL = "0.05";
 
 const LONGEST_OF_PAIR = 8;
-const LONGEST_PAIR = 18;
+const LONGEST_PAIR = 22;
 
 /** What a study is called. */
 export function studyName(entry) {

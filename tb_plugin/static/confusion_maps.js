@@ -1,10 +1,10 @@
 /** Turns fetched comparisons into the contents of heat maps. Pure. */
 
+import { className } from "./class_names.js";
 import {
   BY_CLASS,
   BY_PAIR,
   RESPONSES,
-  className,
   layoutOf,
   laidOut,
   numRowsOf,

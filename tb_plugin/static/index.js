@@ -128,9 +128,10 @@ class Page {
     const isAlike = ["class_names", "intervals"].every(
       (key) => JSON.stringify(from?.[key]) === JSON.stringify(to?.[key]),
     );
-    const { order } = store.get();
     const forgotten = { interval: "", target: "", origin: "", pair: "", hand: "", compare: "" };
-    if (order === "hand") forgotten.order = null;
+    if (store.get().order === "hand") forgotten.order = null;
+    // T × pair was not chosen where there is nothing else.
+    if (from && !from.has_all_pairs) forgotten.table = null;
     store.set({ run, cell: "", enlarged: "", ...(isAlike ? {} : forgotten) }, { push: true });
   }
 

@@ -13,7 +13,7 @@ import {
 } from "./prototype_data.js";
 import { fixed } from "./numbers.js";
 import { Requested, unreadable } from "./prototype_source.js";
-import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
+import { factsOf, hideTooltip, showTooltip, tooltipTurn } from "./tooltip.js";
 
 const MILLISECONDS_BEFORE_FULL_SIZE = 120;
 // More frames than this would only hide the pictures.
@@ -42,7 +42,9 @@ export class PictureTip {
     this._number += 1;
     const number = this._number;
     const { source, interval, init } = part;
-    const isCurrent = () => number === this._number;
+    const turn = tooltipTurn();
+    // Neither pointed elsewhere nor scrolled away meanwhile.
+    const isCurrent = () => number === this._number && turn === tooltipTurn();
     try {
       const mosaic = await source.mosaic(interval, init);
       if (!isCurrent()) return;
