@@ -1,5 +1,6 @@
 /** The choices above the heat maps. */
 
+import { className } from "./class_names.js";
 import { openClassOrder } from "./class_order.js";
 import {
   BY_CLASS,

@@ -1,7 +1,7 @@
 /** One prototype as a figure: large, beside its class prototypes, on its way, over the training. */
 
 import { palette } from "./colours.js";
-import { html, svg } from "./dom.js";
+import { svg } from "./dom.js";
 
 const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 const WIDTH = 600;
