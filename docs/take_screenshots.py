@@ -1,7 +1,8 @@
 r"""Takes the pictures of the TensorBoard plugin in docs/images/.
 
     python -m docs.take_screenshots \
-        --confusion studies/cifar10 --prototypes studies/cifar10_prototypes
+        --confusion studies/cifar10 --prototypes studies/digits_prototypes \
+        --cell accuracy.5.3
 
 Needs Chromium and the packages of the extra `test`.
 """
@@ -72,14 +73,17 @@ def main() -> None:
                     dark=dark,
                     height=1000,
                     view=metadata.KIND_PROTOTYPES,
+                    grid="changes",
+                    target="3",
+                    origin="5",
                 )
             if arguments.cell:
                 take(
                     chromium,
                     address,
                     "confusion_cell",
-                    dark=False,
-                    height=900,
+                    dark=True,
+                    height=1100,
                     view=metadata.KIND_CONFUSION,
                     cell=arguments.cell,
                 )
