@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 import filelock
 
 FORMAT_VERSION = 1
+_FIRST_KIND = "confusion"
 
 
 class StudyFolderError(RuntimeError):
@@ -147,6 +148,8 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
             f"{description.get('format_version')!r}. Use a version of keras-confusion "
             "that writes it."
         )
+    # The first studies did not say: there was one kind.
+    description.setdefault("kind", _FIRST_KIND)
     if kind is not None and description["kind"] != kind:
         raise StudyFolderError(
             f"Expected a {kind} study in {directory}. Received: a "

@@ -115,7 +115,7 @@ class RunWriter:
         """Adds an array for the plugin. Steps of a tag must rise."""
         values = np.ascontiguousarray(values)
         # As bytes: `make_tensor_proto` writes float16 number by number, which takes
-        # TensorBoard fifteen times as long to read.
+        # TensorBoard many times as long to read.
         proto = tensor_pb2.TensorProto(
             dtype=dtypes.as_dtype(values.dtype).as_datatype_enum,
             tensor_shape=_shape(values.shape),

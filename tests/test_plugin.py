@@ -574,7 +574,21 @@ def test_a_promise_of_many_files_is_not_believed(prototypes, tmp_path):
     assert "files" in response.text
 
 
-def test_a_promise_of_many_numbers_is_read_once(tmp_path, monkeypatch):
+@pytest.fixture
+def reads(monkeypatch):
+    """What TensorBoard was asked to read, a list that grows."""
+    asked = []
+    read = data_provider.MultiplexerDataProvider.read_tensors
+
+    def noted(self, *arguments, **options):
+        asked.append(options)
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(data_provider.MultiplexerDataProvider, "read_tensors", noted)
+    return asked
+
+
+def test_a_promise_of_many_numbers_is_read_once(tmp_path, monkeypatch, reads):
     monkeypatch.setattr(event_data, "CACHE_BYTES", 10**6)
     write_tensor(
         tmp_path / "run",
@@ -582,14 +596,7 @@ def test_a_promise_of_many_numbers_is_read_once(tmp_path, monkeypatch):
         promised(10**6),
         summary_pb2.DATA_CLASS_TENSOR,
     )
-    site, reads = Site(tmp_path), []
-    read = data_provider.MultiplexerDataProvider.read_tensors
-
-    def counted(self, *arguments, **options):
-        reads.append(options)
-        return read(self, *arguments, **options)
-
-    monkeypatch.setattr(data_provider.MultiplexerDataProvider, "read_tensors", counted)
+    site = Site(tmp_path)
     for _ in range(3):
         (study,) = site.studies().values()
         assert study["error"]["reason"] == "malformed"
@@ -597,17 +604,10 @@ def test_a_promise_of_many_numbers_is_read_once(tmp_path, monkeypatch):
     assert len(reads) == 1
 
 
-def test_many_studies_are_read_together(tmp_path, monkeypatch):
+def test_many_studies_are_read_together(tmp_path, reads):
     for number in range(12):
         plugin_logdir.write_confusion_run(tmp_path / str(number), ["a", "b", "c"])
-    site, reads = Site(tmp_path), []
-    read = data_provider.MultiplexerDataProvider.read_tensors
-
-    def counted(self, *arguments, **options):
-        reads.append(options)
-        return read(self, *arguments, **options)
-
-    monkeypatch.setattr(data_provider.MultiplexerDataProvider, "read_tensors", counted)
+    site = Site(tmp_path)
     found = site.studies()
     assert len(found) == 12
     assert not any(study["error"] for study in found.values())

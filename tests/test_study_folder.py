@@ -102,6 +102,15 @@ def test_study_of_another_kind_is_refused(study):
     assert study_folder.read_description(study, kind="tea")["kind"] == "tea"
 
 
+def test_study_from_before_there_were_kinds_is_one_of_confusion(study):
+    file = study / "study.json"
+    description = json.loads(file.read_text())
+    del description["kind"]
+    file.write_text(json.dumps(description))
+    read = study_folder.read_description(study, kind="confusion")
+    assert read["kind"] == "confusion"
+
+
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
     begun = []
