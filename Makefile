@@ -2,6 +2,7 @@
 # make prototypes  a full prototype study of the digits, in minutes
 # make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
 # make demo-data   records what tb_plugin/demo.py writes, in minutes
+# make bench       how fast everything is, in about an hour; see benchmarks/README.md
 # make test        the test suite; make test-slow has what takes longer
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
@@ -10,8 +11,9 @@ PYTHON ?= python3
 STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --out studies/digits
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes
+BENCH ?= --out studies/benchmarks/report.md
 
-.PHONY: study prototypes models demo-data test test-slow lint clean
+.PHONY: study prototypes models demo-data bench test test-slow lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -39,6 +41,10 @@ demo-data: .venv/installed
 		tb_plugin/demo_data/digits_confusion.tfevents
 	cp studies/demo/prototypes/events/prototypes/* \
 		tb_plugin/demo_data/digits_prototypes.tfevents
+
+# PyTorch is compared where it is installed: .venv/bin/pip install '.[benchmarks]'
+bench: .venv/installed
+	.venv/bin/python -m benchmarks $(BENCH)
 
 test: .venv/installed-test
 	.venv/bin/python -m pytest -m "not slow and not gpu"

@@ -1,0 +1,330 @@
+"""Networks per hour: the confusion study against Keras' `fit` and PyTorch.
+
+    python -m benchmarks.training_speed --dataset cifar10
+
+Every contender is a command of its own, run in turn, with the same network, images,
+batch size and epochs, and answers the test set after every network. Only a part of the
+training images is used; what is counted starts when everything is compiled:
+
+- images per second, all cores together, of the training alone;
+- what a network costs beside its training steps (building, tracing, corrupting labels,
+  answering the test set, writing), from which follow
+- networks per hour of the whole data set, 50,000 images and 10 epochs;
+- the share of the machine's measured peak of matrix products that the training is;
+- the whole command's time, start-up included: of a different number of networks for
+  every contender, so that it is given and not compared.
+
+PyTorch is compared where it is installed.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+
+from benchmarks import peak, tables, timing
+
+TITLE = "Training: networks per hour"
+REFERENCE = "Keras fit"
+WITHOUT_RATIO = ("share of peak", "whole command")
+BATCH_SIZE = 128
+NUM_TRAIN, NUM_TEST, EPOCHS = 50_000, 10_000, 10
+STEPS, QUICK_STEPS = 100, 10
+# Networks that each worker of the study trains; the first of each is not counted.
+NETWORKS_A_WORKER = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What one command measured.
+
+    Args:
+        images_per_second: Of training steps, all processes together.
+        networks_per_second: That of whole networks would be, if training took no time.
+        dtype: "float32" or "bfloat16", in which it multiplied.
+    """
+
+    images_per_second: float
+    networks_per_second: float
+    dtype: str
+
+    def networks_per_hour(self) -> float:
+        """Of the whole data set and all epochs."""
+        seconds = NUM_TRAIN * EPOCHS / self.images_per_second
+        return 3600 / (seconds + 1 / self.networks_per_second)
+
+
+def measure(
+    quick: bool = False, *, rounds: int = 5, dataset: str = "cifar10"
+) -> list[dict]:
+    """All contenders, in turn.
+
+    Args:
+        quick: Takes one round of a few steps.
+        rounds: Times each is measured.
+        dataset: A name of `datasets.load_dataset`; random images of CIFAR-10's size
+            where it is not on this machine.
+
+    Returns:
+        Rows as `timing.row`.
+    """
+    steps = QUICK_STEPS if quick else STEPS
+    rounds = 1 if quick else rounds
+    peaks = peak.measure(quick, rounds=1)
+    with tempfile.TemporaryDirectory() as temporary:
+        data = pathlib.Path(temporary) / "images.npz"
+        source = write_images(data, dataset, steps * BATCH_SIZE)
+        measured = timing.alternate(
+            {
+                name: functools.partial(_measured, run, peaks)
+                for name, run in _contenders(data).items()
+            },
+            rounds,
+            warm_up=0,
+        )
+    remark = f"{steps} steps of {BATCH_SIZE} images an epoch; {source}"
+    whole = (
+        f"the study: {NETWORKS_A_WORKER} networks a worker, one epoch each; the "
+        "others: one of a few steps and one of one epoch (PyTorch) or two (Keras)"
+    )
+    units = {
+        "networks per hour": "",
+        "training": "images/s",
+        "beside training": "s a network",
+        "share of peak": "%",
+        "whole command": "s",
+    }
+    return [
+        timing.row(
+            name,
+            quantity,
+            units[quantity],
+            values,
+            whole if quantity == "whole command" else remark,
+        )
+        for quantity in units
+        for name, of in measured.items()
+        if (values := of[quantity])
+    ]
+
+
+def write_images(path: pathlib.Path, dataset: str, num_train: int) -> str:
+    """Writes the first images of a data set as `.npz`, and says which they are."""
+    from keras_confusion import runtime
+
+    runtime.start_tensorflow()
+    from keras_confusion import datasets
+
+    try:
+        found = datasets.load_dataset(dataset)
+        (images, labels), (test_images, test_labels) = (
+            found.train.arrays(),
+            found.test.arrays(),
+        )
+        source = f"images of {dataset}"
+    except datasets.DatasetUnavailableError:
+        rng = np.random.default_rng(0)
+        images, test_images = (
+            rng.integers(0, 256, (n, 32, 32, 3), np.uint8)
+            for n in (num_train, NUM_TEST)
+        )
+        labels, test_labels = (np.arange(n) % 10 for n in (num_train, NUM_TEST))
+        source = f"random images, as {dataset} is not on this machine"
+    chosen = np.arange(num_train) % len(images)
+    np.savez(
+        path,
+        x_train=images[chosen],
+        y_train=labels[chosen],
+        x_test=test_images,
+        y_test=test_labels,
+    )
+    return source
+
+
+def step_flops(model) -> int:
+    """Multiplications and additions of one training step, for one image.
+
+    Of convolutions and dense layers: forward, for the gradient of the weights, and for
+    that of the layer's input, which the first layer does without.
+
+    Args:
+        model: A built `keras.Sequential`.
+    """
+    import keras
+
+    total, is_first = 0, True
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            continue
+        positions = int(np.prod(layer.output.shape[1:-1]))
+        forward = 2 * int(np.prod(layer.kernel.shape)) * positions
+        total += forward * (2 if is_first else 3)
+        is_first = False
+    return total
+
+
+@functools.cache
+def _flops_of_cnn() -> int:
+    from keras_confusion import runtime
+
+    runtime.start_tensorflow()
+    from keras_confusion import models
+
+    return step_flops(
+        models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+    )
+
+
+def _measured(run, peaks: list[dict]) -> dict[str, float]:
+    start = time.perf_counter()
+    trained = run()
+    seconds = time.perf_counter() - start
+    flops = trained.images_per_second * _flops_of_cnn()
+    return {
+        "networks per hour": trained.networks_per_hour(),
+        "training": trained.images_per_second,
+        "beside training": 1 / trained.networks_per_second,
+        "share of peak": 100 * flops / 1e9 / peak.best(peaks, trained.dtype),
+        "whole command": seconds,
+    }
+
+
+def _contenders(data: pathlib.Path) -> dict:
+    from keras_confusion import runtime
+
+    runtime.start_tensorflow()
+    default_dtype = runtime.default_dtype_policy().removeprefix("mixed_")
+    given = ("--data", data, "--batch-size", BATCH_SIZE)
+    bfloat16 = ("--dtype", "mixed_bfloat16")
+    strongest = ("--steps-per-execution", 20, "--no-xla")
+    alone = ("--threads", 1)
+    cores = timing.num_cores()
+    contenders = {
+        "study": lambda: run_study(data, "auto", default_dtype),
+        "study, float32": lambda: run_study(data, "float32", "float32"),
+    }
+    fit = functools.partial(_run_together, "keras_fit", given)
+    contenders |= {
+        REFERENCE: lambda: fit((), "float32", 1),
+        "Keras fit, no XLA, 20 steps a call": lambda: fit(strongest, "float32", 1),
+        "Keras fit, the same in bfloat16": lambda: fit(
+            (*strongest, *bfloat16), "bfloat16", 1
+        ),
+        "Keras fit, the same, one process per core": lambda: fit(
+            (*strongest, *bfloat16, *alone), "bfloat16", cores
+        ),
+    }
+    if timing.is_installed("torch"):
+        loop = functools.partial(_run_together, "torch_loop", given)
+        contenders |= {
+            "PyTorch": lambda: loop((), "float32", 1),
+            "PyTorch, bfloat16": lambda: loop(("--bfloat16",), "bfloat16", 1),
+            "PyTorch, bfloat16, one process per core": lambda: loop(
+                ("--bfloat16", *alone), "bfloat16", cores
+            ),
+        }
+    return contenders
+
+
+def _run_together(module: str, given, more, dtype: str, num_processes: int) -> Trained:
+    """Runs equal commands at once; their rates are added."""
+    command = timing.module(module, *given, *more)
+    processes = [timing.start(command) for _ in range(num_processes)]
+    results = [timing.finish(process) for process in processes]
+    return Trained(
+        images_per_second=sum(result["images_per_second"] for result in results),
+        networks_per_second=sum(1 / result["overhead_seconds"] for result in results),
+        dtype=dtype,
+    )
+
+
+def run_study(
+    data: pathlib.Path, dtype_policy: str, dtype: str, workers: int | None = None
+) -> Trained:
+    """Runs a study in a process of its own, with default settings but one epoch."""
+    command = timing.module(
+        "training_speed", "--study", data, "--dtype", dtype_policy
+    ) + ([] if workers is None else ["--workers", str(workers)])
+    result = timing.last_json(command)
+    return Trained(dtype=dtype, **result)
+
+
+def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
+    """Trains a study of one pair and counts what comes after each worker's first."""
+    from keras_confusion import confusion_study, results, runtime
+
+    runtime.start_tensorflow(threads=1)
+    workers = workers or runtime.default_num_workers()
+    with tempfile.TemporaryDirectory() as temporary:
+        confusion_study.run_confusion_study(
+            temporary,
+            dataset=data,
+            pairs=["0-1"],
+            repeats=workers * NETWORKS_A_WORKER - 1,
+            baseline_repeats=1,
+            epochs=1,
+            batch_size=BATCH_SIZE,
+            dtype_policy=dtype_policy,
+            workers=workers,
+        )
+        networks = results.read_networks(pathlib.Path(temporary))
+    with np.load(data) as arrays:
+        num_train = len(arrays["y_train"])
+    return steady_rates(
+        networks["finished_at"].dt.as_unit("ms").astype("int64").to_numpy() / 1e3,
+        networks["seconds"].to_numpy(),
+        workers=workers,
+        num_images=num_train,
+    )
+
+
+def steady_rates(finished_at, seconds, *, workers: int, num_images: int) -> dict:
+    """Rates of a study after the first network of every worker, which compiles.
+
+    Args:
+        finished_at: Float array `(num_networks,)`, seconds.
+        seconds: Float array `(num_networks,)`, of training, corruption included.
+        workers: Processes that trained at once.
+        num_images: Training images of a network, all epochs together.
+
+    Returns:
+        The fields of `Trained` but the type.
+    """
+    order = np.argsort(finished_at)
+    finished_at, seconds = finished_at[order], seconds[order]
+    # The first of each worker ends the time that is not counted.
+    elapsed = finished_at[-1] - finished_at[:workers].mean()
+    counted = len(finished_at) - workers
+    training = seconds[workers:].mean()
+    beside = max(elapsed * workers / counted - training, 1e-3)
+    return {
+        "images_per_second": workers * num_images / training,
+        "networks_per_second": workers / beside,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--study", metavar="FILE", help="time one study of an .npz")
+    parser.add_argument("--dtype", default="auto", help="of --study")
+    parser.add_argument("--workers", type=int, help="of --study")
+    options = parser.parse_args()
+    if options.study:
+        print(json.dumps(measure_study(options.study, options.dtype, options.workers)))
+        return
+    rows = measure(options.quick, rounds=options.rounds, dataset=options.dataset)
+    print(tables.table(rows, reference=REFERENCE, without_ratio=WITHOUT_RATIO))
+
+
+if __name__ == "__main__":
+    main()
