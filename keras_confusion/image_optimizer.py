@@ -3,24 +3,23 @@
 Every image is optimised for itself: the gradient of its own loss, with respect to its
 pixels only, so what else is in the batch does not matter. An image that is done leaves
 its place to the next; when none waits, the batch shrinks.
+
+A faster, less accurate copy of a classifier may do most of the way. What counts, and
+what is returned, is the classifier's own word.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion import image_steps
 from keras_confusion.frames import Frames
 from keras_confusion.objectives import Objective, cross_entropy
 
-UPDATE_RULES = ("normalized", "sgd", "adam", "polyak")
-_ADAM_BETA_1, _ADAM_BETA_2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
-# Iterations between two looks at which images are done.
-_ITERATIONS_A_CALL = 10
-# Compiled programs that are kept, each with the classifier it was compiled for.
-_NUM_PROGRAMS = 4
+LogitsFunction: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +51,9 @@ class OptimizerSettings:
     frame_every: int | None = None
 
     def __post_init__(self):
-        if self.update_rule not in UPDATE_RULES:
+        if self.update_rule not in image_steps.UPDATE_RULES:
             raise ValueError(
-                f"Expected `update_rule` to be one of {UPDATE_RULES}. "
+                f"Expected `update_rule` to be one of {image_steps.UPDATE_RULES}. "
                 f"Received: {self.update_rule!r}."
             )
         for name in ("learning_rate", "loss_threshold", "batch_size"):
@@ -68,6 +67,25 @@ class OptimizerSettings:
                 "Expected `max_iterations` of 0 or more and `frame_every` of at least "
                 f"1. Received: {self.max_iterations} and {self.frame_every}."
             )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DraftedLogits:
+    """A logits function, and a faster one that is nearly the same.
+
+    Args:
+        exact: Decides which images are done, and gives their logits and losses.
+        draft: Images are optimised on it first, as far as it can tell.
+        draft_objective: What it is asked for; `None` for the same as the exact one.
+    """
+
+    exact: LogitsFunction
+    draft: LogitsFunction
+    draft_objective: Objective | None = None
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """The exact logits."""
+        return self.exact(images)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +113,7 @@ class OptimizedImages:
 
 
 def optimize_images(
-    logits: Callable[[tf.Tensor], tf.Tensor],
+    logits: LogitsFunction,
     start: np.ndarray,
     targets: np.ndarray,
     settings: OptimizerSettings | None = None,
@@ -109,14 +127,17 @@ def optimize_images(
     Args:
         logits: Differentiable function from images `(batch, height, width, channels)`
             in [0, 1] to logits `(batch, K)`. Pass the same object again, not a new
-            lambda: it is compiled once per object, objective and settings.
+            lambda: it is compiled once per object, objective and settings. With
+            `DraftedLogits`, images go on by the exact ones from where they are done by
+            the draft; updates by both count.
         start: Float array `(..., height, width, channels)` in [0, 1].
         targets: Integer array `(...)`, the class each image is optimised toward; for
             an objective of several classes `(..., num_targets)`.
         settings: An `OptimizerSettings`.
         objective: An `Objective`; hashable, so that it can be compiled once.
         given: bool array `(...)`: images that are only looked at. None by default.
-        on_progress: Called with how many images are done, and of how many.
+        on_progress: Called with how many images are done, and of how many; with a
+            draft, those that are done by it count half.
 
     Returns:
         `OptimizedImages` with the leading axes of `start`.
@@ -128,51 +149,130 @@ def optimize_images(
     start = np.asarray(start, np.float32)
     targets = np.asarray(targets, np.int32)
     _check(start, targets)
-    leading, image_shape = start.shape[:-3], start.shape[-3:]
-    target_shape = targets.shape[len(leading) :]
-    count = int(np.prod(leading))
-    flat_targets = targets.reshape(count, *target_shape)
-    limits = np.full(count, settings.max_iterations, np.int32)
-    if given is not None:
-        limits[np.asarray(given).reshape(count)] = 0
-    images = start.reshape(count, *image_shape).copy()
-    logits_of: dict[int, np.ndarray] = {}
-    losses = np.full(count, np.nan, np.float32)
-    iterations = np.zeros(count, np.int32)
-    converged = np.zeros(count, bool)
-    keeps_frames = settings.frame_every is not None
-    frames = [Frames(image) for image in images] if keeps_frames else []
-    advance = _compiled_advance(logits, settings, objective, image_shape, target_shape)
-    places = _Places(min(settings.batch_size, count), image_shape, target_shape)
-    waiting = iter(range(count))
-    places.fill(waiting, images, flat_targets, limits)
-    while places.occupied.any():
-        places.state, outcome = advance(places.state)
-        place_logits, place_losses, reached, done = (t.numpy() for t in outcome)
-        done &= places.occupied
-        place_images, _, place_iterations, *_ = (t.numpy() for t in places.state)
-        if keeps_frames:
-            for place in np.flatnonzero(places.occupied):
-                frames[places.image_of[place]].add(place_images[place], done[place])
-        ended = places.image_of[done]
-        images[ended] = place_images[done]
-        losses[ended] = place_losses[done]
-        iterations[ended] = place_iterations[done]
-        converged[ended] = reached[done]
-        logits_of |= zip(ended, place_logits[done], strict=True)
-        places.occupied &= ~done
-        if on_progress is not None and done.any():
-            on_progress(len(logits_of), count)
-        places.fill(waiting, images, flat_targets, limits)
-        places.shrink()
+    leading = start.shape[:-3]
+    has_draft = isinstance(logits, DraftedLogits)
+    images = _Images(start, targets, given, settings, has_draft, on_progress)
+    every = np.arange(len(images.pixels))
+    moving = every[images.limits > 0]
+    if isinstance(logits, DraftedLogits):
+        of_draft = logits.draft_objective or objective
+        _optimize(logits.draft, images, moving, settings, of_draft, is_draft=True)
+        logits = logits.exact
+        moving = _look(logits, images, every, settings, objective)
+    else:
+        _look(logits, images, every[images.limits == 0], settings, objective)
+    _optimize(logits, images, moving, settings, objective, is_draft=False)
     return OptimizedImages(
-        images=images.reshape(start.shape),
-        logits=np.stack([logits_of[i] for i in range(count)]).reshape(*leading, -1),
-        losses=losses.reshape(leading),
-        iterations=iterations.reshape(leading),
-        converged=converged.reshape(leading),
-        frames=[np.stack(of_image.kept) for of_image in frames] or None,
+        images=images.pixels.reshape(start.shape),
+        logits=np.stack([images.logits[i] for i in every]).reshape(*leading, -1),
+        losses=images.losses.reshape(leading),
+        iterations=images.iterations.reshape(leading),
+        converged=images.converged.reshape(leading),
+        frames=[np.stack(of_image.kept) for of_image in images.frames] or None,
     )
+
+
+class _Images:
+    """All images of one call, and how far they are.
+
+    Args:
+        start: See `optimize_images`, as the others.
+        targets: Integer array.
+        given: bool array, or `None`.
+        settings: An `OptimizerSettings`.
+        has_draft: Whether images are done twice.
+        on_progress: A function, or `None`.
+    """
+
+    def __init__(self, start, targets, given, settings, has_draft, on_progress):
+        count = int(np.prod(start.shape[:-3]))
+        self.pixels = start.reshape(count, *start.shape[-3:]).copy()
+        self.targets = targets.reshape(count, *targets.shape[start.ndim - 3 :])
+        self.limits = np.full(count, settings.max_iterations, np.int32)
+        if given is not None:
+            self.limits[np.asarray(given).reshape(count)] = 0
+        self.iterations = np.zeros(count, np.int32)
+        self.logits: dict[int, np.ndarray] = {}
+        self.losses = np.full(count, np.nan, np.float32)
+        self.converged = np.zeros(count, bool)
+        keeps_frames = settings.frame_every is not None
+        self.frames = [Frames(image) for image in self.pixels] if keeps_frames else []
+        self._on_progress = on_progress
+        self._ends_an_image = 2 if has_draft else 1
+        self._num_ends = (self.limits == 0).sum() if has_draft else 0
+
+    def finish(self, indices, logits, losses, reached) -> None:
+        """Notes that the pixels of some images are final."""
+        self.losses[indices], self.converged[indices] = losses, reached
+        self.logits |= zip(indices, logits, strict=True)
+        if self.frames:
+            for index in indices:
+                self.frames[index].add(self.pixels[index], True)
+        self.tell(len(indices))
+
+    def tell(self, num_ends: int) -> None:
+        """Notes that so many images are done, by the draft or for good."""
+        before = self._num_ends // self._ends_an_image
+        self._num_ends += num_ends
+        now = self._num_ends // self._ends_an_image
+        if self._on_progress is not None and now > before:
+            self._on_progress(now, len(self.pixels))
+
+
+def _optimize(logits, images, indices, settings, objective, *, is_draft) -> None:
+    """Moves images on until this logits function says that they are done."""
+
+    def rows(tensor, which):
+        return tf.boolean_mask(tensor, which).numpy()
+
+    step = _programs(logits, images, settings, objective).step
+    places = _Places(min(settings.batch_size, len(images.pixels)), images)
+    waiting = iter(indices)
+    places.fill(waiting, images)
+    while places.occupied.any():
+        places.shrink()
+        places.state, answers, done = step(places.state)
+        pixels, _, iterations, *_ = places.state
+        done = done.numpy() & places.occupied
+        if images.frames:
+            due = places.occupied & ~done
+            in_all = images.iterations[places.image_of] + iterations.numpy()
+            due &= in_all % settings.frame_every == 0
+            for index, image in zip(
+                places.image_of[due], rows(pixels, due), strict=True
+            ):
+                images.frames[index].add(image, False)
+        if not done.any():
+            continue
+        ended = places.image_of[done]
+        images.pixels[ended] = rows(pixels, done)
+        images.iterations[ended] += rows(iterations, done)
+        if is_draft:
+            images.tell(len(ended))
+        else:
+            images.finish(ended, *(rows(answer, done) for answer in answers))
+        places.occupied &= ~done
+        places.fill(waiting, images)
+
+
+def _programs(logits, images, settings, objective) -> image_steps.Programs:
+    shapes = images.pixels.shape[1:], images.targets.shape[1:]
+    return image_steps.compile_programs(logits, settings, objective, *shapes)
+
+
+def _look(logits, images, indices, settings, objective) -> np.ndarray:
+    """Asks about images; finishes those that are done and returns the others."""
+    look = _programs(logits, images, settings, objective).look
+    not_done = [indices[:0]]
+    for first in range(0, len(indices), settings.batch_size):
+        batch = indices[first : first + settings.batch_size]
+        answers = look(images.pixels[batch], images.targets[batch])
+        of_images, losses, reached = (answer.numpy() for answer in answers)
+        done = reached | np.isnan(losses)
+        done |= images.iterations[batch] >= images.limits[batch]
+        images.finish(batch[done], of_images[done], losses[done], reached[done])
+        not_done.append(batch[~done])
+    return np.concatenate(not_done)
 
 
 class _Places:
@@ -180,20 +280,19 @@ class _Places:
 
     Args:
         size: Number of places to begin with.
-        image_shape: (height, width, channels).
-        target_shape: Of one image's targets.
+        images: An `_Images`.
     """
 
-    def __init__(self, size: int, image_shape, target_shape):
+    def __init__(self, size: int, images: _Images):
         self.occupied = np.zeros(size, bool)
         self.image_of = np.zeros(size, np.int64)
-        pixels = tf.zeros((size, *image_shape))
+        pixels = tf.zeros((size, *images.pixels.shape[1:]))
         counts = tf.zeros((size,), tf.int32)
-        targets = tf.zeros((size, *target_shape), tf.int32)
-        # Images, targets, iterations, limits, Adam's two moments.
+        targets = tf.zeros((size, *images.targets.shape[1:]), tf.int32)
+        # Pixels, targets, iterations, limits, Adam's two moments.
         self.state = (pixels, targets, counts, counts, pixels, pixels)
 
-    def fill(self, waiting, images, targets, limits) -> None:
+    def fill(self, waiting: Iterator[int], images: _Images) -> None:
         """Gives free places to images that wait."""
         free = np.flatnonzero(~self.occupied)
         entering = [image for _, image in zip(free, waiting, strict=False)]
@@ -202,11 +301,14 @@ class _Places:
         free = free[: len(entering)]
         self.occupied[free] = True
         self.image_of[free] = entering
-        state = [tensor.numpy() for tensor in self.state]
-        entries = (images[entering], targets[entering], 0, limits[entering], 0, 0)
-        for values, entry in zip(state, entries, strict=True):
-            values[free] = entry
-        self.state = tuple(tf.constant(values) for values in state)
+        pixels = images.pixels[entering]
+        limits = images.limits[entering] - images.iterations[entering]
+        none, zeros = np.zeros_like(limits), np.zeros_like(pixels)
+        entries = (pixels, images.targets[entering], none, limits, zeros, zeros)
+        self.state = tuple(
+            tf.tensor_scatter_nd_update(tensor, free[:, None], entry)
+            for tensor, entry in zip(self.state, entries, strict=True)
+        )
 
     def shrink(self) -> None:
         """Halves the batch until more than half of it is occupied.
@@ -220,81 +322,6 @@ class _Places:
             kept = np.argsort(~self.occupied, kind="stable")[:size]
             self.occupied, self.image_of = self.occupied[kept], self.image_of[kept]
             self.state = tuple(tf.gather(tensor, kept) for tensor in self.state)
-
-
-@functools.lru_cache(maxsize=_NUM_PROGRAMS)
-def _compiled_advance(logits, settings, objective, image_shape, target_shape):
-    """A TensorFlow function that moves all places on by some iterations.
-
-    One program for batches of all sizes: to trace a deep network takes seconds.
-    """
-    num_iterations = settings.frame_every or _ITERATIONS_A_CALL
-    pixels = tf.TensorSpec((None, *image_shape), tf.float32)
-    counts = tf.TensorSpec((None,), tf.int32)
-    of_targets = tf.TensorSpec((None, *target_shape), tf.int32)
-    of_state = (pixels, of_targets, counts, counts, pixels, pixels)
-
-    def evaluate(images, targets):
-        of_images = tf.cast(logits(images), tf.float32)
-        losses, misses = objective(of_images, targets)
-        # What is missed comes first: the switching subgradient method (Polyak, A
-        # general method of solving extremum problems, 1967).
-        descended = tf.where(misses > 0, misses, losses)
-        reached = (losses < settings.loss_threshold) & (misses == 0)
-        return of_images, losses, descended, reached
-
-    @tf.function(input_signature=[of_state])
-    def advance(state):
-        images, targets, iterations, limits, moment_1, moment_2 = state
-        stopped = reached = iterations < 0
-        for _ in tf.range(num_iterations):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                _, losses, descended, reached = evaluate(images, targets)
-            # Of the sum: every image has the gradient of its own loss.
-            gradients = tape.gradient(descended, images)
-            # Not `~reached` alone: TensorFlow's graph optimiser turns `~(x < y)` into
-            # `x >= y`, which differs where a loss is NaN. Such an image stops.
-            goes_on = ~(reached | tf.math.is_nan(losses)) & (iterations < limits)
-            iterations += tf.cast(goes_on, tf.int32)
-            moved, moment_1, moment_2 = _update(
-                settings, images, descended, gradients, iterations, moment_1, moment_2
-            )
-            images = tf.where(goes_on[:, None, None, None], moved, images)
-            stopped = ~goes_on
-        # Not the same program as in the loop, and not the same last digits: an image
-        # that stopped there has to be done, or it would stand still for ever.
-        was_reached = stopped & reached
-        of_images, losses, _, reached = evaluate(images, targets)
-        reached |= was_reached
-        done = stopped | reached | tf.math.is_nan(losses) | (iterations >= limits)
-        state = (images, targets, iterations, limits, moment_1, moment_2)
-        return state, (of_images, losses, reached, done)
-
-    return advance
-
-
-def _update(settings, images, losses, gradients, iterations, moment_1, moment_2):
-    """One step of every image by the update rule, and Adam's new moments."""
-    rate = settings.learning_rate
-    norms = tf.sqrt(tf.reduce_sum(gradients**2, axis=(1, 2, 3), keepdims=True))
-    directions = tf.math.divide_no_nan(gradients, norms)
-    if settings.update_rule == "normalized":
-        step = rate * directions
-    elif settings.update_rule == "polyak":
-        lengths = tf.math.divide_no_nan(losses[:, None, None, None], norms)
-        step = tf.minimum(lengths, rate) * directions
-    elif settings.update_rule == "sgd":
-        step = rate * gradients
-    else:
-        moment_1 = _ADAM_BETA_1 * moment_1 + (1 - _ADAM_BETA_1) * gradients
-        moment_2 = _ADAM_BETA_2 * moment_2 + (1 - _ADAM_BETA_2) * gradients**2
-        t = tf.cast(iterations, tf.float32)[:, None, None, None]
-        step = rate * (
-            (moment_1 / (1 - _ADAM_BETA_1**t))
-            / (tf.sqrt(moment_2 / (1 - _ADAM_BETA_2**t)) + _ADAM_EPSILON)
-        )
-    return tf.clip_by_value(images - step, 0.0, 1.0), moment_1, moment_2
 
 
 def _check(start: np.ndarray, targets: np.ndarray) -> None:

@@ -18,6 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion.folding import fold_batch_normalization
+from keras_confusion.image_optimizer import DraftedLogits
 from keras_confusion.saving import FORMAT_VERSION, ModelFolderError, features_model
 
 _EXAMPLE_IMAGES = 4
@@ -86,6 +88,23 @@ def probe_of(model: keras.Model, class_names) -> Probe:
         class_names=tuple(class_names),
         source=model.name,
     )
+
+
+def with_draft(probe: Probe, model: keras.Model) -> Probe:
+    """A `Probe` whose images are optimised on a copy in bfloat16 first.
+
+    Args:
+        probe: A probe that computes in float32. What it says stays what counts.
+        model: The same classifier as a Sequential or functional Keras model.
+
+    Raises:
+        ValueError: If the model is of another kind, or its layers cannot be copied.
+    """
+    draft = fold_batch_normalization(model, dtype="bfloat16")
+    logits = DraftedLogits(
+        probe.logits, lambda images: tf.cast(draft(images, training=False), tf.float32)
+    )
+    return dataclasses.replace(probe, logits=logits)
 
 
 def load_probe(path, *, image_size: tuple[int, int] | None = None) -> Probe:

@@ -10,6 +10,7 @@ from keras_confusion import (
     classifier_settings,
     prototype_results,
     provenance,
+    runtime,
     training_intervals,
 )
 from keras_confusion.classifier_settings import ClassifierSettings
@@ -18,6 +19,7 @@ from keras_confusion.study_plan import load_dataset_once
 # Modules that import TensorFlow are imported in the functions that need them.
 
 STARTS = ("previous", "noise")
+PROTOTYPE_DTYPES = ("auto", "float32", "bfloat16")
 # From this many classes on the poster's learning rate is ten times as high.
 _MANY_CLASSES = 100
 _ITERATIONS_BETWEEN_FRAMES = 10
@@ -42,6 +44,9 @@ class PrototypeSettings(ClassifierSettings):
         boundary_learning_rate: Their longest step.
         gap_tolerance: See `prototypes.boundary_prototypes`.
         frames: Pictures that are kept of every prototype's way, 0 or at least 2.
+        prototype_dtype: "float32"; "bfloat16" for images that are optimised on a copy
+            of the network in it first, see `probes.with_draft`; "auto" for that where
+            the machine computes in it.
     """
 
     intervals: tuple[float, ...] = training_intervals.PERCENTAGES
@@ -56,6 +61,13 @@ class PrototypeSettings(ClassifierSettings):
     boundary_learning_rate: float = 0.1
     gap_tolerance: float = 0.01
     frames: int = 0
+    prototype_dtype: str = "auto"
+
+    def settled_prototype_dtype(self) -> str:
+        """The type for this machine. Imports TensorFlow."""
+        if self.prototype_dtype == "auto":
+            return runtime.default_dtype_policy().removeprefix("mixed_")
+        return self.prototype_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +180,7 @@ class PrototypePlan:
             | {
                 "intervals": list(self.settings.intervals),
                 "prototype_learning_rate": self.probing.images.learning_rate,
+                "prototype_dtype": self.settings.settled_prototype_dtype(),
             },
             "class_names": list(dataset.class_names),
             "image_shape": list(dataset.image_shape),
@@ -192,6 +205,11 @@ def check_settings(settings: PrototypeSettings) -> None:
     if settings.start not in STARTS:
         raise ValueError(
             f"Expected `start` to be one of {STARTS}. Received: {settings.start!r}."
+        )
+    if settings.prototype_dtype not in PROTOTYPE_DTYPES:
+        raise ValueError(
+            f"Expected `prototype_dtype` to be one of {PROTOTYPE_DTYPES}. "
+            f"Received: {settings.prototype_dtype!r}."
         )
     if settings.frames < 0 or settings.frames == 1:
         raise ValueError(

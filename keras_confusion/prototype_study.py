@@ -126,7 +126,7 @@ def run_prototype_study(
         for interval, percentage in enumerate(plan.settings.intervals):
             num_trained += training.train(interval)
             listener.network(percentage)
-            num_parts += _make_prototypes(plan, interval, inits_at_a_time)
+            num_parts += _make_prototypes(training, interval, inits_at_a_time)
             listener.interval(percentage)
     return PrototypeSummary(
         directory=directory,
@@ -145,9 +145,9 @@ class _Training:
     """
 
     def __init__(self, plan: PrototypePlan):
-        from keras_confusion import objectives, saving
+        from keras_confusion import folding, objectives, saving
 
-        self._plan = plan
+        self.plan = plan
         self._trainer = plan.settings.trainer(plan.dataset)
         # What is wrong with settings or model shows here, before a folder is made.
         _ = plan.interval_epochs
@@ -155,8 +155,10 @@ class _Training:
         if plan.settings.boundaries:
             num_classes = plan.dataset.num_classes
             objectives.check_tie(num_classes, images.loss_threshold, tolerance)
-        features = saving.features_model(self._trainer.classifier())
-        self.num_features = features.output_shape[-1]
+        classifier = self._trainer.classifier()
+        self.num_features = saving.features_model(classifier).output_shape[-1]
+        if self.has_draft:
+            folding.fold_batch_normalization(classifier, dtype="bfloat16")
         # The interval whose weights the trainer holds.
         self._at: int | None = None
 
@@ -164,7 +166,7 @@ class _Training:
         """Trains and saves the network of one interval, unless it is there."""
         from keras_confusion import trained_models
 
-        plan, settings = self._plan, self._plan.settings
+        plan, settings = self.plan, self.plan.settings
         percentage = settings.intervals[interval]
         folder = prototype_results.model_directory(plan.directory, percentage)
         before = self._network_before(interval)
@@ -197,7 +199,7 @@ class _Training:
 
     def _go_on_after(self, interval: int) -> None:
         """Brings weights and optimiser to where the interval begins."""
-        plan, trainer = self._plan, self._trainer
+        plan, trainer = self.plan, self._trainer
         is_new = interval > 0 and self._at != interval - 1
         if is_new:
             trainer.take_weights(self._read_model(interval - 1))
@@ -218,19 +220,31 @@ class _Training:
         if interval == 0:
             return None
         return prototype_results.read_network_number(
-            self._plan.directory, self._plan.settings.intervals[interval - 1]
+            self.plan.directory, self.plan.settings.intervals[interval - 1]
         )
 
-    def _read_model(self, interval: int):
-        """The network of an interval, as the model function builds it today."""
-        from keras_confusion import classifiers
+    @property
+    def has_draft(self) -> bool:
+        """Whether images are optimised in bfloat16 first."""
+        return self.plan.settings.settled_prototype_dtype() == "bfloat16"
 
-        percentage = self._plan.settings.intervals[interval]
-        folder = prototype_results.model_directory(self._plan.directory, percentage)
+    def classifier(self, interval: int):
+        """The network of an interval, as the model function builds it today."""
+        percentage = self.plan.settings.intervals[interval]
+        folder = prototype_results.model_directory(self.plan.directory, percentage)
         classifier = self._trainer.classifier()
         classifier.load_weights(folder / "model.keras")
+        return classifier
+
+    def _read_model(self, interval: int):
+        """The same, if it is the one that was tested."""
+        from keras_confusion import classifiers
+
+        percentage = self.plan.settings.intervals[interval]
+        folder = prototype_results.model_directory(self.plan.directory, percentage)
+        classifier = self.classifier(interval)
         saved = json.loads((folder / "model.json").read_text())["test_accuracy"]
-        accuracy = classifiers.test_classifier(classifier, self._plan.dataset).accuracy
+        accuracy = classifiers.test_classifier(classifier, self.plan.dataset).accuracy
         if abs(accuracy - saved) > _LARGEST_ACCURACY_ERROR:
             raise study_folder.StudyFolderError(
                 f"Expected the network in {folder} to have its test accuracy of "
@@ -240,8 +254,8 @@ class _Training:
         return classifier
 
     def _optimizer_file(self, interval: int) -> pathlib.Path:
-        percentage = self._plan.settings.intervals[interval]
-        return self._plan.directory / f"optimizer_{percentage:g}.npz"
+        percentage = self.plan.settings.intervals[interval]
+        return self.plan.directory / f"optimizer_{percentage:g}.npz"
 
     def _save_optimizer(self, interval: int) -> None:
         state = self._trainer.optimizer_state()
@@ -258,10 +272,11 @@ class _Training:
             return [state[name] for name in state.files]
 
 
-def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -> int:
+def _make_prototypes(training: _Training, interval: int, inits_at_a_time: int) -> int:
     """Makes the prototypes of an interval that are missing; of how many inits."""
     from keras_confusion import probes, probing
 
+    plan = training.plan
     finished = prototype_results.finished_parts(plan.directory)[interval]
     missing = np.flatnonzero(~finished).tolist()
     percentage = plan.settings.intervals[interval]
@@ -272,6 +287,8 @@ def _make_prototypes(plan: PrototypePlan, interval: int, inits_at_a_time: int) -
     probe = probes.load_probe(
         prototype_results.model_directory(plan.directory, percentage)
     )
+    if training.has_draft:
+        probe = probes.with_draft(probe, training.classifier(interval))
     one = probing.num_images(plan.noise(0), plan.probing)
     progress = Progress(
         one * plan.settings.inits,

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_confusion import objectives, probes
 from keras_confusion.image_optimizer import (
+    DraftedLogits,
     OptimizedImages,
     OptimizerSettings,
     optimize_images,
@@ -22,6 +23,9 @@ from keras_confusion.image_optimizer import (
 
 # Keras models whose logits function is kept, so that it compiles once.
 _NUM_MODELS = 2
+# Where two logits nearly tie, bfloat16 cannot tell which is larger: on the way there it
+# would zigzag for long.
+_DRAFT_TOLERANCES = 10
 
 Model: TypeAlias = probes.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
 
@@ -144,8 +148,12 @@ def boundary_images(
     settings = dataclasses.replace(
         settings or OptimizerSettings(), update_rule="polyak", frame_every=None
     )
+    logits = _logits_of(model)
+    if isinstance(logits, DraftedLogits):
+        nearly = objectives.Tie(_DRAFT_TOLERANCES * gap_tolerance)
+        logits = dataclasses.replace(logits, draft_objective=nearly)
     return optimize_images(
-        _logits_of(model),
+        logits,
         start,
         pairs,
         settings,

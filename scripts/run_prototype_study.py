@@ -69,6 +69,13 @@ def parse_arguments(given=None) -> argparse.Namespace:
         help="pictures kept of every prototype's way (default: none)",
     )
     images.add_argument(
+        "--prototype-dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="bfloat16: images are optimised in it and finished in float32, which "
+        "decides; auto: that where the machine computes in it",
+    )
+    images.add_argument(
         "--inits-at-a-time",
         type=int,
         metavar="N",

@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import image_optimizer, objectives, probes, prototypes
-from keras_confusion.image_optimizer import OptimizerSettings, optimize_images
+from keras_confusion import image_steps, objectives, probes, prototypes
+from keras_confusion.image_optimizer import (
+    DraftedLogits,
+    OptimizerSettings,
+    optimize_images,
+)
 
 NUM_CLASSES = 10
 
@@ -63,7 +67,7 @@ def test_first_step_by_hand():
     )
 
 
-@pytest.mark.parametrize("rule", image_optimizer.UPDATE_RULES)
+@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
 def test_loss_falls_and_pixels_stay_in_range(rule, probe, noise):
     losses = []
     for iterations in (0, 3, 30):
@@ -116,7 +120,7 @@ def test_result_does_not_depend_on_the_rest_of_the_batch(batch_size, probe, nois
     np.testing.assert_allclose(made.logits, together.logits, atol=0.05)
 
 
-@pytest.mark.parametrize("rule", image_optimizer.UPDATE_RULES)
+@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
 def test_batch_shrinks_to_the_slow_images_without_changing_them(rule):
     sizes = []
 
@@ -149,18 +153,21 @@ def test_one_program_serves_all_sizes_and_later_calls():
     start = images_at_distances(np.linspace(-0.4, 0.9, 7))
     settings = OptimizerSettings(batch_size=5)
     optimize_images(logits, start, np.zeros(7), settings)
-    after_first = len(traces)
-    # In the loop, and at its end.
-    assert after_first == 2
+    assert len(traces) == 1
     optimize_images(logits, start[:3], np.ones(3), settings)
-    optimize_images(logits, start[None, :2], [[0, 1]], settings, given=[[True, False]])
-    assert len(traces) == after_first
+    optimize_images(logits, start[None, :2], [[0, 1]], settings)
+    assert len(traces) == 1
+    # To look at images is another program.
+    for count in (1, 2):
+        given = np.arange(3) < count
+        optimize_images(logits, start[:3], np.zeros(3), settings, given=given)
+    assert len(traces) == 2
     optimize_images(logits, start, np.zeros(7), OptimizerSettings(learning_rate=0.02))
-    assert len(traces) == 2 * after_first
+    assert len(traces) == 3
 
 
 def test_few_programs_are_kept():
-    kept = image_optimizer._compiled_advance.cache_info().maxsize
+    kept = image_steps.compile_programs.cache_info().maxsize
     assert kept is not None
     assert kept <= 4
 
@@ -281,16 +288,118 @@ def test_images_and_targets_that_do_not_fit_are_refused(start, targets, message)
 
 
 def test_image_that_is_done_by_rounding_alone_is_done(noise):
-    """As ResNets have other last digits inside TensorFlow's loop than after it."""
+    """As ResNets have other last digits in one program than in another."""
+    programs = []
 
-    def logits(images):
+    def exact(images):
+        programs.append(len(programs))
         value = 10 * tf.reduce_mean(images, axis=(1, 2, 3)) - 5
-        inside = "while" in tf.compat.v1.get_default_graph().name
-        # Outside, no image is ever sure enough.
-        return tf.stack([value if inside else tf.minimum(value, 1.0), -value], axis=1)
+        # Where images are only looked at, none is ever sure enough.
+        is_look = programs[-1] == 0
+        return tf.stack([tf.minimum(value, 1.0) if is_look else value, -value], axis=1)
 
-    made = optimize_images(
-        logits, noise[:2], [0, 0], OptimizerSettings(learning_rate=3, max_iterations=90)
-    )
+    def draft(images):
+        value = 10 * tf.reduce_mean(images, axis=(1, 2, 3)) - 5
+        return tf.stack([value, -value], axis=1)
+
+    settings = OptimizerSettings(learning_rate=3, max_iterations=90)
+    by_draft = optimize_images(draft, noise[:2], [0, 0], settings)
+    made = optimize_images(DraftedLogits(exact, draft), noise[:2], [0, 0], settings)
+    assert programs == [0, 1]
     assert made.converged.all()
-    assert (made.iterations < 90).all()
+    np.testing.assert_array_equal(made.images, by_draft.images)
+    np.testing.assert_array_equal(made.iterations, by_draft.iterations)
+    assert (made.losses < settings.loss_threshold).all()
+
+
+@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
+def test_what_counts_after_a_draft_is_the_exact_word(rule):
+    """The draft is done too early for class 0, and too late for class 1."""
+
+    def draft(images):
+        return linear_logits(images) + [1.0, -1.0]
+
+    start = images_at_distances(np.linspace(-0.2, 0.5, 8))
+    targets = np.arange(8) % 2
+    rate = {"sgd": 0.003, "adam": 0.001}.get(rule, 0.01)
+    settings = OptimizerSettings(update_rule=rule, learning_rate=rate, batch_size=3)
+    drafted = DraftedLogits(linear_logits, draft)
+    made = optimize_images(drafted, start, targets, settings)
+    by_draft = optimize_images(draft, start, targets, settings)
+    alone = optimize_images(linear_logits, start, targets, settings)
+    assert made.converged.all()
+    assert (made.losses < settings.loss_threshold).all()
+    np.testing.assert_allclose(made.logits, linear_logits(made.images), atol=1e-5)
+    # Too early: it went on. Too late: it had no reason to.
+    assert (made.iterations > by_draft.iterations)[targets == 0].all()
+    np.testing.assert_array_equal(
+        made.iterations[targets == 1], by_draft.iterations[targets == 1]
+    )
+    if rule in ("normalized", "sgd"):
+        # The direction is the same: so are the images that the draft left too early.
+        of_class = targets == 0
+        np.testing.assert_allclose(
+            made.images[of_class], alone.images[of_class], atol=0.02
+        )
+
+
+def test_updates_by_draft_and_exact_share_the_limit(probe, noise):
+    def draft(images):
+        return probe.logits(images) * 1.1
+
+    settings = OptimizerSettings(learning_rate=0.1, max_iterations=2000)
+    long = optimize_images(draft, noise, np.arange(NUM_CLASSES), settings)
+    limit = int(np.median(long.iterations)) + 1
+    settings = OptimizerSettings(learning_rate=0.1, max_iterations=limit)
+    made = optimize_images(
+        DraftedLogits(probe.logits, draft), noise, np.arange(NUM_CLASSES), settings
+    )
+    assert 0 < made.converged.sum() < NUM_CLASSES
+    assert (made.iterations[~made.converged] == limit).all()
+    assert (made.iterations <= limit).all()
+    np.testing.assert_array_equal(made.converged, made.losses < 0.01)
+
+
+def test_draft_without_a_number_leaves_images_to_the_exact_word(noise):
+    start = images_at_distances([0.2, 0.4])
+    drafted = DraftedLogits(
+        linear_logits, lambda images: linear_logits(images) * np.nan
+    )
+    made = optimize_images(drafted, start, [0, 0])
+    alone = optimize_images(linear_logits, start, [0, 0])
+    np.testing.assert_array_equal(made.images, alone.images)
+    np.testing.assert_array_equal(made.iterations, alone.iterations)
+
+
+def test_frames_and_progress_go_through_draft_and_exact(probe, noise):
+    drafted = DraftedLogits(probe.logits, lambda images: probe.logits(images) * 1.3)
+    seen = []
+    made = optimize_images(
+        drafted,
+        noise[:3],
+        np.arange(3),
+        OptimizerSettings(learning_rate=0.1, frame_every=5, batch_size=2),
+        on_progress=lambda *counts: seen.append(counts),
+    )
+    for frames, image, start in zip(made.frames, made.images, noise, strict=False):
+        np.testing.assert_array_equal(frames[0], start)
+        np.testing.assert_array_equal(frames[-1], image)
+        steps = np.linalg.norm(
+            np.diff(frames, axis=0).reshape(len(frames) - 1, -1), axis=1
+        )
+        # At most five updates of length 0.1 from one to the next.
+        assert (steps > 0).all()
+        assert (steps < 0.51).all()
+    done = [count for count, _ in seen]
+    assert done == sorted(set(done))
+    assert seen[-1] == (3, 3)
+
+
+def test_given_images_are_only_looked_at_with_a_draft(probe, noise):
+    drafted = DraftedLogits(probe.logits, lambda images: probe.logits(images) * 1.3)
+    settings = OptimizerSettings(max_iterations=5)
+    given = [True, False]
+    made = optimize_images(drafted, noise[:2], [3, 5], settings, given=given)
+    np.testing.assert_array_equal(made.iterations, [0, 5])
+    np.testing.assert_array_equal(made.images[0], noise[0])
+    np.testing.assert_allclose(made.logits, probe.logits(made.images), atol=1e-4)

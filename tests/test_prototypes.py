@@ -254,6 +254,8 @@ def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
     start = rng.random((3, 4, 4, 1))
     settings = OptimizerSettings(learning_rate=0.1, max_iterations=50)
     first = prototypes.class_prototypes(model, start, settings)
+    # Given images are looked at, by another program.
+    prototypes.intermediary_prototypes(model, first.images, settings)
     num_traces = model.num_traces
     # Not in training mode, where half of the pixels would be dropped.
     np.testing.assert_allclose(
