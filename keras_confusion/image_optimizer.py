@@ -164,7 +164,7 @@ def optimize_images(
     _optimize(logits, images, moving, settings, objective, is_draft=False)
     return OptimizedImages(
         images=images.pixels.reshape(start.shape),
-        logits=np.stack([images.logits[i] for i in every]).reshape(*leading, -1),
+        logits=np.stack([images.logits[int(i)] for i in every]).reshape(*leading, -1),
         losses=images.losses.reshape(leading),
         iterations=images.iterations.reshape(leading),
         converged=images.converged.reshape(leading),
