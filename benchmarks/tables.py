@@ -2,6 +2,8 @@
 
 from collections.abc import Container, Iterable
 
+# Longer remarks are notes below the table.
+_LONGEST_IN_PLACE = 20
 _COLUMNS = ("contender", "quantity", "median", "smallest to largest", "n")
 
 
@@ -26,7 +28,7 @@ def table(
         without_ratio: Quantities of which no multiple is given.
 
     Returns:
-        The table, with the remarks as numbered notes below.
+        The table, with long remarks as numbered notes below.
     """
     base = {
         (row["quantity"], row["unit"]): row["median"]
@@ -41,7 +43,8 @@ def table(
     ]
     for row in rows:
         remark = row["remark"]
-        if remark and remark not in notes:
+        is_short = len(remark) <= _LONGEST_IN_PLACE
+        if not is_short and remark not in notes:
             notes.append(remark)
         cells = [
             row["contender"],
@@ -52,7 +55,7 @@ def table(
         ]
         if base:
             cells.append(_ratio(row, base))
-        cells.append(str(notes.index(remark) + 1) if remark else "")
+        cells.append(remark if is_short else f"({notes.index(remark) + 1})")
         escaped = [cell.replace("|", "\\|") for cell in cells]
         lines.append("| " + " | ".join(escaped) + " |")
     if reference is not None and base:

@@ -112,11 +112,7 @@ def row(
 
 
 def last_json(command: list[str], environment: dict[str, str] | None = None) -> dict:
-    """Runs a command and returns the JSON object on the last line that it prints.
-
-    Raises:
-        RuntimeError: If the command fails; the message ends with what it said.
-    """
+    """Runs a command and returns the JSON object on the last line that it prints."""
     return finish(start(command, environment))
 
 
@@ -136,10 +132,19 @@ def start(
 
 def finish(process: subprocess.Popen) -> dict:
     """Waits for a process of `start`; see `last_json`."""
+    return json.loads(check(process).splitlines()[-1])
+
+
+def check(process: subprocess.Popen) -> str:
+    """Waits for a process of `start` and returns what it printed.
+
+    Raises:
+        RuntimeError: If it failed; the message ends with what it said.
+    """
     output, messages = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{process.args} failed:\n{messages[-3000:]}")
-    return json.loads(output.splitlines()[-1])
+    return output
 
 
 def module(name: str, *arguments) -> list[str]:

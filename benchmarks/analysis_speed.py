@@ -1,0 +1,75 @@
+"""What the analysis of one study takes, step by step, in a process of its own.
+
+    python -m benchmarks.analysis_speed STUDY
+
+prints seconds of every step and the peak of the process's memory as JSON on its last
+line. The report holds the steps before it once more, and draws the figures.
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import sys
+import time
+
+MEMORY = "memory"
+
+
+def measure_study(directory: pathlib.Path) -> dict[str, float]:
+    """Analyses a study; seconds by step, and memory in MB."""
+    from keras_confusion import comparisons, report, responses, results, study_folder
+
+    memory_before = peak_memory_mb()
+    seconds, clock = {}, time.perf_counter()
+
+    def done(step: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        seconds[step], clock = now - clock, now
+
+    networks = results.read_networks(directory)
+    done("read the networks")
+    description = study_folder.read_description(directory)
+    names = description["class_names"]
+    study = responses.study_responses(
+        networks,
+        results.read_test_labels(directory),
+        num_classes=len(names),
+        pairs=description["settings"]["pairs"],
+    )
+    done("both responses")
+    comparisons.target_by_pair(study, names)
+    done("table target x pair")
+    comparisons.target_by_class(study, names)
+    done("table target x class")
+    del networks, study
+    clock = time.perf_counter()
+    report.write_report(directory)
+    done("whole report")
+    return {**seconds, MEMORY: peak_memory_mb() - memory_before}
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has had so far."""
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: what it says began as the memory of the process that forked.
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1e3
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, kilobytes elsewhere.
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=pathlib.Path)
+    print(json.dumps(measure_study(parser.parse_args().study)))
+
+
+if __name__ == "__main__":
+    main()
