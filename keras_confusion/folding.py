@@ -15,6 +15,7 @@ import numpy as np
 
 DTYPES = ("float32", "bfloat16")
 _LONGEST_REASON = 200
+_LONGEST_REASON = 200
 
 
 def fold_batch_normalization(
@@ -34,26 +35,31 @@ def fold_batch_normalization(
         too, or which has an activation before the normalisation, keeps it.
 
     Raises:
-        ValueError: If the model is neither Sequential nor functional, or the type is
-            unknown.
+        ValueError: If the model is neither Sequential nor functional, has layers that
+            cannot be made anew from their configuration, or the type is unknown.
     """
     if dtype not in DTYPES:
         raise ValueError(
             f"Expected `dtype` to be one of {DTYPES}. Received: {dtype!r}."
         )
-    if not isinstance(model, keras.Sequential | keras.Model) or not hasattr(
-        model, "inputs"
-    ):
+    try:
+        return _copy(model, dtype, keeps_last=True)
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            "Expected a Sequential or functional model. Received: "
-            f"{getattr(model, 'name', model)}, whose layers cannot be seen."
-        )
-    return _copy(model, dtype, keeps_last=True)
+            "Expected a Sequential or functional model of layers that can be copied. "
+            f"Received: {model.name}, which fails with: {reason[:_LONGEST_REASON]} "
+            "Use float32."
+        ) from error
 
 
 def _copy(model: keras.Model, dtype: str, *, keeps_last: bool) -> keras.Model:
-    # A Sequential model too becomes a graph of layers.
-    graph = keras.Model(model.inputs, model.outputs, name=model.name)
+    # A Sequential model becomes a graph of layers, too.
+    inputs, outputs = (
+        tensors[0] if len(tensors) == 1 else tensors
+        for tensors in (model.inputs, model.outputs)
+    )
+    graph = keras.Model(inputs, outputs, name=model.name)
     absorbed = _absorbed(graph)
     absorbing = {taker.name: norm for norm, taker in absorbed.items()}
     exact = _last_layers(graph) if keeps_last else set()

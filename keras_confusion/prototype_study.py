@@ -27,6 +27,9 @@ from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
 # A network that was saved and rebuilt rounds differently on another machine.
 _LARGEST_ACCURACY_ERROR = 0.01
 _IMAGES_ON_A_CPU, _IMAGES_ON_A_GPU = 100, 1000
+# Intermediary prototypes that keep a processor's batches full; more of them together
+# would only be lost together.
+_ENOUGH_IMAGES = 5 * _IMAGES_ON_A_CPU
 
 
 class Listener:
@@ -76,7 +79,8 @@ def run_prototype_study(
         directory: The study's folder, a string or path.
         data_dir: Where TensorFlow Datasets keeps its data.
         inits_at_a_time: Initialisations that are optimised and written together;
-            `None` takes one, or all of them on a GPU.
+            `None` takes as many as fill the batches (of ten classes five, of a
+            hundred one), or all of them on a GPU.
         images_at_a_time: Images in one batch; `None` takes 100, or 1,000 on a GPU. The
             result of an image depends on neither of the two.
         listener: Is told of everything that is finished.
@@ -102,7 +106,6 @@ def run_prototype_study(
     prototype_plan.check_settings(chosen)
     runtime.start_tensorflow()
     has_gpu = runtime.num_gpus() > 0
-    inits_at_a_time = inits_at_a_time or (chosen.inits if has_gpu else 1)
     plan = PrototypePlan(
         chosen,
         directory,
@@ -110,6 +113,8 @@ def run_prototype_study(
         images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
     training = _Training(plan)
+    enough = chosen.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
+    inits_at_a_time = inits_at_a_time or max(enough, 1)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -278,10 +283,16 @@ def _make_prototypes(training: _Training, interval: int, inits_at_a_time: int) -
 
     plan = training.plan
     finished = prototype_results.finished_parts(plan.directory)[interval]
-    missing = np.flatnonzero(~finished).tolist()
+    groups = np.split(
+        np.arange(plan.settings.inits),
+        range(inits_at_a_time, plan.settings.inits, inits_at_a_time),
+    )
+    # Together as the first time, though some of a group may be there: in other company
+    # images have other last digits.
+    groups = [group for group in groups if not finished[group].all()]
     percentage = plan.settings.intervals[interval]
     prototype_results.check_network(plan.directory, interval, percentage)
-    if not missing:
+    if not groups:
         return 0
     network = prototype_results.read_network_number(plan.directory, percentage)
     probe = probes.load_probe(
@@ -290,24 +301,25 @@ def _make_prototypes(training: _Training, interval: int, inits_at_a_time: int) -
     if training.has_draft:
         probe = probes.with_draft(probe, training.classifier(interval))
     one = probing.num_images(plan.noise(0), plan.probing)
+    num_before = one * (plan.settings.inits - sum(map(len, groups)))
     progress = Progress(
         one * plan.settings.inits,
-        done=one * int(finished.sum()),
+        done=num_before,
         unit=f"prototypes at {percentage:g} %",
     )
-    num_before = one * int(finished.sum())
     try:
-        for first in range(0, len(missing), inits_at_a_time):
-            inits = missing[first : first + inits_at_a_time]
+        for inits in groups:
             begun = time.perf_counter()
             values = probing.probe_classifier(
                 probe,
-                np.stack([_start(plan, interval, init) for init in inits]),
+                np.stack([_start(plan, interval, int(init)) for init in inits]),
                 plan.probing,
                 on_progress=functools.partial(_show, progress, num_before),
             )
             seconds = (time.perf_counter() - begun) / len(inits)
-            for number, init in enumerate(inits):
+            for number, init in enumerate(inits.tolist()):
+                if finished[init]:
+                    continue
                 part = {name: value[number] for name, value in values.items()}
                 prototype_results.write_part(
                     plan.directory,
@@ -318,7 +330,7 @@ def _make_prototypes(training: _Training, interval: int, inits_at_a_time: int) -
             num_before += one * len(inits)
     finally:
         progress.close()
-    return len(missing)
+    return int((~finished).sum())
 
 
 def _show(progress: Progress, num_before: int, number: int) -> None:

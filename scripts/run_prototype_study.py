@@ -79,8 +79,8 @@ def parse_arguments(given=None) -> argparse.Namespace:
         "--inits-at-a-time",
         type=int,
         metavar="N",
-        help="initialisations that are made and written together (default: 1, or all "
-        "on a GPU)",
+        help="initialisations that are made and written together (default: as many as "
+        "fill the batches, or all on a GPU)",
     )
     images.add_argument(
         "--images-at-a-time",

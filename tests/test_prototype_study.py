@@ -26,6 +26,7 @@ SETTINGS = {
     "inits": 2,
     "prototype_learning_rate": 0.2,
     "dtype_policy": "float32",
+    "prototype_dtype": "float32",
 }
 
 
@@ -274,6 +275,19 @@ def changed_model(*, input_shape, num_classes, seed):
     return keras.Sequential([keras.Input(input_shape), negative, *layers])
 
 
+class Uncopyable(keras.layers.Dense):
+    """Cannot be made anew from its configuration."""
+
+    def __init__(self, units, secret):
+        super().__init__(units)
+        self.secret = secret
+
+
+def uncopyable_model(*, input_shape, num_classes, seed):
+    layers = [keras.layers.Flatten(), Uncopyable(8, 1), keras.layers.Dense(num_classes)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
 def test_model_function_that_was_changed_is_noticed(run, folder, tmp_path, monkeypatch):
     from keras_confusion import models
 
@@ -290,15 +304,64 @@ def test_network_goes_on_training_between_intervals_of_data(folder):
     assert 0.5 < correlation < 0.9999
 
 
-def test_initialisations_may_share_a_batch(run, folder, tmp_path):
+def test_initialisations_need_not_share_a_batch(run, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(tmp_path / "study" / prototype_results.STORE)
-    summary = run(tmp_path / "study", frames=3, inits_at_a_time=2)
+    summary = run(tmp_path / "study", frames=3, inits_at_a_time=1)
     # Prototypes are made anew, the networks are kept.
     assert (summary.num_trained, summary.num_parts) == (0, 4)
     first, second = map(prototype_results.read_study, (folder, tmp_path / "study"))
     np.testing.assert_allclose(first["image"], second["image"], atol=2e-3)
     np.testing.assert_allclose(first["features"], second["features"], atol=0.05)
+
+
+def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
+    directory = shutil.copytree(folder, tmp_path / "study")
+    shutil.rmtree(directory / prototype_results.STORE)
+    with pytest.raises(
+        study_folder.StudyFolderError, match="prototype_dtype: 'float32'"
+    ):
+        run(directory, frames=3, prototype_dtype="bfloat16")
+    description = json.loads((directory / "study.json").read_text())
+    description["settings"]["prototype_dtype"] = "bfloat16"
+    (directory / "study.json").write_text(json.dumps(description))
+    run(directory, frames=3, prototype_dtype="bfloat16")
+    exact, study = map(prototype_results.read_study, (folder, directory))
+    assert np.any(exact["image"].values != study["image"].values)
+    # The criterion is that of the saved network, in float32.
+    loaded = tf.saved_model.load(f"{directory}/models/100/saved_model")
+    images = study["image"].sel(interval=100).values
+    logits = loaded.serve(images.reshape(-1, 18, 18, 1)).numpy()
+    targets = np.broadcast_to(np.arange(4)[:, None], (2, 4, 4)).ravel()
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits).numpy()
+    converged = study["converged"].sel(interval=100).values.ravel()
+    np.testing.assert_array_equal(converged, losses < 0.01)
+    gaps = study["boundary_gap"].values[study["boundary_converged"].values]
+    assert (np.abs(gaps) < 0.01).all()
+    # As many, by about as many updates.
+    for name in ("converged", "boundary_converged"):
+        assert study[name].values.sum() >= exact[name].values.sum() - 2
+    ratio = study["iterations"].values.sum() / exact["iterations"].values.sum()
+    assert 0.9 < ratio < 1.1
+
+
+def test_bfloat16_is_taken_where_the_machine_computes_in_it(monkeypatch):
+    from keras_confusion import runtime
+
+    for policy, dtype in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
+        monkeypatch.setattr(
+            runtime, "default_dtype_policy", lambda policy=policy: policy
+        )
+        assert PrototypeSettings().settled_prototype_dtype() == dtype
+        chosen = PrototypeSettings(prototype_dtype="float32")
+        assert chosen.settled_prototype_dtype() == "float32"
+
+
+def test_model_that_cannot_be_copied_is_refused_before_there_is_a_folder(run, tmp_path):
+    options = {"model": f"{__name__}:uncopyable_model", "boundaries": False}
+    with pytest.raises(ValueError, match="Use float32"):
+        run(tmp_path / "study", prototype_dtype="bfloat16", **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_prototypes_may_begin_afresh_in_every_interval(run, tmp_path):
@@ -343,6 +406,7 @@ def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
         ({"start": "zero"}, "'previous', 'noise'"),
         ({"frames": 1}, "at least 2 for the first and the last"),
         ({"inits_at_a_time": 0}, "`inits_at_a_time` of at least 1"),
+        ({"prototype_dtype": "float16"}, "'auto', 'float32', 'bfloat16'"),
         ({"width": 8}, "no `width` for the 'cnn' model"),
         ({"recipe": "fast"}, "'fast'"),
         ({"model": "resnet999"}, "resnet999"),
