@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from keras_confusion import runtime
-from keras_confusion.study_plan import DTYPE_POLICIES
+from keras_confusion.study_settings import DTYPE_POLICIES
 
 # Modules that import TensorFlow are imported in the functions that need them.
 

@@ -28,7 +28,9 @@ EXIT_OK = 0
 EXIT_ERROR = 1
 
 
-def run_confusion_study(directory, *, workers=None, data_dir=None, **settings) -> int:
+def run_confusion_study(
+    directory, *, workers=None, networks_per_program=None, data_dir=None, **settings
+) -> int:
     """Runs a confusion study with a progress bar, writes the report and prints it.
 
     Returns:
@@ -40,6 +42,7 @@ def run_confusion_study(directory, *, workers=None, data_dir=None, **settings) -
         summary = confusion_study.run_confusion_study(
             directory,
             workers=workers,
+            networks_per_program=networks_per_program,
             data_dir=data_dir,
             on_network=writer.add_network,
             **settings,

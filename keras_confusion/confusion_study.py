@@ -13,13 +13,14 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import joblib
+import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from keras_confusion import (
-    errors,
     responses,
     results,
     runtime,
@@ -27,7 +28,8 @@ from keras_confusion import (
     study_plan,
 )
 from keras_confusion.progress import Progress
-from keras_confusion.study_plan import StudyPlan, StudySettings
+from keras_confusion.study_plan import Network, StudyPlan
+from keras_confusion.study_settings import StudySettings, check_settings
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
@@ -67,6 +69,7 @@ def run_confusion_study(
     directory,
     *,
     workers: int | None = None,
+    networks_per_program: int | None = None,
     data_dir=None,
     on_network: Callable[[dict], None] | None = None,
     **settings,
@@ -80,6 +83,9 @@ def run_confusion_study(
         directory: The study's folder, a string or path.
         workers: Processes; `None` takes one per core, or one on a GPU. On CPUs each
             computes in one thread, and results do not depend on their number.
+        networks_per_program: Networks that are packed into one program and trained at
+            a time, each as it would be alone but for rounding. `None` takes one on
+            CPUs, and on a GPU as many as fit; one where the model cannot be packed.
         data_dir: Where TensorFlow Datasets keeps its data.
         on_network: Called in this process with every network's row: first those
             already on disk, then each new one as it is finished.
@@ -96,12 +102,16 @@ def run_confusion_study(
     # Worker processes that are used again keep the working directory they had.
     directory = pathlib.Path(directory).absolute()
     study_settings = StudySettings(**settings)
-    study_plan.check_settings(study_settings)
-    if workers is not None and workers < 1:
-        raise ValueError(f"Expected `workers` of at least 1. Received: {workers}.")
+    check_settings(study_settings)
+    at_least_one = {"workers": workers, "networks_per_program": networks_per_program}
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
     runtime.start_tensorflow(threads=1)
     workers = workers or runtime.default_num_workers()
-    plan = StudyPlan.make(study_settings, directory, data_dir)
+    plan = StudyPlan.make(
+        study_settings, directory, data_dir, networks_per_program=networks_per_program
+    )
     plan.check_memory(workers)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -112,65 +122,92 @@ def run_confusion_study(
         return _run(plan, workers, on_network)
 
 
-def train_network(plan: StudyPlan, pair, repeat: int) -> dict:
-    """Trains one network and returns its row, without writing it.
+def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
+    """Trains networks, packed into one program if several, without writing rows.
 
-    A network whose loss is not finite is trained once more from other seeds.
+    Those whose loss is not finite are trained once more from other seeds.
+
+    Args:
+        plan: The study's plan.
+        networks: (pair or `None`, repeat) of each, at most as many as the plan's
+            trainer takes at a time.
+
+    Returns:
+        The row of every network, in their order.
     """
-    trainer, notes = plan.trainer, []
-    start = time.perf_counter()
+    rows = dict.fromkeys(networks, {"note": "", "seconds": 0.0})
+    left = list(networks)
     for attempt in range(MAX_ATTEMPTS):
-        seeds = study_plan.network_seeds(plan.settings.seed, repeat, pair, attempt)
-        try:
-            epoch_losses = trainer.train(
-                initialisation_seed=seeds["initialisation_seed"],
-                order_seed=seeds["order_seed"],
-                corrupt=_corruption(plan, pair, seeds["corruption_seed"]),
-            )
+        trained = _attempt(plan, left, attempt)
+        for network, row in zip(left, trained, strict=True):
+            before = rows[network]
+            rows[network] = row | {
+                "note": f"{before['note']} {row['note']}".strip(),
+                "seconds": before["seconds"] + row["seconds"],
+            }
+        left = [network for network in left if rows[network]["failed"]]
+        if not left:
             break
-        except errors.NonFiniteLossError as error:
-            notes.append(f"Attempt {attempt + 1} failed: {error}")
-            epoch_losses = None
-    row = {
-        "arm": results.arm_name(pair),
-        "class_a": None if pair is None else pair[0],
-        "class_b": None if pair is None else pair[1],
-        "repeat": repeat,
-        **seeds,
-        "recipe": plan.settings.recipe,
-        "epochs": plan.settings.epochs,
-        "attempt": attempt,
-        "failed": epoch_losses is None,
-        "note": " ".join(notes),
-        "seconds": time.perf_counter() - start,
-    }
-    if epoch_losses is None:
-        return row
-    return {
-        **row,
-        "epoch_losses": epoch_losses,
-        "final_training_loss": epoch_losses[-1],
-        **responses.summarise_logits(
-            trainer.test_logits(),
-            plan.dataset.test.labels,
-            plan.pairs if pair is None else [pair],
-        ),
-    }
+    return [rows[network] for network in networks]
 
 
-def _corruption(plan: StudyPlan, pair, seed):
-    from keras_confusion import corruption
+def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list[dict]:
+    """Trains networks once; those with a loss that is not finite have failed."""
+    from keras_confusion import training
 
-    if pair is None:
-        return None
-    return functools.partial(
-        corruption.corrupt_labels,
-        transition=study_plan.transition_of(
-            plan.settings, plan.dataset.num_classes, pair
-        ),
-        seed=seed,
-        true_labels=plan.dataset.train.labels,
+    settings, dataset, trainer = plan.settings, plan.dataset, plan.trainer
+    seeds = [
+        study_plan.network_seeds(settings.seed, repeat, pair, attempt)
+        for pair, repeat in networks
+    ]
+    start = time.perf_counter()
+    losses = trainer.train(
+        [
+            training.TrainingTask(
+                of_network["initialisation_seed"],
+                of_network["order_seed"],
+                plan.given_labels(pair, of_network["corruption_seed"]),
+            )
+            for (pair, _), of_network in zip(networks, seeds, strict=True)
+        ]
     )
+    # Of each, where they are trained together.
+    seconds = (time.perf_counter() - start) / len(networks)
+    logits = trainer.test_logits()
+    is_finite = np.isfinite(losses)
+    rows = []
+    for number, (pair, repeat) in enumerate(networks):
+        row: dict[str, Any] = {
+            "arm": results.arm_name(pair),
+            "class_a": None if pair is None else pair[0],
+            "class_b": None if pair is None else pair[1],
+            "repeat": repeat,
+            **seeds[number],
+            "recipe": settings.recipe,
+            "epochs": settings.epochs,
+            "attempt": attempt,
+            "failed": not bool(is_finite[number].all()),
+            "note": "",
+            "seconds": seconds,
+        }
+        if row["failed"]:
+            epoch = int(np.argmin(is_finite[number]))
+            row["note"] = (
+                f"Attempt {attempt + 1} failed: The training loss was "
+                f"{losses[number, epoch]} in epoch {epoch + 1} of {settings.epochs}."
+            )
+        else:
+            row |= {
+                "epoch_losses": losses[number].tolist(),
+                "final_training_loss": float(losses[number, -1]),
+                **responses.summarise_logits(
+                    logits[number],
+                    dataset.test.labels,
+                    plan.pairs if pair is None else [pair],
+                ),
+            }
+        rows.append(row)
+    return rows
 
 
 def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
@@ -237,7 +274,7 @@ def describe_network(plan: StudyPlan, row: dict) -> str:
     return f"{a}-{b}, repeat {row['repeat']}"
 
 
-def _missing(planned, taken) -> list[tuple[tuple[int, int] | None, int]]:
+def _missing(planned, taken) -> list[Network]:
     return [
         (pair, repeat)
         for pair, repeat in planned
@@ -247,9 +284,10 @@ def _missing(planned, taken) -> list[tuple[tuple[int, int] | None, int]]:
 
 def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
     """Yields the row of every network as it is finished, in any order."""
+    packs = study_plan.packs(networks, plan.networks_per_program)
     if workers == 1 and (runtime.num_gpus() or runtime.is_single_threaded()):
-        for pair, repeat in networks:
-            yield _train_and_write(plan, pair, repeat)
+        for pack in packs:
+            yield from _train_and_write(plan, pack)
         return
     parallel = joblib.Parallel(
         # joblib trains in this process for n_jobs=1; where TensorFlow has more than one
@@ -262,10 +300,11 @@ def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
     )
     bare = dataclasses.replace(plan)  # without a trainer
     study = uuid.uuid4().hex
-    yield from parallel(
-        joblib.delayed(_train_in_worker)(study, os.getpid(), bare, pair, repeat)
-        for pair, repeat in networks
-    )
+    for rows in parallel(
+        joblib.delayed(_train_in_worker)(study, os.getpid(), bare, pack)
+        for pack in packs
+    ):
+        yield from rows
 
 
 # In a worker: the plan of the study that it works for, with its data and its compiled
@@ -273,7 +312,9 @@ def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
 _plan_of_study: dict[str, StudyPlan] = {}
 
 
-def _train_in_worker(study: str, parent: int, plan: StudyPlan, pair, repeat) -> dict:
+def _train_in_worker(
+    study: str, parent: int, plan: StudyPlan, networks: Sequence[Network]
+) -> list[dict]:
     if study not in _plan_of_study:
         # Ctrl-C reaches every process of the terminal; the parent handles it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -281,7 +322,7 @@ def _train_in_worker(study: str, parent: int, plan: StudyPlan, pair, repeat) -> 
         runtime.start_tensorflow(threads=1)
         _plan_of_study.clear()
         _plan_of_study[study] = plan
-    return _train_and_write(_plan_of_study[study], pair, repeat)
+    return _train_and_write(_plan_of_study[study], networks)
 
 
 @functools.cache
@@ -296,8 +337,8 @@ def _watch(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _train_and_write(plan: StudyPlan, pair, repeat: int) -> dict:
-    row = train_network(plan, pair, repeat)
-    return results.write_network(
-        plan.directory, row, num_classes=plan.dataset.num_classes
-    )
+def _train_and_write(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
+    return [
+        results.write_network(plan.directory, row, num_classes=plan.dataset.num_classes)
+        for row in train_networks(plan, networks)
+    ]

@@ -171,9 +171,22 @@ def corrupt_labels(
     """
     if true_labels is None:
         true_labels = _labels_by_index(dataset)
-    table = tf.constant(
-        given_labels(true_labels, transition, seed, assignment=assignment)
+    return give_labels(
+        dataset, given_labels(true_labels, transition, seed, assignment=assignment)
     )
+
+
+def give_labels(dataset: tf.data.Dataset, labels: np.ndarray) -> tf.data.Dataset:
+    """Replaces the labels of a training set by those of a table.
+
+    Args:
+        dataset: As in `corrupt_labels`.
+        labels: Integer array of shape `(n,)`, the label of every example by its index.
+
+    Returns:
+        As `corrupt_labels`.
+    """
+    table = tf.constant(labels)
 
     def give_label(index, *rest):
         *images, label = rest

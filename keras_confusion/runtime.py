@@ -94,6 +94,21 @@ def num_gpus() -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+def gpu_memory_bytes() -> int | None:
+    """Memory that TensorFlow may use of the first GPU; `None` without a GPU."""
+    if not num_gpus():
+        return None
+    # TensorFlow has no public name for it.
+    from tensorflow.python.client import device_lib
+
+    limits = [
+        device.memory_limit
+        for device in device_lib.list_local_devices()
+        if device.device_type == "GPU"
+    ]
+    return limits[0]
+
+
 def default_num_workers() -> int:
     """One process where TensorFlow sees a GPU, else one per physical core."""
     return 1 if num_gpus() else joblib.cpu_count(only_physical_cores=True)

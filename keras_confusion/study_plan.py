@@ -7,63 +7,21 @@ import dataclasses
 import functools
 import math
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import psutil
 
 from keras_confusion import class_pairs, provenance, runtime
+from keras_confusion.study_settings import StudySettings
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
 
 MIN_CLASSES = 3
-CORRUPTIONS = ("swap", "one_way", "merge")
-DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
-
-
-@dataclasses.dataclass(frozen=True)
-class StudySettings:
-    """Everything that decides the result of a study.
-
-    Args:
-        dataset: A name or path, see `datasets.load_dataset`.
-        pairs: "all", or pairs of classes as "a-b" strings or (a, b), by name or label.
-        repeats: Networks per confused pair. The poster has 50.
-        baseline_repeats: Baseline networks. `None` takes repeats times the square root
-            of the number of pairs (Dunnett's rule, as the baseline is compared with
-            every pair), rounded.
-        epochs: Passes over the training set.
-        recipe: A name of `recipes.find_recipe`.
-        batch_size: Images a step; `None` takes the recipe's.
-        learning_rate: Adam's; `None` takes the recipe's.
-        seed: Integer, 0 or more, from which every draw of the study is derived.
-        model: A model name or function, see `models.build_model`.
-        dtype_policy: "auto", "float32" or "mixed_bfloat16".
-        corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
-            gives a fraction of a the label b, "merge" gives all of b the label a; a
-            is the class with the lower label.
-        fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
-        image_size: (height, width) to which images of other sizes are brought.
-        streaming: Reads images through tf.data in every epoch, for data sets that do
-            not fit in memory.
-    """
-
-    dataset: str = "digits"
-    pairs: Any = "all"
-    repeats: int = 4
-    baseline_repeats: int | None = None
-    epochs: int = 10
-    recipe: str = "annealed"
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    model: Any = "cnn"
-    dtype_policy: str = "auto"
-    corruption: str = "swap"
-    fraction: float = 0.5
-    image_size: tuple[int, int] | None = None
-    streaming: bool = False
+# (pair of labels, or `None` for the baseline; number of the repeat, from 0)
+Network: TypeAlias = tuple[tuple[int, int] | None, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +35,8 @@ class StudyPlan:
         pairs: Pairs of labels (a, b), a < b, sorted.
         baseline_repeats: Number of baseline networks.
         dtype_policy: "float32" or "mixed_bfloat16".
+        networks_per_program: Networks that are trained at a time. Decides nothing but
+            the last digits of a result.
     """
 
     settings: StudySettings
@@ -85,9 +45,17 @@ class StudyPlan:
     pairs: tuple[tuple[int, int], ...]
     baseline_repeats: int
     dtype_policy: str
+    networks_per_program: int = 1
 
     @classmethod
-    def make(cls, settings: StudySettings, directory, data_dir) -> "StudyPlan":
+    def make(
+        cls,
+        settings: StudySettings,
+        directory,
+        data_dir,
+        *,
+        networks_per_program: int | None = 1,
+    ) -> "StudyPlan":
         """Settles the settings; see `confusion_study.run_confusion_study`."""
         from keras_confusion import models
 
@@ -134,7 +102,11 @@ class StudyPlan:
                 f"{models.model_name(settings.model)}, which gives others at the same "
                 "seed. Use initializers and layers with seeds derived from it."
             )
-        return plan
+        if networks_per_program is None:
+            networks_per_program = plan.fitting_networks_per_program()
+        elif networks_per_program > 1:
+            plan.check_packing()
+        return dataclasses.replace(plan, networks_per_program=networks_per_program)
 
     @property
     def dataset(self):
@@ -167,6 +139,63 @@ class StudyPlan:
             epochs=self.settings.epochs,
             dtype_policy=self.dtype_policy,
             streaming=self.settings.streaming,
+            num_networks=self.networks_per_program,
+        )
+
+    def given_labels(self, pair, corruption_seed) -> np.ndarray | None:
+        """Training labels of one network; `None` for the baseline, which has its own.
+
+        Args:
+            pair: (a, b), or `None` for the baseline.
+            corruption_seed: Of `network_seeds`.
+        """
+        from keras_confusion import corruption
+
+        if pair is None:
+            return None
+        transition = transition_of(self.settings, self.dataset.num_classes, pair)
+        return corruption.given_labels(
+            self.dataset.train.labels, transition, corruption_seed
+        )
+
+    def fitting_networks_per_program(self) -> int:
+        """One on CPUs; on a GPU as many arms of a repeat as its memory holds."""
+        from keras_confusion import packing
+
+        memory_bytes = runtime.gpu_memory_bytes()
+        if memory_bytes is None or self.settings.streaming:
+            return 1
+        try:
+            packing.check_model(self._model())
+        except packing.PackingError:
+            return 1
+        return packing.networks_that_fit(
+            self._model(),
+            batch_size=self.recipe.batch_size,
+            memory_bytes=memory_bytes,
+            most=len(self.pairs) + 1,
+        )
+
+    def check_packing(self) -> None:
+        """Raises `ValueError` if networks of this study cannot be packed."""
+        from keras_confusion import packing
+
+        if self.settings.streaming:
+            raise ValueError(
+                "Expected one network at a time with --streaming. Received: more. "
+                "Use --networks-per-program 1."
+            )
+        packing.check_model(self._model())
+
+    def _model(self):
+        from keras_confusion import models
+
+        return models.build_model(
+            self.settings.model,
+            num_classes=self.dataset.num_classes,
+            input_shape=self.dataset.image_shape,
+            seed=0,
+            dtype_policy=self.dtype_policy,
         )
 
     def check_memory(self, workers: int) -> None:
@@ -185,7 +214,7 @@ class StudyPlan:
                 "from disk in every epoch, or fewer --workers."
             )
 
-    def networks(self) -> list[tuple[tuple[int, int] | None, int]]:
+    def networks(self) -> list[Network]:
         """All (pair or None, repeat), repeat by repeat, the baseline first in each.
 
         A study that is stopped early then has all arms, with fewer repeats.
@@ -226,6 +255,36 @@ class StudyPlan:
         }
 
 
+def packs(networks: Sequence[Network], size: int) -> list[list[Network]]:
+    """Puts networks together that are trained in one program.
+
+    Networks of one repeat share their images and are fastest together. What is left of
+    a repeat goes with what is left of others.
+
+    Args:
+        networks: In the order in which they should be trained.
+        size: Most networks in a pack, at least 1.
+
+    Returns:
+        Packs of at least one and at most `size` networks; every network once.
+    """
+    of_repeats: dict[int, list[Network]] = {}
+    for network in networks:
+        of_repeats.setdefault(network[1], []).append(network)
+    whole: list[list[Network]] = []
+    mixed: list[Network] = []
+    for of_repeat in of_repeats.values():
+        for start in range(0, len(of_repeat), size):
+            pack = of_repeat[start : start + size]
+            # A program has a fixed number of places, and empty ones cost as much.
+            if 2 * len(pack) >= size:
+                whole.append(pack)
+            else:
+                mixed += pack
+    whole += [mixed[start : start + size] for start in range(0, len(mixed), size)]
+    return whole
+
+
 @functools.lru_cache(maxsize=1)
 def load_dataset_once(name, data_dir, image_size):
     """`datasets.load_dataset`, read once in a process."""
@@ -234,9 +293,7 @@ def load_dataset_once(name, data_dir, image_size):
     return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)
 
 
-def network_seeds(
-    study_seed: int, repeat: int, pair, attempt: int
-) -> dict[str, int | None]:
+def network_seeds(study_seed: int, repeat: int, pair, attempt: int) -> dict[str, Any]:
     """Seeds of one network.
 
     Networks of one repeat share initial weights and order, so that their differences
@@ -274,41 +331,3 @@ def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray
         return corruption.merge(num_classes, *pair)
     build = {"swap": corruption.swap, "one_way": corruption.one_way}
     return build[settings.corruption](num_classes, *pair, fraction=settings.fraction)
-
-
-def check_settings(settings: StudySettings) -> None:
-    """Raises `ValueError` for a setting that makes no sense with any data set."""
-    at_least_one: dict[str, int | None] = {
-        "repeats": settings.repeats,
-        "baseline_repeats": settings.baseline_repeats,
-        "epochs": settings.epochs,
-        "batch_size": settings.batch_size,
-    }
-    for name, value in at_least_one.items():
-        if value is not None and value < 1:
-            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    if settings.learning_rate is not None and not settings.learning_rate > 0:
-        raise ValueError(
-            f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
-        )
-    if settings.seed < 0:
-        raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
-    if not 0 <= settings.fraction <= 1:
-        raise ValueError(
-            f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
-            "Use 0.5 to swap half of the labels of both classes."
-        )
-    if settings.corruption == "merge" and settings.fraction != 0.5:
-        raise ValueError(
-            "Expected no `fraction` with `merge`, which gives all of b the label a. "
-            f"Received: {settings.fraction}. Use 'one_way' to give a part of it."
-        )
-    choices = {
-        "corruption": (settings.corruption, CORRUPTIONS),
-        "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
-    }
-    for name, (choice, known) in choices.items():
-        if choice not in known:
-            raise ValueError(
-                f"Expected `{name}` to be one of {known}. Received: {choice!r}."
-            )

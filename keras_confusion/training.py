@@ -1,22 +1,37 @@
-"""The compiled training loop: traced once, reused for every network of a study."""
+"""Training of a study's networks, one after the other or many at a time."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import datasets, models
-from keras_confusion.errors import NonFiniteLossError
+from keras_confusion import corruption, datasets, models, training_program
 from keras_confusion.recipes import Recipe
 
 EVALUATION_BATCH_SIZE = 500
 SHUFFLE_BUFFER_BYTES = 2**30
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingTask:
+    """What one network is trained from.
+
+    Args:
+        initialisation_seed: Integer from which the initial weights are drawn.
+        order_seed: Integer from which the order of every epoch is drawn.
+        labels: int array `(num_train,)`, the label that every training example is
+            given, see `corruption.given_labels`. `None` takes the true labels.
+    """
+
+    initialisation_seed: int
+    order_seed: int
+    labels: np.ndarray | None = None
+
+
 class Trainer:
-    """Trains one network after another on one data set, in one compiled program.
+    """Trains networks on one data set, one or several at a time, in compiled programs.
 
     Args:
         dataset: A `datasets.ImageDataset`.
@@ -25,7 +40,11 @@ class Trainer:
         epochs: Passes over the training set, at least 1.
         dtype_policy: "float32" or "mixed_bfloat16".
         streaming: Reads images from the tf.data pipeline in every epoch instead of
-            holding them in memory.
+            holding them in memory; for one network at a time.
+        num_networks: Networks that are trained at a time, packed into one program.
+
+    Raises:
+        packing.PackingError: If networks of this architecture cannot be packed.
     """
 
     def __init__(
@@ -37,11 +56,18 @@ class Trainer:
         epochs: int,
         dtype_policy: str = "float32",
         streaming: bool = False,
+        num_networks: int = 1,
     ):
+        if streaming and num_networks > 1:
+            raise ValueError(
+                "Expected one network at a time with `streaming`. Received: "
+                f"{num_networks}. Use --networks-per-program 1."
+            )
         self.dataset = dataset
         self.recipe = recipe
         self.epochs = epochs
         self.streaming = streaming
+        self.num_networks = num_networks
         self._build = functools.partial(
             models.build_model,
             model,
@@ -50,100 +76,103 @@ class Trainer:
             dtype_policy=dtype_policy,
         )
         self.model = self._build(seed=0)
-        self._optimizer = self._build_optimizer()
-        self._optimizer_start = [
-            variable.numpy() for variable in self._optimizer.variables
-        ]
         # All arms of a repeat start from the same weights: build them once.
         self._initial_values = functools.lru_cache(maxsize=1)(self._draw_initial_values)
+        self._programs: dict[bool, training_program.TrainingProgram] = {}
+        # Most packs are of one repeat. What cannot be packed shows here.
+        self._trained = self._program(shared_images=True)
+        self._num_tasks = 1
         if not streaming:
             train_images, _ = dataset.train.arrays()
             test_images, _ = dataset.test.arrays()
             self._train_images = tf.constant(train_images)
             self._test_images = tf.constant(test_images)
 
-    def train(
-        self,
-        *,
-        initialisation_seed: int,
-        order_seed: int,
-        corrupt: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None,
-    ) -> list[float]:
-        """Trains `self.model` from new initial weights.
+    def train(self, tasks: Sequence[TrainingTask]) -> np.ndarray:
+        """Trains networks from new initial weights.
+
+        Networks that share their order share their images too, and train faster.
 
         Args:
-            initialisation_seed: Integer from which the initial weights are drawn.
-            order_seed: Integer from which the order of every epoch is drawn.
-            corrupt: A tf.data transformation of elements `(index, ..., label)` that
-                defines the training labels, see `corruption.corrupt_labels`. `None`
-                trains on the true labels.
+            tasks: One for each network, at most `num_networks`.
 
         Returns:
-            The mean training loss of every epoch, in nats.
-
-        Raises:
-            NonFiniteLossError: If the loss of an epoch is not finite.
+            The mean training loss of every network and epoch, in nats, float32
+            `(len(tasks), epochs)`; NaN for epochs that were not trained because no
+            network had a finite loss any more.
         """
-        self._reset(initialisation_seed)
-        if self.streaming:
-            examples = self.dataset.train.dataset()
-            examples = corrupt(examples) if corrupt else examples
-        else:
-            labels = tf.constant(self._materialised_labels(corrupt))
-        epoch_losses: list[float] = []
+        self._num_tasks = len(tasks)
+        # A program has a fixed number of networks: empty places repeat the last one.
+        filled = [*tasks, *[tasks[-1]] * (self.num_networks - len(tasks))]
+        is_shared = len({task.order_seed for task in tasks}) == 1
+        program = self._trained = self._program(shared_images=is_shared)
+        program.reset(
+            [self._initial_values(task.initialisation_seed) for task in filled]
+        )
+        epoch_losses = np.full((self.num_networks, self.epochs), np.nan, np.float32)
+        num_train = self.dataset.train.num_examples
+        true_labels = self.dataset.train.labels
+        labels = np.stack(
+            [true_labels if task.labels is None else task.labels for task in filled],
+            axis=-1,
+        ).astype(np.int32)
+        table = tf.constant(labels)
+        order_seeds = [task.order_seed for task in filled[: 1 if is_shared else None]]
         for epoch in range(self.epochs):
             if self.streaming:
-                loss = self._train_epoch_from_stream(
-                    self._shuffled_batches(examples, order_seed, epoch)
+                examples = corruption.give_labels(
+                    self.dataset.train.dataset(), labels[:, 0]
+                )
+                losses = program.train_on_stream(
+                    self._shuffled_batches(examples, order_seeds[0], epoch)
                 )
             else:
-                order = epoch_order(len(labels), order_seed, epoch)
-                loss = self._train_epoch_from_memory(
-                    tf.constant(order, tf.int32), labels
+                orders = [epoch_order(num_train, seed, epoch) for seed in order_seeds]
+                losses = program.train_epoch(
+                    self._train_images,
+                    tf.constant(np.stack(orders, axis=-1), tf.int32),
+                    table,
                 )
-            epoch_losses.append(float(loss))
-            if not np.isfinite(epoch_losses[-1]):
-                raise NonFiniteLossError(
-                    f"The training loss was {epoch_losses[-1]} in epoch {epoch + 1} "
-                    f"of {self.epochs}."
-                )
-        return epoch_losses
+            epoch_losses[:, epoch] = losses.numpy()
+            if not np.isfinite(epoch_losses[:, epoch]).any():
+                break
+        return epoch_losses[: len(tasks)]
 
     def test_logits(self) -> np.ndarray:
-        """Returns the logits of every test example, float32 `(num_test, K)`."""
-        if not self.streaming:
-            return self._test_logits_from_memory().numpy()
-        batches = self.dataset.test.dataset().batch(EVALUATION_BATCH_SIZE)
-        return np.concatenate(
-            [self._logits(images).numpy() for _, images, _ in batches]
-        )
+        """Returns the logits of every test example.
 
-    def _build_optimizer(self) -> keras.optimizers.Optimizer:
-        steps_per_epoch = -(-self.dataset.train.num_examples // self.recipe.batch_size)
-        optimizer = self.recipe.build_optimizer(self.epochs * steps_per_epoch)
-        optimizer.build(self.model.trainable_variables)
-        return optimizer
+        Returns:
+            float32 `(networks, num_test, K)`, for the networks of the last `train`.
+        """
+        if self.streaming:
+            batches = self.dataset.test.dataset().batch(EVALUATION_BATCH_SIZE)
+            logits = [self._trained.logits(images) for _, images, _ in batches]
+        else:
+            logits = [
+                self._trained.logits(
+                    self._test_images[start : start + EVALUATION_BATCH_SIZE]
+                )
+                for start in range(0, len(self._test_images), EVALUATION_BATCH_SIZE)
+            ]
+        by_example = np.concatenate([batch.numpy() for batch in logits])
+        return by_example.swapaxes(0, 1)[: self._num_tasks]
+
+    def _program(self, *, shared_images: bool) -> training_program.TrainingProgram:
+        if shared_images not in self._programs:
+            steps_per_epoch = -(
+                -self.dataset.train.num_examples // self.recipe.batch_size
+            )
+            self._programs[shared_images] = training_program.TrainingProgram(
+                self.model,
+                self.recipe,
+                self.epochs * steps_per_epoch,
+                num_networks=self.num_networks,
+                shared_images=shared_images,
+            )
+        return self._programs[shared_images]
 
     def _draw_initial_values(self, seed: int) -> list[np.ndarray]:
         return [variable.numpy() for variable in self._build(seed=seed).variables]
-
-    def _reset(self, seed: int) -> None:
-        for variable, value in zip(
-            self.model.variables, self._initial_values(seed), strict=True
-        ):
-            variable.assign(value)
-        for variable, value in zip(
-            self._optimizer.variables, self._optimizer_start, strict=True
-        ):
-            variable.assign(value)
-
-    def _materialised_labels(self, corrupt) -> np.ndarray:
-        """Runs the label pipeline once, without its images."""
-        labels = self.dataset.train.labels
-        if corrupt is None:
-            return labels
-        examples = tf.data.Dataset.from_tensor_slices((np.arange(len(labels)), labels))
-        return corrupt(examples).batch(len(labels)).get_single_element()[1].numpy()
 
     def _shuffled_batches(self, examples, order_seed: int, epoch: int):
         # Of float32 images; what does not fit is shuffled within the buffer only, so
@@ -156,57 +185,6 @@ class Trainer:
             examples.shuffle(buffer_size, seed=seed)
             .batch(self.recipe.batch_size)
             .prefetch(tf.data.AUTOTUNE)
-        )
-
-    @tf.function(reduce_retracing=True)
-    def _train_epoch_from_memory(self, order, labels):
-        batch_size = self.recipe.batch_size
-        total_loss = tf.zeros(())
-        for start in tf.range(0, tf.size(order), batch_size):
-            batch = order[start : start + batch_size]
-            loss = self._train_step(
-                datasets.to_unit_range(tf.gather(self._train_images, batch)),
-                tf.gather(labels, batch),
-            )
-            total_loss += loss * tf.cast(tf.size(batch), tf.float32)
-        return total_loss / tf.cast(tf.size(order), tf.float32)
-
-    @tf.function(reduce_retracing=True)
-    def _train_epoch_from_stream(self, batches):
-        total_loss, num_examples = tf.zeros(()), tf.zeros(())
-        for _, images, labels in batches:
-            batch_size = tf.cast(tf.size(labels), tf.float32)
-            total_loss += self._train_step(images, labels) * batch_size
-            num_examples += batch_size
-        return total_loss / num_examples
-
-    def _train_step(self, images, labels):
-        with tf.GradientTape() as tape:
-            logits = tf.cast(self.model(images, training=True), tf.float32)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            penalties = [tf.cast(loss, tf.float32) for loss in self.model.losses]
-            loss = tf.add_n([tf.reduce_mean(losses), *penalties])
-        variables = self.model.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
-    @tf.function
-    def _logits(self, images):
-        return tf.cast(self.model(images, training=False), tf.float32)
-
-    @tf.function
-    def _test_logits_from_memory(self):
-        num_test = self.dataset.test.num_examples
-        return tf.concat(
-            [
-                self._logits(
-                    datasets.to_unit_range(
-                        self._test_images[start : start + EVALUATION_BATCH_SIZE]
-                    )
-                )
-                for start in range(0, num_test, EVALUATION_BATCH_SIZE)
-            ],
-            axis=0,
         )
 
 

@@ -14,6 +14,10 @@ import sys
 from keras_confusion import arguments
 
 
+def number_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
 def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -84,6 +88,14 @@ def parse_arguments(given=None) -> argparse.Namespace:
         type=int,
         metavar="N",
         help="processes (default: one per core, or one on a GPU)",
+    )
+    training.add_argument(
+        "--networks-per-program",
+        type=number_or_auto,
+        default="auto",
+        metavar="N",
+        help="networks that are trained at a time, packed into one program: a number, "
+        "or auto, one on CPUs and on a GPU as many as fit (default: auto)",
     )
     parser.add_argument(
         "--out",

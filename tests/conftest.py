@@ -89,7 +89,7 @@ def digits_classifier(digits):
         recipe=recipes.find_recipe("annealed", num_train=digits.train.num_examples),
         epochs=4,
     )
-    trainer.train(initialisation_seed=0, order_seed=0)
+    trainer.train([training.TrainingTask(initialisation_seed=0, order_seed=0)])
     return trainer.model
 
 

@@ -433,7 +433,7 @@ def model(*, input_shape, num_classes, seed):
     ])
 
 dataset = datasets.load_dataset(sys.argv[1])
-recipe = recipes.find_recipe("momentum", num_train=100)
+recipe = recipes.find_recipe(sys.argv[2], num_train=100)
 (epochs,) = training_intervals.interval_epochs(
     dataset.train.labels, (100.0,), epochs=3, batch_size=32, seed=0
 )
@@ -472,13 +472,14 @@ print("same")
 
 
 @pytest.mark.slow
-def test_two_devices_train_the_same_network(dataset, tmp_path):
+@pytest.mark.parametrize("recipe", ["momentum", "annealed"])
+def test_two_devices_train_the_same_network(dataset, tmp_path, recipe):
     path = tmp_path / "small.npz"
     arrays = [*dataset.train.arrays(), *dataset.test.arrays()]
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(path, **dict(zip(names, arrays, strict=True)))
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_DEVICES, path],
+        [sys.executable, "-c", ON_TWO_DEVICES, path, recipe],
         capture_output=True,
         text=True,
         check=False,

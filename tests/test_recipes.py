@@ -3,6 +3,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,3 +169,29 @@ def test_changes_are_taken_and_none_is_no_change():
 def test_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match=r"'momentum', 'tutorial'.*'fast'"):
         recipes.find_recipe("fast", num_train=10)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_fused_adam_is_adam(in_graph):
+    rng = np.random.default_rng(0)
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=40)
+    fused = recipes.FusedAdam(schedule, weight_decay=0.1)
+    adam = keras.optimizers.Adam(schedule, weight_decay=0.1)
+    start = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (5,))]
+    of_fused, of_adam = ([keras.Variable(value) for value in start] for _ in range(2))
+    for optimizer, variables in ((fused, of_fused), (adam, of_adam)):
+        optimizer.build(variables)
+
+    def step(gradients):
+        fused.apply(gradients, of_fused)
+        adam.apply(gradients, of_adam)
+
+    step = tf.function(step) if in_graph else step
+    for _ in range(40):
+        step([tf.constant(rng.standard_normal(v.shape), tf.float32) for v in start])
+    for variable, other in zip(of_fused, of_adam, strict=True):
+        np.testing.assert_allclose(variable, other, rtol=2e-5, atol=1e-6)
+    # Both have moved, and so have their moments.
+    assert np.abs(of_fused[0].numpy() - start[0]).max() > 0.05
+    for variable, other in zip(fused.variables, adam.variables, strict=True):
+        np.testing.assert_allclose(variable, other, rtol=1e-4, atol=1e-7)

@@ -1,0 +1,89 @@
+"""Settings of a confusion study, and which of them make sense."""
+
+import dataclasses
+from typing import Any
+
+CORRUPTIONS = ("swap", "one_way", "merge")
+DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySettings:
+    """Everything that decides the result of a study.
+
+    Args:
+        dataset: A name or path, see `datasets.load_dataset`.
+        pairs: "all", or pairs of classes as "a-b" strings or (a, b), by name or label.
+        repeats: Networks per confused pair. The poster has 50.
+        baseline_repeats: Baseline networks. `None` takes repeats times the square root
+            of the number of pairs (Dunnett's rule, as the baseline is compared with
+            every pair), rounded.
+        epochs: Passes over the training set.
+        recipe: A name of `recipes.find_recipe`.
+        batch_size: Images a step; `None` takes the recipe's.
+        learning_rate: Adam's; `None` takes the recipe's.
+        seed: Integer, 0 or more, from which every draw of the study is derived.
+        model: A model name or function, see `models.build_model`.
+        dtype_policy: "auto", "float32" or "mixed_bfloat16".
+        corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
+            gives a fraction of a the label b, "merge" gives all of b the label a; a
+            is the class with the lower label.
+        fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
+        image_size: (height, width) to which images of other sizes are brought.
+        streaming: Reads images through tf.data in every epoch, for data sets that do
+            not fit in memory.
+    """
+
+    dataset: str = "digits"
+    pairs: Any = "all"
+    repeats: int = 4
+    baseline_repeats: int | None = None
+    epochs: int = 10
+    recipe: str = "annealed"
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    model: Any = "cnn"
+    dtype_policy: str = "auto"
+    corruption: str = "swap"
+    fraction: float = 0.5
+    image_size: tuple[int, int] | None = None
+    streaming: bool = False
+
+
+def check_settings(settings: StudySettings) -> None:
+    """Raises `ValueError` for a setting that makes no sense with any data set."""
+    at_least_one: dict[str, int | None] = {
+        "repeats": settings.repeats,
+        "baseline_repeats": settings.baseline_repeats,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+    }
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    if settings.learning_rate is not None and not settings.learning_rate > 0:
+        raise ValueError(
+            f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
+        )
+    if settings.seed < 0:
+        raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
+    if not 0 <= settings.fraction <= 1:
+        raise ValueError(
+            f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
+            "Use 0.5 to swap half of the labels of both classes."
+        )
+    if settings.corruption == "merge" and settings.fraction != 0.5:
+        raise ValueError(
+            "Expected no `fraction` with `merge`, which gives all of b the label a. "
+            f"Received: {settings.fraction}. Use 'one_way' to give a part of it."
+        )
+    choices = {
+        "corruption": (settings.corruption, CORRUPTIONS),
+        "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
+    }
+    for name, (choice, known) in choices.items():
+        if choice not in known:
+            raise ValueError(
+                f"Expected `{name}` to be one of {known}. Received: {choice!r}."
+            )

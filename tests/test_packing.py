@@ -1,0 +1,346 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_confusion import (
+    datasets,
+    models,
+    packed_convolutions,
+    packing,
+    recipes,
+    training,
+    training_program,
+)
+
+NUM_TRAIN, NUM_TEST, EPOCHS = 72, 24, 2
+SHAPE = (20, 20, 3)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Batches of 32 leave a short last one."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    labels = np.arange(NUM_TRAIN + NUM_TEST) % 3
+    images = 120 * rng.random((len(labels), *SHAPE)) + 40 * labels[:, None, None, None]
+    images = images.astype(np.uint8)
+    np.savez(
+        path,
+        x_train=images[:NUM_TRAIN],
+        y_train=labels[:NUM_TRAIN],
+        x_test=images[NUM_TRAIN:],
+        y_test=labels[NUM_TRAIN:],
+    )
+    return datasets.load_dataset(str(path))
+
+
+def narrow_resnet(*, input_shape, num_classes, seed):
+    return models.resnet18(
+        input_shape=input_shape, num_classes=num_classes, seed=seed, width=2
+    )
+
+
+def smooth_blocks(*, input_shape, num_classes, seed):
+    """What ResNet18 has, without kinks at which rounding becomes large."""
+    layers, seeds = keras.layers, iter(range(100 * seed, 100 * seed + 100))
+
+    def convolution(filters, size, strides=1):
+        initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+        # No bias: its gradient would be rounding only, which Adam makes large.
+        return layers.Conv2D(
+            filters,
+            size,
+            strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=initializer,
+        )
+
+    inputs = keras.Input(input_shape)
+    images = layers.Rescaling(2.0, offset=-1.0)(inputs)
+    images = layers.BatchNormalization()(convolution(4, 3)(images))
+    images = layers.Activation("tanh")(images)
+    shortcut = layers.BatchNormalization(momentum=0.9)(convolution(6, 1, 2)(images))
+    images = layers.BatchNormalization(momentum=0.9)(convolution(6, 3, 2)(images))
+    images = layers.Activation("tanh")(layers.Add()([images, shortcut]))
+    images = layers.AveragePooling2D(2)(images)
+    features = layers.GlobalAveragePooling2D()(images)
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    logits = layers.Dense(num_classes, kernel_initializer=initializer)(features)
+    return keras.Model(inputs, logits)
+
+
+def perceptron(*, input_shape, num_classes, seed):
+    """Shared images go into a dense layer."""
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            *(
+                keras.layers.Dense(
+                    units,
+                    activation=activation,
+                    kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+                )
+                for units, activation in ((5, "tanh"), (num_classes, None))
+            ),
+        ]
+    )
+
+
+def make_trainer(dataset, model, num_networks=1, recipe="annealed", **options):
+    return training.Trainer(
+        dataset,
+        model,
+        recipe=recipes.find_recipe(recipe, num_train=NUM_TRAIN),
+        epochs=EPOCHS,
+        num_networks=num_networks,
+        **options,
+    )
+
+
+def three_tasks(*, share_images):
+    """The arms of a repeat, or networks of three repeats."""
+    rng = np.random.default_rng(1)
+    labels = [None, *rng.integers(0, 3, (2, NUM_TRAIN))]
+    seeds = [7, 7, 7] if share_images else [7, 8, 9]
+    return [
+        training.TrainingTask(initialisation_seed=seed, order_seed=seed, labels=given)
+        for seed, given in zip(seeds, labels, strict=True)
+    ]
+
+
+def results_of(trainer, tasks):
+    losses = trainer.train(tasks)
+    return losses, trainer.test_logits()
+
+
+def alone(dataset, model, tasks, **options):
+    trainer = make_trainer(dataset, model, **options)
+    losses, logits = zip(*(results_of(trainer, [task]) for task in tasks), strict=True)
+    return np.concatenate(losses), np.concatenate(logits)
+
+
+@pytest.mark.parametrize("share_images", [True, False])
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        ("cnn", "annealed"),
+        ("cnn", "momentum"),
+        (smooth_blocks, "annealed"),
+        (smooth_blocks, "momentum"),
+        (perceptron, "tutorial"),
+    ],
+)
+def test_packed_networks_are_those_that_train_alone(
+    dataset, model, recipe, share_images
+):
+    tasks = three_tasks(share_images=share_images)
+    losses, logits = alone(dataset, model, tasks, recipe=recipe)
+    trainer = make_trainer(dataset, model, 3, recipe)
+    # Another pack first: nothing of it may be left.
+    trainer.train(three_tasks(share_images=share_images)[::-1])
+    packed_losses, packed_logits = results_of(trainer, tasks)
+    np.testing.assert_allclose(packed_losses, losses, rtol=1e-4)
+    np.testing.assert_allclose(packed_logits, logits, rtol=1e-3, atol=1e-4)
+    # The networks differ by far more than that.
+    assert (
+        np.abs(logits[0] - logits[1]).max() > 100 * np.abs(packed_logits - logits).max()
+    )
+
+
+@pytest.mark.parametrize("form", packed_convolutions.FORMS)
+def test_all_forms_train_the_same_networks(dataset, form, monkeypatch):
+    monkeypatch.setattr(
+        packed_convolutions, "fastest_form", lambda *shapes, compiled: form
+    )
+    tasks = three_tasks(share_images=True)
+    expected = alone(dataset, smooth_blocks, tasks)
+    received = results_of(make_trainer(dataset, smooth_blocks, 3), tasks)
+    for of_pack, of_one in zip(received, expected, strict=True):
+        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+
+
+def test_packed_resnet18_is_three_resnets(dataset):
+    tasks = three_tasks(share_images=True)
+    losses, logits = alone(dataset, narrow_resnet, tasks)
+    packed_losses, packed_logits = results_of(
+        make_trainer(dataset, narrow_resnet, 3), tasks
+    )
+    np.testing.assert_allclose(packed_losses, losses, rtol=1e-3)
+    # Rectifiers near 0 make rounding larger than elsewhere.
+    difference = np.abs(packed_logits - logits).max()
+    assert difference < 0.02 * np.abs(logits[0] - logits[1]).max()
+
+
+def test_normalisation_of_a_pack_is_that_of_each_network(dataset):
+    """Means and variances that are used after training, too."""
+    tasks = three_tasks(share_images=True)
+    one, packed = (make_trainer(dataset, smooth_blocks, number) for number in (1, 3))
+    packed.train(tasks)
+    program = packed._program(shared_images=True)
+    for number, task in enumerate(tasks):
+        one.train([task])
+        for of_one, of_pack in zip(
+            one.model.variables, program.model.variables, strict=True
+        ):
+            received = of_pack.numpy().reshape(3, *of_one.shape)[number]
+            np.testing.assert_allclose(received, of_one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("share_images", [True, False])
+def test_program_that_xla_compiles_trains_the_same_networks(
+    dataset, share_images, monkeypatch
+):
+    """What runs on a GPU: all steps of an epoch in one launch, in one program."""
+    monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
+    tasks = three_tasks(share_images=share_images)
+    trainer = make_trainer(dataset, perceptron, 3)
+    received = results_of(trainer, tasks)
+    program = trainer._program(shared_images=share_images)
+    assert program.train_epoch._jit_compile
+    # Its graph holds a loop, not one copy of the step after the other.
+    order = tf.zeros((NUM_TRAIN, 1 if share_images else 3), tf.int32)
+    labels = tf.zeros((NUM_TRAIN, 3), tf.int32)
+    compiled = program.train_epoch.experimental_get_compiler_ir(
+        trainer._train_images, order, labels
+    )(stage="hlo")
+    assert " while(" in compiled
+    expected = alone(dataset, perceptron, tasks)
+    for of_pack, of_one in zip(received, expected, strict=True):
+        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_convolutions_train_the_same_networks(dataset, monkeypatch):
+    monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
+    tasks = three_tasks(share_images=True)
+    expected = alone(dataset, "cnn", tasks)
+    received = results_of(make_trainer(dataset, "cnn", 3), tasks)
+    for of_pack, of_one in zip(received, expected, strict=True):
+        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+
+
+def test_fewer_networks_than_places(dataset):
+    trainer = make_trainer(dataset, perceptron, 4)
+    tasks = three_tasks(share_images=True)[1:]
+    losses, logits = results_of(trainer, tasks)
+    assert losses.shape == (2, EPOCHS)
+    assert logits.shape == (2, NUM_TEST, 3)
+    expected = alone(dataset, perceptron, tasks)
+    np.testing.assert_allclose(losses, expected[0], rtol=1e-4)
+    np.testing.assert_allclose(logits, expected[1], rtol=1e-3, atol=1e-4)
+
+
+def test_network_that_diverges_leaves_the_others_alone(dataset):
+    def overflows(*, input_shape, num_classes, seed):
+        model = perceptron(input_shape=input_shape, num_classes=num_classes, seed=seed)
+        kernel, *others = model.get_weights()
+        model.set_weights([kernel, *others[:1], *(1e38 * w for w in others[1:])])
+        return (
+            model
+            if seed == 8
+            else perceptron(input_shape=input_shape, num_classes=num_classes, seed=seed)
+        )
+
+    tasks = three_tasks(share_images=False)
+    losses, logits = results_of(make_trainer(dataset, overflows, 3), tasks)
+    assert np.isfinite(losses[[0, 2]]).all()
+    assert not np.isfinite(losses[1]).any()
+    expected = alone(dataset, perceptron, tasks)[1]
+    np.testing.assert_allclose(logits[[0, 2]], expected[[0, 2]], rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_packs_learn(dataset):
+    trainer = make_trainer(dataset, "cnn", 3, dtype_policy="mixed_bfloat16")
+    losses = trainer.train(three_tasks(share_images=True))
+    assert losses[0, -1] < losses[0, 0]
+    program = trainer._program(shared_images=True)
+    assert program.model.layers[0].compute_dtype == "bfloat16"
+    # Logits stay float32: the loss needs the digits.
+    assert program.model.layers[-1].compute_dtype == "float32"
+
+
+def of_layers(*layers):
+    return keras.Sequential([keras.Input(SHAPE), *layers, keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            lambda: of_layers(keras.layers.Flatten(), keras.layers.Dropout(0.5)),
+            "a Dropout",
+        ),
+        (lambda: of_layers(keras.layers.LayerNormalization()), "a LayerNormalization"),
+        (
+            lambda: of_layers(keras.layers.Flatten(), keras.layers.Dense(4, "softmax")),
+            "activation 'softmax'",
+        ),
+        (
+            lambda: of_layers(keras.layers.Conv2D(6, 3, groups=3)),
+            "with groups=3",
+        ),
+        (
+            lambda: of_layers(keras.layers.Conv2D(6, 3, dilation_rate=2)),
+            "with dilation_rate",
+        ),
+        (
+            lambda: of_layers(
+                keras.layers.Conv2D(6, 3), keras.layers.BatchNormalization(axis=1)
+            ),
+            "with axis=1",
+        ),
+        (
+            lambda: of_layers(
+                keras.layers.Flatten(), keras.layers.Dense(4, kernel_regularizer="l2")
+            ),
+            "with a kernel_regularizer",
+        ),
+        (
+            lambda: of_layers(
+                keras.layers.BatchNormalization(),
+                keras.layers.Conv2D(4, 3),
+                keras.layers.Flatten(),
+            ),
+            "before any other layer with weights.*gamma",
+        ),
+        (lambda: of_layers(keras.Sequential([keras.layers.Flatten()])), "a Sequential"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(model, message):
+    with pytest.raises(packing.PackingError, match=message):
+        packing.pack_model(model(), 3, batch_size=8, shared_images=True)
+
+
+def test_sum_of_images_and_of_what_networks_made_of_them_is_refused():
+    inputs = keras.Input(SHAPE)
+    convolved = keras.layers.Conv2D(3, 3, padding="same")(inputs)
+    added = keras.layers.Add()([inputs, convolved])
+    pooled = keras.layers.GlobalAveragePooling2D()(added)
+    model = keras.Model(inputs, keras.layers.Dense(3)(pooled))
+    with pytest.raises(packing.PackingError, match="every path from the images"):
+        packing.pack_model(model, 3, batch_size=8, shared_images=True)
+
+
+def test_streaming_takes_one_network_at_a_time(dataset):
+    with pytest.raises(ValueError, match="one network at a time with `streaming`"):
+        make_trainer(dataset, perceptron, 2, streaming=True)
+
+
+def test_packs_fill_the_memory_about_equally():
+    model = models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+
+    def fit(gigabytes, most=46):
+        return packing.networks_that_fit(
+            model, batch_size=128, memory_bytes=int(gigabytes * 2**30), most=most
+        )
+
+    assert fit(80) == 46
+    assert fit(0.001) == 1
+    # 46 networks in packs of at most so many: two of 23, not 30 and 16.
+    sizes = [fit(gigabytes) for gigabytes in (8, 12, 16, 24)]
+    assert sizes == sorted(sizes)
+    assert all(size == -(-46 // -(-46 // size)) for size in sizes)
+    assert 1 < sizes[0] < 46
