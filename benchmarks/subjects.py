@@ -27,7 +27,7 @@ SUBJECTS = {
     "peak": Subject("peak"),
     "a": Subject("training_speed", takes=("rounds", "dataset")),
     "b": Subject("statistical_power", takes=("dataset",)),
-    "c": Subject("prototype_speed", takes=()),
+    "c": Subject("prototype_speed"),
     "d": Subject("dissimilarity_speed"),
     "e": Subject("overheads", takes=("rounds", "dataset")),
     "f": Subject("scaling", takes=("rounds",)),

@@ -21,7 +21,7 @@ LEARNING_RATE = 2e-3
 
 
 def cnn(num_classes: int, image_shape) -> nn.Module:
-    """The network of `keras_confusion.models.cnn`."""
+    """The network of `keras_confusion.models.cnn`, initialised as Keras does."""
     height, width, channels = image_shape
     layers: list[nn.Module] = [nn.Conv2d(channels, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
@@ -30,6 +30,10 @@ def cnn(num_classes: int, image_shape) -> nn.Module:
         example = torch.zeros(1, channels, height, width)
         num_features = nn.Sequential(*layers)(example).shape[1]
     layers += [nn.Linear(num_features, 64), nn.ReLU(), nn.Linear(64, num_classes)]
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
 
 
