@@ -223,7 +223,7 @@ def _optimize(logits, images, indices, settings, objective, *, is_draft) -> None
     """Moves images on until this logits function says that they are done."""
 
     def rows(tensor, which):
-        return tf.boolean_mask(tensor, which).numpy()
+        return tf.gather(tensor, np.flatnonzero(which)).numpy()
 
     step = _programs(logits, images, settings, objective).step
     places = _Places(min(settings.batch_size, len(images.pixels)), images)
