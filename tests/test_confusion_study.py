@@ -13,7 +13,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from keras_confusion import confusion_study, results, study_folder, study_plan
+from keras_confusion import (
+    confusion_study,
+    results,
+    study_folder,
+    study_plan,
+    study_settings,
+)
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
 SETTINGS = {
@@ -291,6 +297,12 @@ def linear(*, input_shape, num_classes, seed):
     )
 
 
+def nested(*, input_shape, num_classes, seed):
+    """Cannot be packed."""
+    inner = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    return keras.Sequential([keras.Input(input_shape), inner])
+
+
 def sometimes_infinite(*, input_shape, num_classes, seed):
     """Overflows for the weights of some repeats."""
     model = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
@@ -414,7 +426,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
-    settings = study_plan.StudySettings(repeats=50)
+    settings = study_settings.StudySettings(repeats=50)
     plan = study_plan.StudyPlan.make(settings, tmp_path, None)
     # 50 repeats of 45 pairs: 50 * sqrt(45).
     assert plan.baseline_repeats == 335
@@ -422,10 +434,10 @@ def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
     assert len(set(plan.networks())) == len(plan.networks())
 
 
-@pytest.mark.parametrize("corruption", study_plan.CORRUPTIONS)
+@pytest.mark.parametrize("corruption", study_settings.CORRUPTIONS)
 def test_every_corruption_has_its_matrix(corruption):
     settings = dataclasses.replace(
-        study_plan.StudySettings(), corruption=corruption, fraction=0.25
+        study_settings.StudySettings(), corruption=corruption, fraction=0.25
     )
     transition = study_plan.transition_of(settings, 3, (0, 2))
     expected = {
@@ -434,3 +446,111 @@ def test_every_corruption_has_its_matrix(corruption):
         "merge": [[1, 0, 0], [0, 1, 0], [1, 0, 0]],
     }
     np.testing.assert_allclose(transition, expected[corruption])
+
+
+def test_packs_share_a_repeat_and_gather_what_is_left_over():
+    networks = [(None, repeat) for repeat in range(6)]
+    networks += [((0, b), repeat) for repeat in range(2) for b in range(1, 5)]
+    packs = study_plan.packs(networks, 3)
+    assert sorted(sum(packs, []), key=str) == sorted(networks, key=str)
+    assert all(1 <= len(pack) <= 3 for pack in packs)
+    repeats = [{repeat for _, repeat in pack} for pack in packs]
+    # Five arms of the first two repeats: three and two. Then the baseline only.
+    assert [len(pack) for pack in packs] == [3, 2, 3, 2, 3, 1]
+    assert repeats[:4] == [{0}, {0}, {1}, {1}]
+    assert all(len(pack) == 1 for pack in study_plan.packs(networks, 1))
+
+
+def test_packed_study_is_the_study(tmp_path):
+    """Three networks a program: packs of one repeat, and one of what is left."""
+    settings = SETTINGS | {"dtype_policy": "float32"}
+    confusion_study.run_confusion_study(tmp_path / "alone", workers=1, **settings)
+    packed_command = command(
+        tmp_path / "packed", "--workers", "1", "--dtype", "float32"
+    )
+    done = subprocess.run(
+        [*packed_command, "--networks-per-program", "3"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in done.stderr
+    packed, alone = (comparable(tmp_path / name) for name in ("packed", "alone"))
+    exact = ["arm", "repeat", "seed", "order_seed", "corruption_seed", "failed", "note"]
+    pd.testing.assert_frame_equal(packed[exact], alone[exact])
+    np.testing.assert_allclose(
+        packed["final_training_loss"], alone["final_training_loss"], rtol=5e-3
+    )
+    agreement = [
+        np.mean(a == b)
+        for a, b in zip(packed["predictions"], alone["predictions"], strict=True)
+    ]
+    assert min(agreement) > 0.97
+    assert np.mean(alone["predictions"][0] == alone["predictions"][1]) < 0.97
+    # Packed or not, it is one study: what is missing is trained the other way.
+    packed_network = results.network_path(tmp_path / "packed", (3, 8), 1)
+    packed_network.unlink()
+    again = confusion_study.run_confusion_study(
+        tmp_path / "packed", workers=1, **settings
+    )
+    assert again.num_trained == 1
+
+
+def test_packed_study_in_worker_processes(tmp_path):
+    summary = confusion_study.run_confusion_study(
+        tmp_path,
+        workers=2,
+        networks_per_program=4,
+        **SETTINGS | {"dtype_policy": "float32"},
+    )
+    assert summary.num_trained == NUM_NETWORKS
+    networks = results.read_networks(tmp_path)
+    assert not networks["failed"].any()
+    assert networks[["arm", "repeat"]].drop_duplicates().shape[0] == NUM_NETWORKS
+
+
+def test_one_network_of_a_pack_diverges(tmp_path, bad_seeds):
+    bad_seeds.add(initialisation_seed(1, attempt=0))
+    settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 3}
+    summary = confusion_study.run_confusion_study(
+        tmp_path,
+        workers=1,
+        networks_per_program=4,
+        model=sometimes_infinite,
+        **settings,
+    )
+    networks = results.read_networks(tmp_path)
+    assert networks["attempt"].tolist() == [0, 1, 0, 0]
+    assert not networks["failed"].any()
+    assert summary.retried == ["baseline, repeat 1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"networks_per_program": 0}, "`networks_per_program` of at least 1"),
+        ({"networks_per_program": 2, "streaming": True}, "--networks-per-program 1"),
+        ({"networks_per_program": 2, "model": nested}, "a Sequential.*program 1"),
+    ],
+)
+def test_packs_that_make_no_sense_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        confusion_study.run_confusion_study(tmp_path / "study", **settings)
+    assert not (tmp_path / "study").exists()
+
+
+def test_networks_that_fit_are_asked_of_a_gpu_only(tmp_path, monkeypatch):
+    def plan(model="cnn", **settings):
+        return study_plan.StudyPlan.make(
+            study_settings.StudySettings(model=model, **settings),
+            tmp_path,
+            None,
+            networks_per_program=None,
+        )
+
+    assert plan().networks_per_program == 1
+    monkeypatch.setattr(study_plan.runtime, "gpu_memory_bytes", lambda: 80 * 2**30)
+    assert plan().networks_per_program == 46
+    assert plan(pairs=["3-8", "4-9"]).networks_per_program == 3
+    assert plan(model=nested).networks_per_program == 1
+    assert plan(streaming=True).networks_per_program == 1
