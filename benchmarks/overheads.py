@@ -88,7 +88,7 @@ def measure_corruption(rounds: int, dataset: str, *, num_train: int) -> list[dic
     seeds = iter(range(10**6))
 
     def materialise() -> None:
-        # As `training` does for images that are in memory.
+        # The transformation of the streaming pipeline, without its images.
         indices = np.arange(num_train)
         examples = tf.data.Dataset.from_tensor_slices((indices, train.labels))
         batch = corrupt(examples, seed=next(seeds)).batch(num_train)
@@ -113,7 +113,7 @@ def measure_corruption(rounds: int, dataset: str, *, num_train: int) -> list[dic
                 lambda: stream(lambda examples: corrupt(examples, seed=next(seeds)))
             ),
             "labels in memory, through tf.data": timing.seconds_of(materialise),
-            "labels in memory, NumPy alone": timing.seconds_of(
+            "labels in memory, as a study has them": timing.seconds_of(
                 lambda: corruption.given_labels(
                     train.labels, corruption.swap(10, *PAIR), next(seeds)
                 )

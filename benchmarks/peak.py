@@ -59,12 +59,11 @@ def _contender(library: str, dtype: str, seconds: float) -> timing.Contender:
     )
 
     def run() -> dict[str, float]:
-        processes = [timing.start(command) for _ in range(timing.num_cores())]
-        results = [timing.finish(process) for process in processes]
-        # All of them share one GPU.
-        on_gpu = any(result["on_gpu"] for result in results)
-        rates = [result["gflops"] for result in results]
-        return {"gflops": max(rates) if on_gpu else sum(rates)}
+        num_processes = 1 if timing.gpu() else timing.num_cores()
+        processes = [timing.start(command) for _ in range(num_processes)]
+        return {
+            "gflops": sum(timing.finish(process)["gflops"] for process in processes)
+        }
 
     return run
 
@@ -101,7 +100,7 @@ def measure_process(library: str, dtype: str, seconds: float) -> dict:
         _rate(multiply(size), size, seconds)
         for size in (GPU_SIZES if on_gpu else SIZES)
     ]
-    return {"gflops": max(rates), "on_gpu": on_gpu}
+    return {"gflops": max(rates)}
 
 
 def _rate(product, size: int, seconds: float) -> float:

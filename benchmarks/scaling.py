@@ -48,7 +48,8 @@ def measure_workers(rounds: int, *, steps: int) -> list[dict]:
     """Networks per hour of one worker, two, four, up to one per core."""
     cores = timing.num_cores()
     numbers = sorted({2**power for power in range(cores.bit_length())} | {cores})
-    numbers = [number for number in numbers if number <= cores]
+    # A GPU has one worker.
+    numbers = [number for number in numbers if number <= (1 if timing.gpu() else cores)]
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(temporary) / "images.npz"
         num_train = steps * training_speed.BATCH_SIZE
@@ -103,7 +104,7 @@ def _rows(what: str, quantity: str, unit: str, points: dict[int, list[float]]):
         if before is not None:
             exponent = growth_exponent(before, (size, statistics.median(values)))
             remark = f"exponent {exponent:.2f}"
-        rows.append(timing.row(f"{size} {what}", quantity, unit, values, remark))
+        rows.append(timing.row(f"{what}: {size}", quantity, unit, values, remark))
         before = size, statistics.median(values)
     return rows
 

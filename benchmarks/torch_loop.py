@@ -52,19 +52,21 @@ def train(images, labels, test_images, options, *, seed: int):
     """
     start = time.perf_counter()
     torch.manual_seed(seed)
+    device = images.device
     _, channels, height, width = images.shape
     model = cnn(int(labels.max()) + 1, (height, width, channels))
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     num_steps = -(-len(images) // options.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     lower_precision = (
-        torch.autocast("cpu", torch.bfloat16)
+        torch.autocast(device.type, torch.bfloat16)
         if options.bfloat16
         else contextlib.nullcontext()
     )
     epoch_start = time.perf_counter()
-    for batch in torch.randperm(len(images)).split(options.batch_size):
+    order = torch.randperm(len(images)).to(device)
+    for batch in order.split(options.batch_size):
         batch_images = images[batch].to(torch.float32).mul_(1 / 255)
         batch_images = batch_images.contiguous(memory_format=torch.channels_last)
         with lower_precision:
@@ -74,6 +76,8 @@ def train(images, labels, test_images, options, *, seed: int):
         loss.backward()
         optimizer.step()
         schedule.step()
+    # Waits for the GPU, where there is one.
+    loss.item()
     epoch_seconds = time.perf_counter() - epoch_start
     with torch.inference_mode(), lower_precision:
         given = torch.cat(
@@ -81,8 +85,8 @@ def train(images, labels, test_images, options, *, seed: int):
                 model(part.to(torch.float32).mul_(1 / 255)).argmax(dim=1)
                 for part in test_images.split(500)
             ]
-        )
-    return epoch_seconds, time.perf_counter() - start, given.numpy()
+        ).numpy(force=True)
+    return epoch_seconds, time.perf_counter() - start, given
 
 
 def main() -> None:
@@ -97,13 +101,15 @@ def main() -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
     def as_tensor(images):
-        tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+        tensor = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
         return tensor.contiguous(memory_format=torch.channels_last)
 
     with np.load(options.data) as data:
         images, test_images = as_tensor(data["x_train"]), as_tensor(data["x_test"])
-        labels = torch.from_numpy(data["y_train"].astype(np.int64))
+        labels = torch.from_numpy(data["y_train"].astype(np.int64)).to(device)
         test_labels = data["y_test"]
     few = slice(WARM_UP_STEPS * options.batch_size)
     train(images[few], labels[few], test_images, options, seed=0)

@@ -34,6 +34,8 @@ REFERENCE = "Keras fit"
 WITHOUT_RATIO = ("share of peak", "whole command", "test accuracy")
 BATCH_SIZE = 128
 NUM_TRAIN, NUM_TEST, EPOCHS = 50_000, 10_000, 10
+# The baseline and all pairs of ten classes.
+NUM_ARMS = 46
 STEPS, QUICK_STEPS = 100, 10
 # Networks that each worker of the study trains; the first of each is not counted.
 NETWORKS_A_WORKER = 3
@@ -214,7 +216,8 @@ def _contenders(data: pathlib.Path) -> dict:
     bfloat16 = ("--dtype", "mixed_bfloat16")
     strongest = ("--steps-per-execution", 20, "--no-xla")
     alone = ("--threads", 1)
-    cores = timing.num_cores()
+    per_core = "one process per core"
+    cores, on_gpu = timing.num_cores(), runtime.num_gpus() > 0
     contenders = {
         "study": lambda: run_study(data, "auto", default_dtype),
         "study, float32": lambda: run_study(data, "float32", "float32"),
@@ -226,7 +229,7 @@ def _contenders(data: pathlib.Path) -> dict:
         "Keras fit, the same in bfloat16": lambda: fit(
             (*strongest, *bfloat16), "bfloat16", 1
         ),
-        "Keras fit, the same, one process per core": lambda: fit(
+        f"Keras fit, the same, {per_core}": lambda: fit(
             (*strongest, *bfloat16, *alone), "bfloat16", cores
         ),
     }
@@ -235,11 +238,16 @@ def _contenders(data: pathlib.Path) -> dict:
         contenders |= {
             "PyTorch": lambda: loop((), "float32", 1),
             "PyTorch, bfloat16": lambda: loop(("--bfloat16",), "bfloat16", 1),
-            "PyTorch, bfloat16, one process per core": lambda: loop(
+            f"PyTorch, bfloat16, {per_core}": lambda: loop(
                 ("--bfloat16", *alone), "bfloat16", cores
             ),
         }
-    return contenders
+    # Several processes would only wait for each other there.
+    return {
+        name: run
+        for name, run in contenders.items()
+        if not (on_gpu and name.endswith(per_core))
+    }
 
 
 def _run_together(module: str, given, more, dtype: str, num_processes: int) -> Trained:
@@ -272,13 +280,17 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
 
     runtime.start_tensorflow(threads=1)
     workers = workers or runtime.default_num_workers()
+    on_gpu = runtime.num_gpus() > 0
+    # On a GPU the arms of a repeat are trained together.
+    pairs, at_once = ("all", NUM_ARMS) if on_gpu else (["0-1"], workers)
+    repeats = NETWORKS_A_WORKER if on_gpu else NETWORKS_A_WORKER * workers - 1
     with tempfile.TemporaryDirectory() as temporary:
         confusion_study.run_confusion_study(
             temporary,
             dataset=data,
-            pairs=["0-1"],
-            repeats=workers * NETWORKS_A_WORKER - 1,
-            baseline_repeats=1,
+            pairs=pairs,
+            repeats=repeats,
+            baseline_repeats=NETWORKS_A_WORKER if on_gpu else 1,
             epochs=1,
             batch_size=BATCH_SIZE,
             dtype_policy=dtype_policy,
@@ -295,18 +307,23 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
         networks["finished_at"].dt.as_unit("ms").astype("int64").to_numpy() / 1e3,
         networks["seconds"].to_numpy(),
         workers=workers,
+        at_once=at_once,
         num_images=num_train,
     )
     return {**rates, "accuracy": accuracy}
 
 
-def steady_rates(finished_at, seconds, *, workers: int, num_images: int) -> dict:
-    """Rates of a study after the first network of every worker, which compiles.
+def steady_rates(
+    finished_at, seconds, *, workers: int, at_once: int, num_images: int
+) -> dict:
+    """Rates of a study after the first networks of every worker, which compiles.
 
     Args:
         finished_at: Float array `(num_networks,)`, seconds.
-        seconds: Float array `(num_networks,)`, of training, corruption included.
+        seconds: Float array `(num_networks,)`, of training, corruption included; the
+            network's share where several are trained in one program.
         workers: Processes that trained at once.
+        at_once: Networks that all of them trained at once.
         num_images: Training images of a network, all epochs together.
 
     Returns:
@@ -314,10 +331,10 @@ def steady_rates(finished_at, seconds, *, workers: int, num_images: int) -> dict
     """
     order = np.argsort(finished_at)
     finished_at, seconds = finished_at[order], seconds[order]
-    # The first of each worker ends the time that is not counted.
-    elapsed = finished_at[-1] - finished_at[:workers].mean()
-    counted = len(finished_at) - workers
-    training = seconds[workers:].mean()
+    # The first of each worker end the time that is not counted.
+    elapsed = finished_at[-1] - finished_at[:at_once].mean()
+    counted = len(finished_at) - at_once
+    training = seconds[at_once:].mean()
     beside = max(elapsed * workers / counted - training, 1e-3)
     return {
         "images_per_second": workers * num_images / training,

@@ -151,7 +151,7 @@ def test_steady_rates_leave_out_the_first_network_of_every_worker():
     finished_at = np.array([12.5, 10.0, 15.0, 10.0, 12.5, 15.0])
     seconds = np.array([2.0, 9.0, 2.0, 9.0, 2.0, 2.0])
     rates = training_speed.steady_rates(
-        finished_at, seconds, workers=2, num_images=1000
+        finished_at, seconds, workers=2, at_once=2, num_images=1000
     )
     assert rates == {"images_per_second": 1000.0, "networks_per_second": 4.0}
     trained = training_speed.Trained(**rates, accuracy=0.5, dtype="float32")
