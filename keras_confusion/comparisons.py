@@ -12,6 +12,7 @@ not confusing gains information.
 """
 
 import dataclasses
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,9 @@ REASONS = (
 )
 POINTS = 100.0
 
+# Part of a table: arrays `(num_rows,)`, or one value for all rows, by column.
+Columns: TypeAlias = dict[str, Any]
+
 
 def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
     """Compares every pair's networks with the baseline, for every target class.
@@ -44,8 +48,8 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
         the family, the bits, and the paired comparison within repeats. `family` is
         "third" where the target is outside the pair, else "members".
     """
-    num_classes = len(class_names)
-    frames = []
+    targets, names = np.arange(len(class_names)), np.array(class_names, object)
+    parts: list[Columns] = []
     for response in RESPONSES:
         for index, pair in enumerate(study.pairs):
             in_arm = study.confused_pair == index
@@ -56,33 +60,33 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
                 confused = study.confused_without_pair
                 comparison = _select(study.baseline_without_pair, index)
                 prior = _prior_outside(study, pair)
-            frame = _compare_rates(
-                _select(confused, in_arm),
-                comparison,
-                prior=prior,
-                images=study.test_images_per_class,
-            )
-            paired = _paired_columns(
-                _select(confused, in_arm).accuracy,
-                study.confused_seed[in_arm],
-                comparison.accuracy,
-                study.baseline_seed,
-            )
-            targets = np.arange(num_classes)
             is_member = np.isin(targets, pair)
-            frame = frame.join(paired)
-            frame.insert(0, "response", response)
-            frame.insert(1, "family", np.where(is_member, "members", "third"))
-            frame.insert(2, "target", targets)
-            frame.insert(3, "target_name", list(class_names))
-            frame.insert(4, "class_a", pair[0])
-            frame.insert(5, "class_b", pair[1])
-            frame.insert(6, "class_a_name", class_names[pair[0]])
-            frame.insert(7, "class_b_name", class_names[pair[1]])
+            columns = {
+                "response": response,
+                "family": np.where(is_member, "members", "third"),
+                "target": targets,
+                "target_name": names,
+                "class_a": pair[0],
+                "class_b": pair[1],
+                "class_a_name": class_names[pair[0]],
+                "class_b_name": class_names[pair[1]],
+                **_compare_rates(
+                    _select(confused, in_arm),
+                    comparison,
+                    prior=prior,
+                    images=study.test_images_per_class,
+                ),
+                **_paired_columns(
+                    _select(confused, in_arm).accuracy,
+                    study.confused_seed[in_arm],
+                    comparison.accuracy,
+                    study.baseline_seed,
+                ),
+            }
             if response == "accuracy_without_pair":
-                frame.loc[is_member, "reason"] = IN_PAIR
-            frames.append(frame)
-    return _with_q_values(pd.concat(frames, ignore_index=True), ["response", "family"])
+                columns["reason"] = np.where(is_member, IN_PAIR, columns["reason"])
+            parts.append(columns)
+    return _with_q_values(_table(parts), ["response", "family"])
 
 
 def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
@@ -105,7 +109,7 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     num_classes = len(class_names)
     has_class = _members(study)[study.confused_pair]
     priors = np.stack([_prior_outside(study, pair) for pair in study.pairs])
-    frames = []
+    parts: list[Columns] = []
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
         rates = _centred(study) if without_pair else study.confused
@@ -123,29 +127,31 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
                     arms = study.confused_pair[confused | comparison]
                     prior = priors[arms, target].mean() if len(arms) else np.nan
                     level = _level_contrast(study, target, confused, comparison)
-                frame = _compare_rates(
-                    _select(of_target, confused),
-                    _select(of_target, comparison),
-                    prior=np.array([prior]),
-                    images=study.test_images_per_class[[target]],
-                    level=level,
-                )
                 values = within_repeats[:, [target]]
                 known = np.isfinite(values[:, 0])
-                paired = _paired_columns(
-                    values[confused & known],
-                    study.confused_seed[confused & known],
-                    values[comparison & known],
-                    study.confused_seed[comparison & known],
+                parts.append(
+                    {
+                        "response": response,
+                        "target": target,
+                        "target_name": class_names[target],
+                        "class": other,
+                        "class_name": class_names[other],
+                        **_compare_rates(
+                            _select(of_target, confused),
+                            _select(of_target, comparison),
+                            prior=np.array([prior]),
+                            images=study.test_images_per_class[[target]],
+                            level=level,
+                        ),
+                        **_paired_columns(
+                            values[confused & known],
+                            study.confused_seed[confused & known],
+                            values[comparison & known],
+                            study.confused_seed[comparison & known],
+                        ),
+                    }
                 )
-                frame = frame.join(paired)
-                frame.insert(0, "response", response)
-                frame.insert(1, "target", target)
-                frame.insert(2, "target_name", class_names[target])
-                frame.insert(3, "class", other)
-                frame.insert(4, "class_name", class_names[other])
-                frames.append(frame)
-    return _with_q_values(pd.concat(frames, ignore_index=True), ["response"])
+    return _with_q_values(_table(parts), ["response"])
 
 
 def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
@@ -172,7 +178,7 @@ def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
 
 def _compare_rates(
     confused: Rates, comparison: Rates, *, prior, images, level=None
-) -> pd.DataFrame:
+) -> Columns:
     """All statistics of two groups of networks, one row per class of the arrays."""
     record = stats.compare(confused.accuracy.T, comparison.accuracy.T, level=level)
     sd_comparison = record.sd_comparison
@@ -180,25 +186,22 @@ def _compare_rates(
         # The error of the level counts with the comparison's, as in `stats.compare`.
         of_level = level.var(axis=-1, ddof=1) / level.shape[-1]
         sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
-    frame = pd.DataFrame(
-        {
-            field.name: np.asarray(getattr(record, field.name))
-            for field in dataclasses.fields(record)
-        }
-    )
-    frame = frame.rename(
-        columns={name: f"{name}_points" for name in ("difference", "ci_low", "ci_high")}
-    )
-    points = ["difference_points", "ci_low_points", "ci_high_points"]
-    frame[points] *= POINTS
+    in_points = {"difference", "ci_low", "ci_high"}
+    columns: Columns = {}
+    for field in dataclasses.fields(record):
+        values = np.asarray(getattr(record, field.name))
+        if field.name in in_points:
+            columns[f"{field.name}_points"] = POINTS * values
+        else:
+            columns[field.name] = values
     # Centring can lift a class that is nearly always right above its ceiling.
     p = np.clip(record.mean_comparison, 0, 1)
     q = np.clip(record.mean_confused, 0, 1)
     smaller = np.minimum(record.n_confused, record.n_comparison)
-    frame["kl_bits"] = stats.kl_bits(
+    columns["kl_bits"] = stats.kl_bits(
         p, q, resolution=0.5 / np.maximum(smaller * images, 1)
     )
-    frame["kl_noise_floor_bits"] = stats.kl_noise_floor_bits(
+    columns["kl_noise_floor_bits"] = stats.kl_noise_floor_bits(
         p,
         sd_confused=record.sd_confused,
         n_confused=record.n_confused,
@@ -206,20 +209,22 @@ def _compare_rates(
         sd_comparison=np.minimum(sd_comparison, 1),
         n_comparison=record.n_comparison,
     )
-    frame["entropy_bits"] = stats.entropy_bits(p, q)
-    frame["mutual_information_bits"] = stats.mutual_information_bits(
+    columns["entropy_bits"] = stats.entropy_bits(p, q)
+    columns["mutual_information_bits"] = stats.mutual_information_bits(
         p, _mean_rate(comparison.false_positive_rate), prior=prior
     ) - stats.mutual_information_bits(
         q, _mean_rate(confused.false_positive_rate), prior=prior
     )
-    frame["log_likelihood_bits"] = stats.log_likelihood_bits(
+    columns["log_likelihood_bits"] = stats.log_likelihood_bits(
         _mean_over_networks(comparison.log2_probability),
         _mean_over_networks(confused.log2_probability),
     )
-    return frame
+    return columns
 
 
-def _paired_columns(confused, confused_repeat, comparison, comparison_repeat):
+def _paired_columns(
+    confused, confused_repeat, comparison, comparison_repeat
+) -> Columns:
     """The comparison within repeats; arrays `(num_networks, classes)`.
 
     Where a repeat has several networks in a group their mean stands for it.
@@ -233,17 +238,15 @@ def _paired_columns(confused, confused_repeat, comparison, comparison_repeat):
     record = stats.compare_paired(
         by_repeat(confused, confused_repeat), by_repeat(comparison, comparison_repeat)
     )
-    return pd.DataFrame(
-        {
-            "paired_n": record.n,
-            "paired_difference_points": np.asarray(record.difference) * POINTS,
-            "paired_ci_low_points": np.asarray(record.ci_low) * POINTS,
-            "paired_ci_high_points": np.asarray(record.ci_high) * POINTS,
-            "paired_t": record.t,
-            "paired_p_value": record.p_value,
-            "paired_correlation": record.correlation,
-        }
-    )
+    return {
+        "paired_n": record.n,
+        "paired_difference_points": np.asarray(record.difference) * POINTS,
+        "paired_ci_low_points": np.asarray(record.ci_low) * POINTS,
+        "paired_ci_high_points": np.asarray(record.ci_high) * POINTS,
+        "paired_t": record.t,
+        "paired_p_value": record.p_value,
+        "paired_correlation": record.correlation,
+    }
 
 
 def _level_contrast(study: StudyResponses, target, confused, comparison):
@@ -309,6 +312,17 @@ def _centred(study: StudyResponses) -> Rates:
         return values - level_shifts(study, field)[study.confused_pair]
 
     return Rates(*(centre(field.name) for field in dataclasses.fields(Rates)))
+
+
+def _table(parts: list[Columns]) -> pd.DataFrame:
+    """One table of all parts. A frame of each would take most of the time."""
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate(
+            [np.broadcast_to(part[name], len(part["kl_bits"])) for part in parts]
+        )
+
+    return pd.DataFrame({name: column(name) for name in parts[0]})
 
 
 def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
