@@ -81,4 +81,5 @@ def _ratio(row: dict, base: dict) -> str:
     to = base.get((row["quantity"], row["unit"]))
     if not to or row["median"] != row["median"]:
         return ""
-    return f"{row['median'] / to:.2f}"
+    ratio = row["median"] / to
+    return f"{ratio:.2f}" if ratio >= 0.1 else number(ratio)
