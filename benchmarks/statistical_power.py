@@ -2,7 +2,8 @@
 
     python -m benchmarks.statistical_power --dataset cifar10
 
-trains baseline networks by both recipes, from the same seeds. The standard deviation of
+trains baseline networks by both recipes, from the same seeds, and by the default recipe
+in float32 too, where the processor computes in bfloat16. The standard deviation of
 a class's accuracy between networks is what every comparison has for noise: a mean over
 n networks has the standard error sd / sqrt(n), so that an error of 0.5 points takes
 (sd / 0.5)^2 networks. Networks are kept in studies/benchmarks: a command that is run
@@ -22,7 +23,13 @@ from keras_confusion import runtime
 
 TITLE = "Networks and seconds for a standard error of 0.5 points"
 REFERENCE = "tutorial"
-RECIPES = ("annealed", REFERENCE)
+# Recipe and type by contender; "auto" is bfloat16 where the machine computes in it.
+DEFAULT, FLOAT32 = "annealed", "annealed, float32"
+CONTENDERS = {
+    DEFAULT: (DEFAULT, "auto"),
+    FLOAT32: (DEFAULT, "float32"),
+    REFERENCE: (REFERENCE, "auto"),
+}
 NETWORKS, EPOCHS = 8, 6
 STANDARD_ERROR = 0.005
 CONFIDENCE = 0.95
@@ -67,14 +74,16 @@ def measure(quick: bool = False, *, dataset: str = "cifar10") -> list[dict]:
         datasets.load_dataset(dataset)
     except datasets.DatasetUnavailableError:
         missing = f"left out: {dataset} is not on this machine"
-        return [timing.row("both", "networks", "", [math.nan], missing)]
-    spreads, rows = {}, []
-    for recipe in RECIPES:
-        accuracies, seconds = train(recipe, dataset, networks, epochs)
-        spreads[recipe] = spread(accuracies)
-        rows += _rows(recipe, accuracies, seconds, spreads[recipe])
-    ratio, low, high = variance_ratio(spreads[REFERENCE], spreads[RECIPES[0]])
-    compared = f"{REFERENCE} over {RECIPES[0]}"
+        return [timing.row("all", "networks", "", [math.nan], missing)]
+    spreads, rows, means = {}, [], {}
+    for name, (recipe, dtype_policy) in CONTENDERS.items():
+        accuracies, seconds = train(recipe, dtype_policy, dataset, networks, epochs)
+        spreads[name] = spread(accuracies)
+        means[name] = 100 * accuracies.mean(axis=1)
+        rows += _rows(name, accuracies, seconds, spreads[name])
+    rows.append(_precision_row(means[DEFAULT], means[FLOAT32]))
+    ratio, low, high = variance_ratio(spreads[REFERENCE], spreads[DEFAULT])
+    compared = f"{REFERENCE} over {DEFAULT}"
     remark = "95 % interval, F distribution with the degrees of freedom of both"
     rows.append(
         _interval_row(compared, "networks needed", "times", ratio, low, high, remark)
@@ -86,7 +95,7 @@ def measure(quick: bool = False, *, dataset: str = "cifar10") -> list[dict]:
     return rows
 
 
-def train(recipe: str, dataset: str, networks: int, epochs: int):
+def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: int):
     """Trains baseline networks by a recipe, or takes them up.
 
     Returns:
@@ -95,13 +104,14 @@ def train(recipe: str, dataset: str, networks: int, epochs: int):
     """
     from keras_confusion import confusion_study, responses, results, study_folder
 
-    name = f"{pathlib.Path(dataset).stem}-{recipe}-{networks}x{epochs}"
+    name = f"{pathlib.Path(dataset).stem}-{recipe}-{dtype_policy}-{networks}x{epochs}"
     directory = FOLDER / name
     # One pair, as a study has at least one: it is not looked at.
     confusion_study.run_confusion_study(
         directory,
         dataset=dataset,
         recipe=recipe,
+        dtype_policy=dtype_policy,
         epochs=epochs,
         pairs=["0-1"],
         repeats=1,
@@ -188,6 +198,25 @@ def _rows(recipe: str, accuracies, seconds, found: Spread) -> list[dict]:
     at_once = f"{networks_at_once} at once"
     rows.append(timing.row(recipe, "one network", "s", seconds, at_once))
     return rows
+
+
+def _precision_row(of_default: np.ndarray, of_float32: np.ndarray) -> dict:
+    """Mean accuracy of the default type minus float32's, networks of equal seeds."""
+    found = scipy.stats.ttest_rel(of_default, of_float32)
+    interval = found.confidence_interval(CONFIDENCE)
+    standard_error = scipy.stats.sem(of_default - of_float32)
+    remark = (
+        f"95 % interval of Student's t, same seeds; standard error {standard_error:.2f}"
+    )
+    return _interval_row(
+        f"{DEFAULT} less {FLOAT32}",
+        "accuracy",
+        "points",
+        float((of_default - of_float32).mean()),
+        interval.low,
+        interval.high,
+        remark,
+    )
 
 
 def _interval_row(contender, quantity, unit, value, low, high, remark) -> dict:
