@@ -31,6 +31,8 @@ SUBJECTS = {
     "d": Subject("dissimilarity_speed"),
     "e": Subject("overheads", takes=("rounds", "dataset")),
     "f": Subject("scaling", takes=("rounds",)),
+    "steps": Subject("training_steps"),
+    "profile": Subject("step_profile", takes=()),
     "gpu": Subject("packed_speed", takes=(), needs_gpu=True),
 }
 

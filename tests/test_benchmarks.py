@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import scipy.stats
+import tensorflow as tf
 
 import benchmarks.__main__ as command
 from benchmarks import (
@@ -17,6 +18,7 @@ from benchmarks import (
     tables,
     timing,
     training_speed,
+    training_steps,
 )
 from keras_confusion import comparisons, models, responses, results, study_folder
 
@@ -267,3 +269,22 @@ def test_a_subject_that_fails_is_reported_and_the_others_measured(
     assert command.main(["--only", "d", "e", "--out", str(out)]) == 1
     assert out.read_text().count("Not measured: no disk") == 2
     assert "no disk" in capsys.readouterr().err
+
+
+def test_rectified_after_pooling_is_the_same_function(rng):
+    shape = {"input_shape": (32, 32, 3), "num_classes": 10, "seed": 3}
+    later, model = training_steps.rectified_later(**shape), models.cnn(**shape)
+    assert [layer.name.split("_")[0] for layer in later.layers].count("re") == 2
+    assert later.layers[0].activation is not model.layers[0].activation
+    later.set_weights(model.get_weights())
+    images = tf.constant(rng.random((5, 32, 32, 3), np.float32))
+
+    def loss_and_gradients(classifier):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(classifier(images) ** 2)
+        return [loss, *tape.gradient(loss, classifier.trainable_variables)]
+
+    for of_later, of_model in zip(
+        loss_and_gradients(later), loss_and_gradients(model), strict=True
+    ):
+        np.testing.assert_allclose(of_later, of_model, rtol=1e-4, atol=1e-5)
