@@ -43,6 +43,7 @@ def exit_code(
     except (
         study_folder.StudyFolderError,
         confusion_study.WorkersKilledError,
+        errors.DeviceMemoryError,
         errors.NonFiniteLossError,
     ) as error:
         print(f"Error: {error}", file=sys.stderr)

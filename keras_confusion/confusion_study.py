@@ -14,17 +14,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import joblib
-import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from keras_confusion import (
-    responses,
     results,
     runtime,
     study_folder,
+    study_networks,
     study_plan,
 )
 from keras_confusion.progress import Progress
@@ -34,7 +32,6 @@ from keras_confusion.study_settings import StudySettings, check_settings
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
 
-MAX_ATTEMPTS = 2
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -120,94 +117,6 @@ def run_confusion_study(
     with study_folder.locked(directory):
         results.open_study(directory, plan.description(), plan.dataset.test.labels)
         return _run(plan, workers, on_network)
-
-
-def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
-    """Trains networks, packed into one program if several, without writing rows.
-
-    Those whose loss is not finite are trained once more from other seeds.
-
-    Args:
-        plan: The study's plan.
-        networks: (pair or `None`, repeat) of each, at most as many as the plan's
-            trainer takes at a time.
-
-    Returns:
-        The row of every network, in their order.
-    """
-    rows = dict.fromkeys(networks, {"note": "", "seconds": 0.0})
-    left = list(networks)
-    for attempt in range(MAX_ATTEMPTS):
-        trained = _attempt(plan, left, attempt)
-        for network, row in zip(left, trained, strict=True):
-            before = rows[network]
-            rows[network] = row | {
-                "note": f"{before['note']} {row['note']}".strip(),
-                "seconds": before["seconds"] + row["seconds"],
-            }
-        left = [network for network in left if rows[network]["failed"]]
-        if not left:
-            break
-    return [rows[network] for network in networks]
-
-
-def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list[dict]:
-    """Trains networks once; those with a loss that is not finite have failed."""
-    from keras_confusion import training
-
-    settings, dataset, trainer = plan.settings, plan.dataset, plan.trainer
-    seeds = [
-        study_plan.network_seeds(settings.seed, repeat, pair, attempt)
-        for pair, repeat in networks
-    ]
-    start = time.perf_counter()
-    losses = trainer.train(
-        [
-            training.TrainingTask(
-                of_network["initialisation_seed"],
-                of_network["order_seed"],
-                plan.given_labels(pair, of_network["corruption_seed"]),
-            )
-            for (pair, _), of_network in zip(networks, seeds, strict=True)
-        ]
-    )
-    # Of each, where they are trained together.
-    seconds = (time.perf_counter() - start) / len(networks)
-    logits = trainer.test_logits()
-    is_finite = np.isfinite(losses)
-    rows = []
-    for number, (pair, repeat) in enumerate(networks):
-        row: dict[str, Any] = {
-            "arm": results.arm_name(pair),
-            "class_a": None if pair is None else pair[0],
-            "class_b": None if pair is None else pair[1],
-            "repeat": repeat,
-            **seeds[number],
-            "recipe": settings.recipe,
-            "epochs": settings.epochs,
-            "attempt": attempt,
-            "failed": not bool(is_finite[number].all()),
-            "note": "",
-            "seconds": seconds,
-        }
-        if row["failed"]:
-            epoch = int(np.argmin(is_finite[number]))
-            row["note"] = (
-                f"Attempt {attempt + 1} failed: The training loss was "
-                f"{losses[number, epoch]} in epoch {epoch + 1} of {settings.epochs}."
-            )
-        else:
-            row |= {
-                "epoch_losses": losses[number].tolist(),
-                "final_training_loss": float(losses[number, -1]),
-                **responses.summarise_logits(
-                    logits[number],
-                    dataset.test.labels,
-                    plan.pairs if pair is None else [pair],
-                ),
-            }
-        rows.append(row)
-    return rows
 
 
 def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
@@ -340,5 +249,5 @@ def _watch(parent: int) -> None:
 def _train_and_write(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
     return [
         results.write_network(plan.directory, row, num_classes=plan.dataset.num_classes)
-        for row in train_networks(plan, networks)
+        for row in study_networks.train_networks(plan, networks)
     ]

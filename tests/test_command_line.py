@@ -56,6 +56,7 @@ except SystemExit:
     [
         (study_folder.StudyFolderError("Not a study."), "Error: Not a study."),
         (errors.NonFiniteLossError("The loss was nan."), "Error: The loss was nan."),
+        (errors.DeviceMemoryError("No room."), "Error: No room."),
         (
             OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
             "No room to write networks/0-1.parquet",

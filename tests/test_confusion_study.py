@@ -12,13 +12,16 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import tensorflow as tf
 
 from keras_confusion import (
     confusion_study,
+    errors,
     results,
     study_folder,
     study_plan,
     study_settings,
+    training,
 )
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
@@ -554,3 +557,18 @@ def test_networks_that_fit_are_asked_of_a_gpu_only(tmp_path, monkeypatch):
     assert plan(pairs=["3-8", "4-9"]).networks_per_program == 3
     assert plan(model=nested).networks_per_program == 1
     assert plan(streaming=True).networks_per_program == 1
+
+
+def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
+    def no_room(self, tasks):
+        raise tf.errors.ResourceExhaustedError(None, None, "Out of memory.\nDetails")
+
+    monkeypatch.setattr(training.Trainer, "train", no_room)
+    with pytest.raises(
+        errors.DeviceMemoryError, match="Out of memory. Use --networks-per-program 2;"
+    ):
+        confusion_study.run_confusion_study(
+            tmp_path, workers=1, networks_per_program=4, **SETTINGS
+        )
+    with pytest.raises(errors.DeviceMemoryError, match="a smaller --batch-size"):
+        confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
