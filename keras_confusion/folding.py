@@ -15,7 +15,6 @@ import numpy as np
 
 DTYPES = ("float32", "bfloat16")
 _LONGEST_REASON = 200
-_LONGEST_REASON = 200
 
 
 def fold_batch_normalization(
