@@ -160,14 +160,14 @@ class StudyPlan:
 
     def fitting_networks_per_program(self) -> int:
         """One on CPUs; on a GPU as many arms of a repeat as its memory holds."""
-        from keras_confusion import packing
+        from keras_confusion import packable, packing
 
         memory_bytes = runtime.gpu_memory_bytes()
         if memory_bytes is None or self.settings.streaming:
             return 1
         try:
-            packing.check_model(self._model())
-        except packing.PackingError:
+            packable.check_model(self._model())
+        except packable.PackingError:
             return 1
         return packing.networks_that_fit(
             self._model(),
@@ -178,14 +178,14 @@ class StudyPlan:
 
     def check_packing(self) -> None:
         """Raises `ValueError` if networks of this study cannot be packed."""
-        from keras_confusion import packing
+        from keras_confusion import packable
 
         if self.settings.streaming:
             raise ValueError(
                 "Expected one network at a time with --streaming. Received: more. "
                 "Use --networks-per-program 1."
             )
-        packing.check_model(self._model())
+        packable.check_model(self._model())
 
     def _model(self):
         from keras_confusion import models

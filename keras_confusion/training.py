@@ -44,7 +44,7 @@ class Trainer:
         num_networks: Networks that are trained at a time, packed into one program.
 
     Raises:
-        packing.PackingError: If networks of this architecture cannot be packed.
+        packable.PackingError: If networks of this architecture cannot be packed.
     """
 
     def __init__(

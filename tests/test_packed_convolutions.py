@@ -110,3 +110,21 @@ def test_the_fastest_form_is_the_one_with_the_least_time(monkeypatch, compiled):
     packed_convolutions.fastest_form.cache_clear()
     assert packed_convolutions.fastest_form(*shapes, compiled=compiled) == "shifted"
     packed_convolutions.fastest_form.cache_clear()
+
+
+def test_a_form_that_the_device_cannot_compute_is_not_taken(monkeypatch):
+    def fails(inputs, kernels, strides, padding):
+        # Found while computing, as what a GPU's libraries cannot do.
+        outputs = packed_convolutions.looped(inputs, kernels, strides, padding)
+        return tf.debugging.check_numerics(outputs / 0.0, "not here")
+
+    forms = {"grouped": fails, "looped": packed_convolutions.looped}
+    monkeypatch.setattr(packed_convolutions, "FORMS", forms)
+    shapes = ((2, 5, 5, 6), (3, 3, 3, 2, 4), (1, 1), "VALID", "float32")
+    packed_convolutions.fastest_form.cache_clear()
+    assert packed_convolutions.fastest_form(*shapes, compiled=False) == "looped"
+    packed_convolutions.fastest_form.cache_clear()
+    monkeypatch.setattr(packed_convolutions, "FORMS", {"grouped": fails})
+    with pytest.raises(RuntimeError, match="none works.*--networks-per-program 1"):
+        packed_convolutions.fastest_form(*shapes, compiled=False)
+    packed_convolutions.fastest_form.cache_clear()

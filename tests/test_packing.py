@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_confusion import (
     datasets,
     models,
+    packable,
     packed_convolutions,
     packing,
     recipes,
@@ -213,11 +214,13 @@ def test_program_that_xla_compiles_trains_the_same_networks(
 
 
 @pytest.mark.slow
-def test_compiled_convolutions_train_the_same_networks(dataset, monkeypatch):
+@pytest.mark.parametrize("model", ["cnn", smooth_blocks])
+def test_compiled_convolutions_train_the_same_networks(dataset, model, monkeypatch):
     monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
     tasks = three_tasks(share_images=True)
-    expected = alone(dataset, "cnn", tasks)
-    received = results_of(make_trainer(dataset, "cnn", 3), tasks)
+    expected = alone(dataset, model, tasks)
+    # One network at a time is not compiled, on a GPU either.
+    received = results_of(make_trainer(dataset, model, 3), tasks)
     for of_pack, of_one in zip(received, expected, strict=True):
         np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
 
@@ -307,10 +310,14 @@ def of_layers(*layers):
             "before any other layer with weights.*gamma",
         ),
         (lambda: of_layers(keras.Sequential([keras.layers.Flatten()])), "a Sequential"),
+        (
+            lambda: of_layers(keras.layers.Dense(2), keras.layers.Flatten()),
+            "a Dense of more than one axis",
+        ),
     ],
 )
 def test_what_cannot_be_packed_is_refused(model, message):
-    with pytest.raises(packing.PackingError, match=message):
+    with pytest.raises(packable.PackingError, match=message):
         packing.pack_model(model(), 3, batch_size=8, shared_images=True)
 
 
@@ -320,7 +327,7 @@ def test_sum_of_images_and_of_what_networks_made_of_them_is_refused():
     added = keras.layers.Add()([inputs, convolved])
     pooled = keras.layers.GlobalAveragePooling2D()(added)
     model = keras.Model(inputs, keras.layers.Dense(3)(pooled))
-    with pytest.raises(packing.PackingError, match="every path from the images"):
+    with pytest.raises(packable.PackingError, match="every path from the images"):
         packing.pack_model(model, 3, batch_size=8, shared_images=True)
 
 
