@@ -1,6 +1,7 @@
 """Which models can be packed: those whose layers keep networks apart."""
 
 import keras
+import numpy as np
 
 # Work on every channel, or every number, on its own.
 _UNCHANGED = (
@@ -15,7 +16,7 @@ _UNCHANGED = (
     keras.layers.Rescaling,
     keras.layers.ZeroPadding2D,
 )
-_ACTIVATIONS = {
+_ACTIVATIONS = (
     "elu",
     "gelu",
     "leaky_relu",
@@ -27,7 +28,7 @@ _ACTIVATIONS = {
     "silu",
     "softplus",
     "tanh",
-}
+)
 
 
 class PackingError(ValueError):
@@ -36,20 +37,29 @@ class PackingError(ValueError):
 
 def check_model(model: keras.Model) -> None:
     """Raises `PackingError` if a layer of the model cannot be packed."""
-    is_graph = isinstance(model, keras.Sequential | keras.models.Model) and hasattr(
-        model, "input_shape"
-    )
-    if not is_graph or len(model.input_shape) != 4:
+    # Keras' own classes: a subclass may compute anything in its `call`.
+    is_graph = type(model).__module__.startswith("keras.")
+    shape = model.input_shape if is_graph else ()
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise PackingError(
-            "Expected a Sequential or functional model of images. Received: "
-            f"{type(model).__name__}. Use --networks-per-program 1."
+            "Expected a Sequential or functional model of one tensor of images, of a "
+            f"fixed size. Received: {type(model).__name__}. "
+            "Use --networks-per-program 1."
         )
-    for layer in model.layers:
+    # Of a functional model those that are no layers too, such as `x + y`.
+    for layer in getattr(model, "operations", model.layers):
         reason = _why_not(layer)
         if reason:
             raise PackingError(
                 f"Expected layers that keep networks apart. Received: {layer.name}, "
                 f"{reason}. Use --networks-per-program 1."
+            )
+    for layer in model.get_config()["layers"]:
+        if len(layer.get("inbound_nodes", ())) > 1:
+            raise PackingError(
+                "Expected layers that are called once. Received: "
+                f"{layer['config']['name']}, called more often. "
+                "Use --networks-per-program 1."
             )
 
 
@@ -63,8 +73,15 @@ def _why_not(layer: keras.layers.Layer) -> str | None:
         keras.layers.InputLayer,
         *_UNCHANGED,
     )
+    if type(layer) not in kinds:
+        return f"a {type(layer).__name__}"
+    # By identity: a function of the user's may have the name of one of Keras'.
+    activation = getattr(layer, "activation", None)
+    known = [keras.activations.get(name) for name in _ACTIVATIONS]
+    if activation is not None and not any(activation is one for one in known):
+        name = getattr(activation, "__name__", type(activation).__name__)
+        return f"with activation {name!r}"
     config = layer.get_config()
-    activation = config.get("activation")
     not_default = {
         "data_format": (None, "channels_last"),
         "groups": (None, 1),
@@ -72,10 +89,15 @@ def _why_not(layer: keras.layers.Layer) -> str | None:
         "keepdims": (None, False),
         "lora_rank": (None,),
     }
-    if type(layer) not in kinds:
-        return f"a {type(layer).__name__}"
-    if activation is not None and activation not in _ACTIVATIONS:
-        return f"with activation {activation!r}"
+    if type(layer) is keras.layers.Rescaling and np.ndim(layer.scale) + np.ndim(
+        layer.offset
+    ):
+        return "with a scale or an offset for each channel"
+    if (
+        type(layer) is keras.layers.Add
+        and len({tensor.shape for tensor in layer.input}) > 1
+    ):
+        return "a sum of different shapes"
     for name, usual in not_default.items():
         if config.get(name) not in usual:
             return f"with {name}={config[name]!r}"

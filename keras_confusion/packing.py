@@ -76,6 +76,12 @@ def pack_model(
     return packed
 
 
+def check_packing(model: keras.Model) -> None:
+    """Raises `PackingError` if networks cannot be packed, of one repeat or several."""
+    for shared_images in (True, False):
+        pack_model(model, 2, batch_size=1, shared_images=shared_images, form="looped")
+
+
 def stack_values(
     packed: keras.Model, values: Sequence[Sequence[np.ndarray]]
 ) -> list[np.ndarray]:
@@ -254,6 +260,14 @@ def _packed_layer(layer, *, num_networks: int, **of_convolutions):
 
 def _check_packed(model, packed, num_networks: int) -> None:
     """Whether every variable is there once for each network."""
+    counts = [
+        (len(of.variables), len(of.trainable_variables)) for of in (model, packed)
+    ]
+    if counts[0] != counts[1]:
+        raise PackingError(
+            "Expected variables of layers only, all of a layer trainable or none. "
+            f"Received: {model.name} with other ones. Use --networks-per-program 1."
+        )
     for one, many in zip(model.variables, packed.variables, strict=True):
         if int(np.prod(many.shape)) != num_networks * int(np.prod(one.shape)):
             raise PackingError(

@@ -64,9 +64,10 @@ class Recipe:
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam, each variable's step in one operation instead of fifteen.
+    """Keras' Adam without `amsgrad`, each step of a variable in one operation.
 
-    Networks are small: single operations take longer to begin than to compute.
+    Keras takes fifteen. Networks are small: operations take longer to begin than to
+    compute.
     """
 
     def update_step(self, gradient, variable, learning_rate):

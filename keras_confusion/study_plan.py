@@ -166,7 +166,7 @@ class StudyPlan:
         if memory_bytes is None or self.settings.streaming:
             return 1
         try:
-            packable.check_model(self._model())
+            packing.check_packing(self._model())
         except packable.PackingError:
             return 1
         return packing.networks_that_fit(
@@ -178,14 +178,14 @@ class StudyPlan:
 
     def check_packing(self) -> None:
         """Raises `ValueError` if networks of this study cannot be packed."""
-        from keras_confusion import packable
+        from keras_confusion import packing
 
         if self.settings.streaming:
             raise ValueError(
                 "Expected one network at a time with --streaming. Received: more. "
                 "Use --networks-per-program 1."
             )
-        packable.check_model(self._model())
+        packing.check_packing(self._model())
 
     def _model(self):
         from keras_confusion import models

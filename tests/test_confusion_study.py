@@ -306,6 +306,13 @@ def nested(*, input_shape, num_classes, seed):
     return keras.Sequential([keras.Input(input_shape), inner])
 
 
+def normalised_first(*, input_shape, num_classes, seed):
+    """Every layer can be packed, the model cannot."""
+    model = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    normalisation = keras.layers.BatchNormalization()
+    return keras.Sequential([keras.Input(input_shape), normalisation, *model.layers])
+
+
 def sometimes_infinite(*, input_shape, num_classes, seed):
     """Overflows for the weights of some repeats."""
     model = linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
@@ -534,6 +541,7 @@ def test_one_network_of_a_pack_diverges(tmp_path, bad_seeds):
         ({"networks_per_program": 0}, "`networks_per_program` of at least 1"),
         ({"networks_per_program": 2, "streaming": True}, "--networks-per-program 1"),
         ({"networks_per_program": 2, "model": nested}, "a Sequential.*program 1"),
+        ({"networks_per_program": 2, "model": normalised_first}, "gamma comes first"),
     ],
 )
 def test_packs_that_make_no_sense_are_refused(tmp_path, settings, message):
@@ -556,6 +564,7 @@ def test_networks_that_fit_are_asked_of_a_gpu_only(tmp_path, monkeypatch):
     assert plan().networks_per_program == 46
     assert plan(pairs=["3-8", "4-9"]).networks_per_program == 3
     assert plan(model=nested).networks_per_program == 1
+    assert plan(model=normalised_first).networks_per_program == 1
     assert plan(streaming=True).networks_per_program == 1
 
 

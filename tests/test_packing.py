@@ -269,6 +269,110 @@ def of_layers(*layers):
     return keras.Sequential([keras.Input(SHAPE), *layers, keras.layers.Dense(3)])
 
 
+def elu(numbers):
+    """Has the name of another function of Keras."""
+    return keras.ops.softmax(numbers)
+
+
+class Subclass(keras.Sequential):
+    def call(self, *args, **kwargs):
+        return 5 * super().call(*args, **kwargs)
+
+
+def of_graph(build):
+    inputs = keras.Input(SHAPE)
+    pooled = keras.layers.GlobalAveragePooling2D()(build(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3)(pooled))
+
+
+def flattened_twice(inputs):
+    """With three networks, what was made of two channels looks like six shared ones."""
+    flatten = keras.layers.Flatten()
+    first = flatten(keras.layers.Conv2D(6, 20)(inputs))
+    second = flatten(keras.layers.Conv2D(2, 20)(inputs))
+    joined = keras.layers.Add()(
+        [keras.layers.Dense(4)(first), keras.layers.Dense(4)(second)]
+    )
+    return keras.layers.Reshape((1, 1, 4))(joined)
+
+
+def partly_frozen():
+    model = of_layers(keras.layers.Conv2D(4, 3), keras.layers.Flatten())
+    model.layers[0].kernel.trainable = False
+    return model
+
+
+def with_something_else():
+    model = of_graph(keras.layers.Conv2D(4, 3))
+    model.extra = keras.layers.Dense(3)
+    model.extra.build((None, 2))
+    return model
+
+
+def of_any_size():
+    inputs = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3)(pooled))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            lambda: of_layers(keras.layers.Conv2D(4, 3, activation=elu)),
+            "with activation 'elu'",
+        ),
+        (
+            lambda: of_layers(keras.layers.Activation(lambda numbers: 2 * numbers)),
+            "with activation '<lambda>'",
+        ),
+        (
+            lambda: of_layers(
+                keras.layers.Conv2D(4, 3, activation=keras.layers.LeakyReLU(0.1))
+            ),
+            "with activation 'LeakyReLU'",
+        ),
+        (
+            lambda: Subclass(
+                [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)]
+            ),
+            "Received: Subclass",
+        ),
+        (lambda: of_graph(flattened_twice), "called once.*flatten|a Reshape"),
+        (
+            lambda: of_graph(
+                lambda inputs: (
+                    2 * keras.layers.Conv2D(4, 3)(inputs)
+                    + keras.layers.Conv2D(4, 3)(inputs)
+                )
+            ),
+            "a Multiply|an? Add",
+        ),
+        (
+            lambda: of_graph(
+                lambda inputs: keras.layers.Add()(
+                    [inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs)]
+                )
+            ),
+            "a sum of different shapes",
+        ),
+        (
+            lambda: of_layers(
+                keras.layers.Rescaling([1.0, 2.0, 3.0]), keras.layers.Conv2D(4, 3)
+            ),
+            "a scale or an offset for each channel",
+        ),
+        (partly_frozen, "all of a layer trainable or none"),
+        (with_something_else, "variables of layers only"),
+        (of_any_size, "of a fixed size"),
+    ],
+)
+@pytest.mark.parametrize("shared_images", [True, False])
+def test_what_would_become_other_networks_is_refused(model, message, shared_images):
+    with pytest.raises(packable.PackingError, match=message):
+        packing.pack_model(model(), 3, batch_size=8, shared_images=shared_images)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
