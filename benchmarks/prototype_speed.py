@@ -26,7 +26,12 @@ from benchmarks import tables, timing
 
 TITLE = "Prototypes: class and intermediary"
 REFERENCE = "released method, Keras"
-WITHOUT_RATIO = ("iterations of an image", "loss below 0.01 in float32")
+WITHOUT_RATIO = (
+    "iterations of an image",
+    "loss below 0.01 in float32",
+    "mean C",
+    "mean R",
+)
 MODEL = timing.ROOT / "saved_models" / "cifar10_resnet18_width12"
 STEP_LENGTH = 0.1
 INITIALISATIONS, INITIALISATIONS_QUICK = 5, 1
@@ -117,16 +122,27 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
 def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
     from keras_confusion import folding, models, prototypes
 
-    network = models.build_model(
-        "resnet18", num_classes=10, input_shape=(32, 32, 3), seed=0, width=width
+    build = functools.partial(
+        models.build_model,
+        "resnet18",
+        num_classes=10,
+        input_shape=(32, 32, 3),
+        seed=0,
+        width=width,
     )
+    network = build()
     count = 20 if quick else 100
     noise = prototypes.noise([0], count, (32, 32, 3))[0]
     timed = TIMED_QUICK if quick else TIMED
     ours = {"ours, float32": network}
     if _has_bfloat16():
         draft = folding.fold_batch_normalization(network, dtype="bfloat16")
-        ours = {"ours, bfloat16": draft, **ours}
+        ours = {
+            "ours, bfloat16": draft,
+            "ours, bfloat16, not folded": build(dtype_policy="mixed_bfloat16"),
+            **ours,
+            "ours, float32, folded": folding.fold_batch_normalization(network),
+        }
     times = {
         name: functools.partial(_pass, model, noise, timed)
         for name, model in ours.items()
@@ -195,7 +211,7 @@ def _make_some(probe, of_classes, sample: int) -> float:
 
 def _quality(name: str, probe, exact, noise) -> list[dict]:
     """Iterations that images needed, and how many the network is sure of."""
-    from keras_confusion import probing
+    from keras_confusion import dissimilarity, probing
 
     of_classes, all_of_them = _made(probe, noise)
     num_classes = noise.shape[1]
@@ -204,9 +220,16 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
         *of_classes.iterations.ravel(),
         *all_of_them.iterations[:, off_diagonal].ravel(),
     ]
-    losses = probing.ask(exact, all_of_them.images).cross_entropies(
-        np.arange(num_classes)[:, None]
-    )
+    asked = probing.ask(exact, all_of_them.images)
+    losses = asked.cross_entropies(np.arange(num_classes)[:, None])
+    of_inits = "of each initialisation"
+    trends = {
+        f"mean {letter}": dissimilarity.trend(compare(asked.features), kind).mean
+        for letter, compare, kind in (
+            ("C", dissimilarity.inter_class, "inter"),
+            ("R", dissimilarity.intra_class, "intra"),
+        )
+    }
     share = 100 * np.mean(losses < _settings().loss_threshold)
     return [
         timing.row(name, "iterations of an image", "", iterations),
@@ -216,6 +239,10 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
             "%",
             [share],
             "of the finished images, by the SavedModel",
+        ),
+        *(
+            timing.row(name, quantity, "", means, of_inits)
+            for quantity, means in trends.items()
         ),
     ]
 
