@@ -85,7 +85,7 @@ def random_dataset(num_train: int, num_test: int):
         )
         for number in (num_train, num_test)
     )
-    return datasets.ImageDataset("random", tuple("0123456789"), *splits)
+    return datasets.LabelledDataset("random", tuple("0123456789"), *splits)
 
 
 def _trainer(dataset, model: str, number: int, dtype_policy: str, quick: bool):
@@ -135,7 +135,7 @@ def _keras_fit(dataset, dtype_policy: str):
     model = models.build_model(
         "cnn",
         num_classes=10,
-        input_shape=dataset.image_shape,
+        input_shape=dataset.input_shape,
         seed=0,
         dtype_policy=dtype_policy,
     )

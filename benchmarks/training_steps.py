@@ -54,6 +54,9 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     contenders = {
         REFERENCE: _contender(annealed, steps),
         "Keras' Adam": _contender(keras_adam, steps),
+        "averaged weights": _contender(
+            dataclasses.replace(annealed, averaging=0.1), steps
+        ),
         "float32": _contender(annealed, steps, dtype_policy="float32"),
         "rectified after pooling": _contender(annealed, steps, model=rectified_later),
     }

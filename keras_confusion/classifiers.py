@@ -64,7 +64,7 @@ class ClassifierTrainer:
     MirroredStrategy`); on a single one steps are compiled by XLA, where Keras can.
 
     Args:
-        dataset: A `datasets.ImageDataset`; its images are held in memory.
+        dataset: A `datasets.LabelledDataset`; its images are held in memory.
         model: A model name or function, see `models.build_model`.
         seed: Integer from which weights and augmentation are drawn.
         dtype_policy: "float32" or "mixed_bfloat16".
@@ -74,12 +74,13 @@ class ClassifierTrainer:
         **options: More arguments of the model function, such as `width`.
 
     Raises:
+        ValueError: If the data set holds token sequences.
         saving.ModelFolderError: If the model is one that could not be saved.
     """
 
     def __init__(
         self,
-        dataset: datasets.ImageDataset,
+        dataset: datasets.LabelledDataset,
         model: str | models.ModelFunction,
         *,
         seed: int,
@@ -88,13 +89,19 @@ class ClassifierTrainer:
         strategy: tf.distribute.Strategy | None = None,
         **options: Any,
     ):
+        if dataset.vocabulary_size is not None:
+            raise ValueError(
+                "Expected a data set of images, which prototypes and saved classifiers "
+                f"are made from. Received: {dataset.name}, of token sequences. "
+                "Use scripts/run_confusion_study.py, which takes both."
+            )
         self.dataset = dataset
         self._seed = seed
         self._augment = augment
         self._build_options: dict[str, Any] = {
             "model": model,
             "num_classes": dataset.num_classes,
-            "input_shape": dataset.image_shape,
+            "input_shape": dataset.input_shape,
             "seed": seed,
             **options,
         }
@@ -116,7 +123,16 @@ class ClassifierTrainer:
             recipe: A `recipes.Recipe`.
             num_steps: Steps of its schedule.
             part: Number of the training, so that each draws other augmentations.
+
+        Raises:
+            ValueError: If the recipe averages weights.
         """
+        if recipe.averaging is not None:
+            # Keras' `fit` would put the average in their place after every epoch.
+            raise ValueError(
+                "Expected a recipe without averaging, as classifiers are trained epoch "
+                f"by epoch. Received: averaging={recipe.averaging}. Use None."
+            )
         self._part = part
         with self._strategy.scope():
             # Of a model around the layers: saving the classifier itself then does not
@@ -221,7 +237,9 @@ class ClassifierTrainer:
         return examples.with_options(options)
 
 
-def test_classifier(model: keras.Model, dataset: datasets.ImageDataset) -> TestResult:
+def test_classifier(
+    model: keras.Model, dataset: datasets.LabelledDataset
+) -> TestResult:
     """Tests a classifier on the test set of a data set."""
     images, labels = dataset.test.arrays()
     logits = np.concatenate(

@@ -1,31 +1,24 @@
 """Readers behind `datasets.load_dataset`, one per kind of data set.
 
-Each returns `DatasetContents`: class names, images and labels of both splits. Images
-come as an array, or as an `ImageStream` where they may not fit into memory.
+Each returns `DatasetContents`: class names, images or token sequences, and labels of
+both splits. Images come as an array, or as an `ImageStream` where they may not fit into
+memory; token sequences as an array.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion import planted
+
 DEFAULT_IMAGE_SIZE = (32, 32)
 _FOLDER_TEST_FRACTION = 1 / 5
 _DIGITS_TEST_FRACTION = 1 / 3
 _IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _SPLIT_SEED = 0
-# What np.load raises: missing or cut off, not a zip file or pickled, a .npy file.
-_UNREADABLE_NPZ = (
-    OSError,
-    EOFError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    zipfile.BadZipFile,
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +37,10 @@ class ImageStream:
 
 
 class DatasetContents(NamedTuple):
-    """What a reader found; labels are integers, images are in the labels' order."""
+    """What a reader found; labels are integers, images are in the labels' order.
+
+    In place of images there may be token sequences, int32 `(n, length)`.
+    """
 
     class_names: tuple[str, ...]
     train_images: np.ndarray | ImageStream
@@ -66,7 +62,7 @@ def read_digits(image_size):
 
     digits = load_digits()
     pictures = digits.images[..., None].astype(np.float32) / digits.images.max()
-    images = _resized_array(pictures, image_size or DEFAULT_IMAGE_SIZE)
+    images = resized_array(pictures, image_size or DEFAULT_IMAGE_SIZE)
     images = np.repeat(np.rint(images * 255).astype(np.uint8), 3, axis=-1)
     is_test = _stratified_test_mask(digits.target, _DIGITS_TEST_FRACTION)
     return DatasetContents(
@@ -75,6 +71,26 @@ def read_digits(image_size):
         digits.target[~is_test],
         images[is_test],
         digits.target[is_test],
+    )
+
+
+def read_planted(seed, image_size):
+    """Draw the images of `planted`, in which it is known what is learned from what.
+
+    Args:
+        seed: Integer, 0 or more, of the data set.
+        image_size: `(h, w)` to which the 32x32 images are resized; None keeps them.
+
+    Returns:
+        `DatasetContents` in memory, uint8 `[n, h, w, 3]`.
+    """
+    splits = [planted.draw_split(seed, test=test) for test in (False, True)]
+    (train_images, train_labels), (test_images, test_labels) = splits
+    if image_size is not None:
+        train_images = resized_array(train_images, image_size)
+        test_images = resized_array(test_images, image_size)
+    return DatasetContents(
+        planted.CLASS_NAMES, train_images, train_labels, test_images, test_labels
     )
 
 
@@ -128,68 +144,6 @@ def read_folder(folder, image_size):
     )
 
 
-def read_npz(path, image_size):
-    """Read an `.npz` file in the layout of `keras.datasets`.
-
-    Args:
-        path: `pathlib.Path` of a file with x_train, y_train, x_test, y_test and
-            optionally class_names.
-        image_size: `(h, w)` to which images are resized; None keeps their size.
-
-    Returns:
-        `DatasetContents` in memory, uint8 or float32 `[n, h, w, c]`.
-
-    Raises:
-        ValueError: If the file cannot be read or an array is not what it should be.
-    """
-    required = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        # np.load leaves a file open that it opened itself and could not read.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {
-                key: archive[key]
-                for key in (*required, "class_names")
-                if key in archive.files
-            }
-    except _UNREADABLE_NPZ as error:
-        raise ValueError(
-            "Expected an .npz file of plain arrays. "
-            f"Received: {path} ({error}). "
-            "Use np.savez_compressed with x_train, y_train, x_test and y_test."
-        ) from error
-    missing = [key for key in required if key not in arrays]
-    if missing:
-        raise ValueError(
-            f"Expected the arrays {', '.join(required)}. "
-            f"Received: {path} without {', '.join(missing)}. "
-            "Use np.savez_compressed with all four."
-        )
-    x_train, x_test = (_npz_images(arrays, key) for key in ("x_train", "x_test"))
-    y_train, y_test = (
-        _npz_labels(arrays, key, len(images))
-        for key, images in (("y_train", x_train), ("y_test", x_test))
-    )
-    for what, train, test in (
-        ("shape", x_train.shape[1:], x_test.shape[1:]),
-        ("type", x_train.dtype, x_test.dtype),
-    ):
-        if train != test:
-            raise ValueError(
-                f"Expected training and test images of one {what}. "
-                f"Received: x_train {train} and x_test {test}. "
-                f"Use the same {what} for both."
-            )
-    if "class_names" in arrays:
-        class_names = tuple(np.atleast_1d(arrays["class_names"]).astype(str).tolist())
-    else:
-        num_classes = max(int(y_train.max()), int(y_test.max())) + 1
-        class_names = tuple(str(k) for k in range(num_classes))
-    if image_size is not None:
-        x_train = _resized_array(x_train, image_size)
-        x_test = _resized_array(x_test, image_size)
-    return DatasetContents(class_names, x_train, y_train, x_test, y_test)
-
-
 def resize_images(images, image_size):
     """Resize images bilinearly, with antialiasing where they shrink.
 
@@ -207,8 +161,11 @@ def resize_images(images, image_size):
     return tf.clip_by_value(resized, 0.0, 1.0)
 
 
-def _resized_array(images, image_size):
-    """Resize an array `[n, h, w, c]`, in pieces to bound the float32 copies."""
+def resized_array(images, image_size):
+    """Resize an array `[n, h, w, c]`, see `resize_images`.
+
+    In pieces, to bound the float32 copies.
+    """
     pieces = [
         resize_images(images[start : start + 1024], image_size).numpy()
         for start in range(0, len(images), 1024)
@@ -291,47 +248,3 @@ def _stream_files(paths, image_size):
         )
 
     return ImageStream((*image_size, 3), np.uint8, open_images)
-
-
-def _npz_images(arrays, key):
-    """Return images `[n, h, w, c]`, uint8 or float32."""
-    images = arrays[key]
-    if images.ndim not in (3, 4) or 0 in images.shape:
-        raise ValueError(
-            f"Expected {key} of shape [n, h, w] or [n, h, w, c], not empty. "
-            f"Received: {list(images.shape)}. Use one image per row."
-        )
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise ValueError(
-            f"Expected {key} of type uint8 (0..255) or float ([0, 1]). "
-            f"Received: {images.dtype}. Use {key}.astype('uint8')."
-        )
-    # The comparison is false for NaN, which therefore counts as outside.
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            f"Expected floats of {key} in [0, 1]. "
-            f"Received: {images.min():g} to {images.max():g}. "
-            f"Use {key} / 255, or uint8 images."
-        )
-    return images.astype(np.float32)
-
-
-def _npz_labels(arrays, key, num_images):
-    """Return labels `[n]`."""
-    labels = arrays[key]
-    if labels.shape not in ((num_images,), (num_images, 1)):
-        raise ValueError(
-            f"Expected {key} of shape [{num_images}] or [{num_images}, 1], "
-            "one label per image. "
-            f"Received: {list(labels.shape)}. Use integer labels, not one-hot rows."
-        )
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Expected integer labels in {key}. "
-            f"Received: {labels.dtype}. Use {key}.astype('int64')."
-        )
-    return labels.reshape(-1).astype(np.int64)

@@ -1,8 +1,9 @@
-"""Image data sets by name: train and test images under an index that never changes.
+"""Data sets by name: training and test examples under an index that never changes.
 
-`load_dataset` reads scikit-learn's digits, a folder of images, an `.npz` file or any
-image classification set of TensorFlow Datasets, and returns the same `ImageDataset`
-for all of them. The position of an example in its split is its index; it is the same
+Examples are images or token sequences. `load_dataset` reads scikit-learn's digits, a
+folder of images, an `.npz` file, any image classification set of TensorFlow Datasets,
+or the generated reviews, and returns the same `LabelledDataset` for all of them. The
+position of an example in its split is its index; it is the same
 in every pass, epoch and process, so that label corruption can be keyed by it.
 """
 
@@ -16,13 +17,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion import planted
+from keras_confusion.dataset_checks import check_labels, checked_image_size
 from keras_confusion.dataset_readers import (
     DatasetContents,
     ImageStream,
     read_digits,
     read_folder,
-    read_npz,
+    read_planted,
 )
+from keras_confusion.npz_reader import read_npz
+from keras_confusion.reviews import read_reviews
 from keras_confusion.tfds_reader import (
     DatasetUnavailableError,
     read_tensorflow_dataset,
@@ -30,28 +35,30 @@ from keras_confusion.tfds_reader import (
 
 __all__ = [
     "DatasetUnavailableError",
-    "ImageDataset",
+    "LabelledDataset",
     "Split",
     "load_dataset",
     "to_unit_range",
 ]
 
-_BUILT_IN_READERS = {"digits": read_digits}
+_BUILT_IN_READERS = {"digits": read_digits, "reviews": read_reviews}
+_BUILT_IN_NAMES = (*_BUILT_IN_READERS, "planted")
 _READ_BATCH_SIZE = 1024
 
 
 def to_unit_range(images):
-    """Convert images as stored to float32 in [0, 1].
+    """Convert images as stored to float32 in [0, 1]; leaves tokens as they are.
 
     Args:
         images: NumPy array or tensor of any shape; uint8 in 0..255, or float32 in
-            [0, 1], which is returned unchanged.
+            [0, 1] or int32 tokens, which are returned unchanged.
 
     Returns:
-        float32 array or tensor (whichever was given) of the same shape, in [0, 1].
+        Array or tensor (whichever was given) of the same shape: float32 in [0, 1], or
+        int32 tokens.
 
     Raises:
-        ValueError: If `images` is neither uint8 nor float32.
+        ValueError: If `images` is neither uint8 nor float32 nor int32.
     """
     # A product, not a quotient: TensorFlow's graph optimiser and XLA rewrite x / 255
     # as x * (1 / 255), which rounds differently. The product has the same bits in
@@ -61,10 +68,10 @@ def to_unit_range(images):
         if isinstance(images, np.ndarray):
             return images.astype(np.float32) * scale
         return tf.cast(images, tf.float32) * scale
-    if images.dtype == np.float32:
+    if images.dtype in (np.float32, np.int32):
         return images
     raise ValueError(
-        "Expected images of type uint8 (0..255) or float32 ([0, 1]). "
+        "Expected images of type uint8 (0..255) or float32 ([0, 1]), or int32 tokens. "
         f"Received: {images.dtype}. Use images.astype('float32') for other floats."
     )
 
@@ -77,6 +84,7 @@ class Split:
         labels: int32 `[n]`, the class of every example, in 0..K-1.
         images: The images in the order of `labels`: an array `[n, h, w, c]`, uint8 in
             0..255 or float32 in [0, 1], or an `ImageStream` that reads them from disk.
+            Or token sequences: an int32 array `[n, length]`.
     """
 
     labels: np.ndarray
@@ -88,8 +96,8 @@ class Split:
         return len(self.labels)
 
     @property
-    def image_shape(self):
-        """Shape `(h, w, c)` of one image."""
+    def input_shape(self):
+        """Shape of one example: `(h, w, c)`, or `(length,)` of tokens."""
         if isinstance(self.images, ImageStream):
             return self.images.shape
         return tuple(int(size) for size in self.images.shape[1:])
@@ -97,7 +105,7 @@ class Split:
     @property
     def nbytes(self):
         """Bytes that `arrays()` holds in memory, known without reading the images."""
-        num_values = self.num_examples * int(np.prod(self.image_shape))
+        num_values = self.num_examples * int(np.prod(self.input_shape))
         itemsize = np.dtype(self.images.dtype).itemsize
         return num_values * itemsize + self.labels.nbytes
 
@@ -105,9 +113,10 @@ class Split:
         """Return all examples in memory, reading the images from disk at most once.
 
         Returns:
-            Images as stored, `[n, h, w, c]`, uint8 in 0..255 or float32 in [0, 1], and
-            labels, int32 `[n]`. Both are read-only, since every caller gets the same
-            arrays. `to_unit_range` makes the images those of `dataset()`.
+            Images as stored, `[n, h, w, c]`, uint8 in 0..255 or float32 in [0, 1], or
+            tokens, int32 `[n, length]`; and labels, int32 `[n]`. Both are read-only,
+            since every caller gets the same arrays. `to_unit_range` makes the images
+            those of `dataset()`.
 
         Raises:
             RuntimeError: If the files hold fewer images than labels.
@@ -122,7 +131,7 @@ class Split:
     def _stored_images(self):
         if not isinstance(self.images, ImageStream):
             return self.images
-        images = np.empty((self.num_examples, *self.image_shape), self.images.dtype)
+        images = np.empty((self.num_examples, *self.input_shape), self.images.dtype)
         start = 0
         batches = self.images.open().batch(_READ_BATCH_SIZE).prefetch(1)
         try:
@@ -148,8 +157,8 @@ class Split:
 
         Returns:
             `tf.data.Dataset` of (index, image, label): int64 scalar in 0..n-1, float32
-            `[h, w, c]` in [0, 1], int32 scalar in 0..K-1. Shuffle after anything that
-            is keyed by the index.
+            `[h, w, c]` in [0, 1] or int32 `[length]`, int32 scalar in 0..K-1. Shuffle
+            after anything that is keyed by the index.
         """
         if isinstance(self.images, ImageStream) and "_stored_images" not in vars(self):
             images = self.images.open()
@@ -167,8 +176,8 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImageDataset:
-    """A labelled image data set.
+class LabelledDataset:
+    """A labelled data set of images or of token sequences.
 
     Attributes:
         name: The name it was loaded by.
@@ -188,18 +197,37 @@ class ImageDataset:
         return len(self.class_names)
 
     @property
-    def image_shape(self):
-        """Shape `(h, w, c)` of one image."""
-        return self.train.image_shape
+    def input_shape(self):
+        """Shape of one example: `(h, w, c)`, or `(length,)` of tokens."""
+        return self.train.input_shape
+
+    @functools.cached_property
+    def vocabulary_size(self):
+        """Number of tokens, the largest of both splits and 1; None for images."""
+        if len(self.input_shape) > 1:
+            return None
+        return 1 + max(
+            int(split.arrays()[0].max()) for split in (self.train, self.test)
+        )
+
+    @property
+    def model_arguments(self):
+        """What `models.build_model` must know of the data, by argument."""
+        return {
+            "num_classes": self.num_classes,
+            "input_shape": self.input_shape,
+            "vocabulary_size": self.vocabulary_size,
+        }
 
     @functools.cached_property
     def fingerprint(self):
-        """Hex sha256 of image shape, class names and labels; not of name or pixels.
+        """Hex sha256 of shape, class names, labels and tokens; not of name or pixels.
 
         A resumed study compares it, so as not to mix results of two data sets.
         """
         header = {
-            "image_shape": self.image_shape,
+            # By the name that it had when there were images only.
+            "image_shape": self.input_shape,
             "class_names": self.class_names,
             "num_examples": (self.train.num_examples, self.test.num_examples),
         }
@@ -207,11 +235,13 @@ class ImageDataset:
         for split in (self.train, self.test):
             # Little endian, so that the machine does not matter.
             digest.update(split.labels.astype("<i4").tobytes())
+            if self.vocabulary_size is not None:
+                digest.update(split.arrays()[0].astype("<i4").tobytes())
         return digest.hexdigest()
 
 
 def load_dataset(name, *, data_dir=None, image_size=None):
-    """Load an image data set by name or path.
+    """Load a data set of images or token sequences by name or path.
 
     An existing folder or a path that ends in `.npz` is read as such; TensorFlow
     Datasets is imported for other names only.
@@ -220,58 +250,56 @@ def load_dataset(name, *, data_dir=None, image_size=None):
         name: One of
             `"digits"`: scikit-learn's handwritten digits, as 32x32 images with three
             equal channels;
+            `"planted"` or `"planted:SEED"`: generated images in which it is known what
+            is learned from what, see `planted`;
+            `"reviews"`: generated sentences as tokens, see `reviews`;
             a folder: `DIR/train/<class>/*` and `DIR/test/<class>/*`, or
             `DIR/<class>/*`, of which a fixed fifth of each class becomes the test set.
             BMP, GIF, JPEG and PNG files, read with three channels;
             a `.npz` file with `x_train`, `y_train`, `x_test`, `y_test` and optionally
             `class_names`; images `[n, h, w]` or `[n, h, w, c]`, uint8 or floats in
-            [0, 1], labels `[n]` or `[n, 1]` in 0..K-1;
+            [0, 1], or tokens `[n, length]`, int32 or int64 from 0 on; labels `[n]` or
+            `[n, 1]` in 0..K-1;
             a name of TensorFlow Datasets with images and labels, such as `"cifar10"`.
             The test set is its "test" split if that is labelled, else "validation",
             else the last fifth of "train".
         data_dir: Where TensorFlow Datasets keeps its data; the environment variable
             TFDS_DATA_DIR or its own default if None.
         image_size: `(h, w)` in pixels to which images are resized; None keeps the size
-            they have, and means (32, 32) where images differ in size.
+            they have, and means (32, 32) where images differ in size. Not for tokens.
 
     Returns:
-        `ImageDataset`. Images that are read from disk are not yet read.
+        `LabelledDataset`. Images that are read from disk are not yet read.
 
     Raises:
         ValueError: If the name is unknown, or the data set is not what it should be.
         DatasetUnavailableError: If the data set is known but neither on this machine
             nor to be downloaded.
     """
-    image_size = _checked_image_size(image_size)
+    image_size = checked_image_size(image_size)
     name = os.fspath(name)
     path = Path(name).expanduser()
-    if name in _BUILT_IN_READERS:
+    planted_seed = planted.seed_of(name)
+    if planted_seed is not None:
+        contents = read_planted(planted_seed, image_size)
+    elif name in _BUILT_IN_READERS:
         contents = _BUILT_IN_READERS[name](image_size)
     elif name and path.is_dir():
         contents = read_folder(path, image_size)
     elif path.suffix == ".npz":
         contents = read_npz(path, image_size)
     else:
-        contents = read_tensorflow_dataset(
-            name, data_dir, image_size, tuple(_BUILT_IN_READERS)
-        )
-    return _image_dataset(name, contents)
-
-
-def _checked_image_size(image_size):
-    """Return `image_size` as `(height, width)`, or None if it is None."""
-    if image_size is None:
-        return None
-    sizes = np.asarray(image_size)
-    if sizes.shape != (2,) or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        contents = read_tensorflow_dataset(name, data_dir, image_size, _BUILT_IN_NAMES)
+    found = _labelled_dataset(name, contents)
+    if image_size is not None and found.vocabulary_size is not None:
         raise ValueError(
-            "Expected image_size to be two positive integers, height and width. "
-            f"Received: {image_size!r}. Use for example image_size=(32, 32)."
+            "Expected no image_size for token sequences. "
+            f"Received: {image_size} for {name}. Use sequences of the length you want."
         )
-    return tuple(int(size) for size in sizes)
+    return found
 
 
-def _image_dataset(name, contents: DatasetContents):
+def _labelled_dataset(name, contents: DatasetContents):
     """Check what a reader returned and put it together."""
     class_names = tuple(str(class_name) for class_name in contents.class_names)
     if len(set(class_names)) < len(class_names):
@@ -285,31 +313,11 @@ def _image_dataset(name, contents: DatasetContents):
         ("test", contents.test_images, contents.test_labels),
     ):
         labels = np.asarray(labels)
-        _check_labels(name, part, labels, class_names)
+        check_labels(name, part, labels, class_names)
         labels = labels.astype(np.int32)
         for array in (images, labels):
             # Shared by every caller: nobody may corrupt labels in place.
             if isinstance(array, np.ndarray):
                 array.setflags(write=False)
         splits.append(Split(labels, images))
-    return ImageDataset(name, class_names, *splits)
-
-
-def _check_labels(name, part, labels, class_names):
-    """Raise unless every label names a class and every class has an example."""
-    num_classes = len(class_names)
-    outside = labels[(labels < 0) | (labels >= num_classes)]
-    if outside.size:
-        raise ValueError(
-            f"Expected {part} labels in 0..{num_classes - 1}, one per class name. "
-            f"Received: {np.unique(outside)[:5].tolist()} in {name}. "
-            "Use labels that count classes from 0."
-        )
-    counts = np.bincount(labels, minlength=num_classes)
-    missing = [class_names[k] for k in np.flatnonzero(counts == 0)]
-    if missing:
-        raise ValueError(
-            f"Expected at least one {part} image of every class. "
-            f"Received: none of {', '.join(missing)} in {name}. "
-            "Use a data set in which every class has training and test images."
-        )
+    return LabelledDataset(name, class_names, *splits)

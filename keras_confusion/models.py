@@ -130,6 +130,54 @@ def resnet18(
     return keras.Model(inputs, logits, name="resnet18")
 
 
+def text(
+    *, input_shape, num_classes: int, seed: int, vocabulary_size: int
+) -> keras.Model:
+    """A small network for short texts: embeddings of words, and of three in a row.
+
+    The sentence network of Kim (2014), arXiv 1408.5882, with one width of filters, few
+    channels, and the mean over the text in place of the maximum.
+
+    Args:
+        input_shape: (length,), the tokens of a text.
+        num_classes: Number of classes, K.
+        seed: Integer from which the initial weights of every layer are drawn.
+        vocabulary_size: Number of different tokens.
+
+    Returns:
+        A `keras.Sequential` from int32 tokens in 0..vocabulary_size-1 to logits of
+        shape `(batch, K)`.
+    """
+    seeds = (int(draw) for draw in _seed_stream(seed))
+
+    def glorot():
+        return keras.initializers.GlorotUniform(seed=next(seeds))
+
+    return keras.Sequential(
+        [
+            keras.Input(tuple(input_shape), dtype="int32"),
+            keras.layers.Embedding(
+                vocabulary_size,
+                16,
+                embeddings_initializer=keras.initializers.RandomUniform(
+                    seed=next(seeds)
+                ),
+            ),
+            keras.layers.Conv1D(
+                32,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer=glorot(),
+            ),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(
+                num_classes, kernel_initializer=glorot(), dtype="float32"
+            ),
+        ]
+    )
+
+
 def _seed_stream(seed: int):
     """Endless seeds of layers."""
     generator = np.random.default_rng(seed)
@@ -137,9 +185,9 @@ def _seed_stream(seed: int):
         yield generator.integers(2**32)
 
 
-_BUILDERS = {"cnn": cnn, "resnet18": resnet18}
-
 ModelFunction = Callable[..., keras.Model]
+
+_BUILDERS: dict[str, ModelFunction] = {"cnn": cnn, "resnet18": resnet18, "text": text}
 
 
 def build_model(
@@ -148,30 +196,48 @@ def build_model(
     num_classes: int,
     input_shape,
     seed: int,
+    vocabulary_size: int | None = None,
     dtype_policy: str = "float32",
     **options,
 ) -> keras.Model:
     """Builds a fresh classifier whose initial weights are a function of the seed.
 
     Args:
-        model: A name ("cnn", "resnet18"), "package.module:function", or a function
-            that takes the keyword arguments `input_shape`, `num_classes` and `seed`
-            and returns a Keras model from images in [0, 1] to logits.
+        model: A name ("cnn", "resnet18", or "text" for token sequences),
+            "package.module:function", or a function that takes the keyword arguments
+            `input_shape`, `num_classes` and `seed`, and `vocabulary_size` with token
+            sequences. It returns a Keras model from images in [0, 1], or from int32
+            tokens, to logits.
         num_classes: Number of classes, K.
-        input_shape: (height, width, channels).
+        input_shape: (height, width, channels), or (length,) of token sequences.
         seed: Integer, 0 to 2**32 - 1.
+        vocabulary_size: Number of different tokens; None for images.
         dtype_policy: "float32" or "mixed_bfloat16", in force while the function runs.
         **options: More arguments for the function, such as `width` of "resnet18".
 
     Returns:
-        A `keras.Model` with input `(batch, height, width, channels)` and output
-        `(batch, K)`.
+        A `keras.Model` with input `(batch, *input_shape)` and output `(batch, K)`.
 
     Raises:
-        ValueError: If the name is unknown or the model's output is not `(batch, K)`.
+        ValueError: If the name is unknown, the model is not for such data, or its
+            output is not `(batch, K)`.
     """
+    has_tokens = vocabulary_size is not None
+    if (
+        isinstance(model, str)
+        and model in _BUILDERS
+        and (model == "text") != has_tokens
+    ):
+        data = "token sequences" if has_tokens else "images"
+        known = sorted(name for name in _BUILDERS if (name == "text") == has_tokens)
+        raise ValueError(
+            f"Expected a model of {data}, as the data set holds them. Received: "
+            f"{model!r}. Use --model {' or '.join(known)}, or a function of yours."
+        )
     build = model if callable(model) else _find_builder(model)
     given = {"input_shape": input_shape, "num_classes": num_classes, "seed": seed}
+    if has_tokens:
+        given["vocabulary_size"] = vocabulary_size
     _check_arguments(build, model_name(model), {**given, **options})
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
@@ -184,9 +250,12 @@ def build_model(
             f"Expected {model_name(model)} to return a `keras.Model`. "
             f"Received: {type(built).__name__}."
         )
-    # Builds a model that has not seen an image yet; a subclassed one has no
+    # Builds a model that has not seen an example yet; a subclassed one has no
     # `output_shape`.
-    outputs = built(keras.KerasTensor((None, *input_shape)))
+    inputs = keras.KerasTensor(
+        (None, *input_shape), dtype="int32" if has_tokens else "float32"
+    )
+    outputs = built(inputs)
     expected, received = (None, num_classes), tuple(outputs.shape)
     if received != expected:
         raise ValueError(

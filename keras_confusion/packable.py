@@ -40,6 +40,11 @@ def check_model(model: keras.Model) -> None:
     # Keras' own classes: a subclass may compute anything in its `call`.
     is_graph = type(model).__module__.startswith("keras.")
     shape = model.input_shape if is_graph else ()
+    if is_graph and model.inputs[0].dtype == "int32":
+        raise PackingError(
+            f"Expected a model of images. Received: {model.name}, of token sequences. "
+            "Use --networks-per-program 1."
+        )
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise PackingError(
             "Expected a Sequential or functional model of one tensor of images, of a "

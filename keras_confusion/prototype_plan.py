@@ -89,7 +89,7 @@ class PrototypePlan:
 
     @property
     def dataset(self):
-        """The `datasets.ImageDataset`, read once in a process."""
+        """The `datasets.LabelledDataset`, read once in a process."""
         return load_dataset_once(
             self.settings.dataset, self.data_dir, self.settings.image_size
         )
@@ -143,12 +143,12 @@ class PrototypePlan:
 
         entropy = np.random.SeedSequence((self.settings.seed, initialisation))
         return prototypes.noise(
-            [entropy], self.dataset.num_classes, self.dataset.image_shape
+            [entropy], self.dataset.num_classes, self.dataset.input_shape
         )[0]
 
     def sizes(self, num_features: int) -> dict[str, int]:
         """Length of every axis of `prototype_results.ARRAYS`."""
-        height, width, channels = self.dataset.image_shape
+        height, width, channels = self.dataset.input_shape
         return {
             "interval": len(self.settings.intervals),
             "initialisation": self.settings.inits,
@@ -183,7 +183,7 @@ class PrototypePlan:
                 "prototype_dtype": self.settings.settled_prototype_dtype(),
             },
             "class_names": list(dataset.class_names),
-            "image_shape": list(dataset.image_shape),
+            "image_shape": list(dataset.input_shape),
             "num_train": dataset.train.num_examples,
             "num_test": dataset.test.num_examples,
             "dataset_fingerprint": dataset.fingerprint,

@@ -63,7 +63,7 @@ def save(
     trained: TrainedModel,
     directory: pathlib.Path,
     *,
-    dataset: datasets.ImageDataset,
+    dataset: datasets.LabelledDataset,
     settings: ClassifierSettings,
     trained_percent: float = 100.0,
     trained_from: int | None = None,

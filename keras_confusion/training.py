@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,22 +35,24 @@ class Trainer:
     """Trains networks on one data set, one or several at a time, in compiled programs.
 
     Args:
-        dataset: A `datasets.ImageDataset`.
+        dataset: A `datasets.LabelledDataset`.
         model: A model name or function, see `models.build_model`.
         recipe: A `recipes.Recipe`.
         epochs: Passes over the training set, at least 1.
         dtype_policy: "float32" or "mixed_bfloat16".
-        streaming: Reads images from the tf.data pipeline in every epoch instead of
+        streaming: Reads examples from the tf.data pipeline in every epoch instead of
             holding them in memory; for one network at a time.
         num_networks: Networks that are trained at a time, packed into one program.
+        model_options: More arguments of the model function, such as `width`.
 
     Raises:
         packable.PackingError: If networks of this architecture cannot be packed.
+        ValueError: If the recipe is not for such a model.
     """
 
     def __init__(
         self,
-        dataset: datasets.ImageDataset,
+        dataset: datasets.LabelledDataset,
         model: str | models.ModelFunction = "cnn",
         *,
         recipe: Recipe,
@@ -57,6 +60,7 @@ class Trainer:
         dtype_policy: str = "float32",
         streaming: bool = False,
         num_networks: int = 1,
+        model_options: dict[str, Any] | None = None,
     ):
         if streaming and num_networks > 1:
             raise ValueError(
@@ -71,11 +75,12 @@ class Trainer:
         self._build = functools.partial(
             models.build_model,
             model,
-            num_classes=dataset.num_classes,
-            input_shape=dataset.image_shape,
             dtype_policy=dtype_policy,
+            **dataset.model_arguments,
+            **(model_options or {}),
         )
         self.model = self._build(seed=0)
+        recipe.check_model(self.model)
         # All arms of a repeat start from the same weights: build them once.
         self._initial_values = functools.lru_cache(maxsize=1)(self._draw_initial_values)
         self._programs: dict[bool, training_program.TrainingProgram] = {}
@@ -136,6 +141,7 @@ class Trainer:
             epoch_losses[:, epoch] = losses.numpy()
             if not np.isfinite(epoch_losses[:, epoch]).any():
                 break
+        program.finish()
         return epoch_losses[: len(tasks)]
 
     def test_logits(self) -> np.ndarray:
@@ -175,11 +181,11 @@ class Trainer:
         return [variable.numpy() for variable in self._build(seed=seed).variables]
 
     def _shuffled_batches(self, examples, order_seed: int, epoch: int):
-        # Of float32 images; what does not fit is shuffled within the buffer only, so
-        # that a data set should not be sorted by class.
-        image_bytes = 4 * int(np.prod(self.dataset.image_shape))
+        # Of float32 images or int32 tokens; what does not fit is shuffled within the
+        # buffer only, so that a data set should not be sorted by class.
+        example_bytes = 4 * int(np.prod(self.dataset.input_shape))
         num_train = self.dataset.train.num_examples
-        buffer_size = min(num_train, max(SHUFFLE_BUFFER_BYTES // image_bytes, 1))
+        buffer_size = min(num_train, max(SHUFFLE_BUFFER_BYTES // example_bytes, 1))
         seed = int(np.random.SeedSequence((order_seed, epoch)).generate_state(1)[0])
         return (
             examples.shuffle(buffer_size, seed=seed)

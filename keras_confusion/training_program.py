@@ -63,11 +63,16 @@ class TrainingProgram:
         ):
             variable.assign(value)
 
+    def finish(self) -> None:
+        """Puts averages in the place of the weights, if the recipe takes them."""
+        self.optimizer.finalize_variable_values(self.model.trainable_variables)
+
     def _train_epoch(self, images, order, labels):
         """Mean losses `(M,)` of an epoch.
 
         Args:
-            images: All training images as they are stored, `(n, h, w, c)`.
+            images: All training images as they are stored, `(n, h, w, c)`, or token
+                sequences, `(n, length)`.
             order: int32 `(n, 1)`, or `(n, M)` where each network has its own.
             labels: int32 `(n, M)`.
         """
@@ -88,7 +93,7 @@ class TrainingProgram:
         return total / float(num_train)
 
     def _gather(self, images, batch, labels):
-        """Images `(batch, h, w, channels)` and labels `(batch, M)`."""
+        """Images `(batch, h, w, channels)` or tokens, and labels `(batch, M)`."""
         if self._shared_images:
             batch = batch[:, 0]
             gathered = datasets.to_unit_range(tf.gather(images, batch))

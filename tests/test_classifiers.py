@@ -123,7 +123,7 @@ def trained_by_hand(dataset, recipe, epochs):
     """The same training, one step after another; the weights and every epoch's."""
     images, labels = dataset.train.arrays()
     images = images.astype(np.float32) / 255
-    model = small_model(input_shape=dataset.image_shape, num_classes=3, seed=1)
+    model = small_model(input_shape=dataset.input_shape, num_classes=3, seed=1)
     optimizer = recipe.build_optimizer(sum(map(len, epochs)))
     reports = []
     for batches in epochs:
@@ -275,6 +275,17 @@ def test_loss_that_is_not_finite_is_an_error(dataset, epochs):
     with pytest.raises(errors.NonFiniteLossError, match="in epoch 1 of 3"):
         trainer.train(epochs, on_epoch=told.append)
     assert not told
+
+
+def test_recipe_that_averages_weights_is_refused(dataset):
+    trainer = make_trainer(dataset)
+    with pytest.raises(ValueError, match=r"without averaging.*averaging=0\.1"):
+        trainer.begin(find_recipe("annealed", averaging=0.1), 9)
+
+
+def test_token_sequences_are_refused():
+    with pytest.raises(ValueError, match=r"data set of images.*reviews, of token seq"):
+        classifiers.ClassifierTrainer(datasets.load_dataset("reviews"), "text", seed=0)
 
 
 def test_model_that_could_not_be_saved_is_refused_before_its_training(dataset):

@@ -131,7 +131,7 @@ def assert_index_is_stable(split):
     assert first[1].dtype == np.float32
     assert first[2].dtype == labels.dtype == np.int32
     assert split.nbytes == images.nbytes + labels.nbytes
-    assert split.image_shape == images.shape[1:]
+    assert split.input_shape == images.shape[1:]
     assert split.arrays()[0] is images
 
 
@@ -161,6 +161,9 @@ def test_to_unit_range_has_the_same_bits_everywhere(jit_compile):
 def test_to_unit_range_keeps_floats_and_refuses_other_types():
     floats = np.float32([0.25, 1.0])
     assert datasets.to_unit_range(floats) is floats
+    tokens = np.int32([0, 7])
+    assert datasets.to_unit_range(tokens) is tokens
+    assert datasets.to_unit_range(tf.constant(tokens)).dtype == tf.int32
     with pytest.raises(ValueError, match=r"uint8 .* or float32.* Received: int64"):
         datasets.to_unit_range(np.array([1, 2]))
 
@@ -210,7 +213,7 @@ def test_digits_hold_the_pictures_of_scikit_learn(digits):
     expected = load_digits()
     remaining = list(zip(expected.images, expected.target, strict=True))
     assert digits.class_names == tuple("0123456789")
-    assert digits.image_shape == (32, 32, 3)
+    assert digits.input_shape == (32, 32, 3)
     # 1797 digits, https://scikit-learn.org/stable/datasets/toy_dataset.html
     assert digits.train.num_examples == 1198
     assert digits.test.num_examples == 599
@@ -314,7 +317,7 @@ def test_fingerprint_tells_training_from_test_labels():
     def fingerprint(cut):
         train = datasets.Split(labels[:cut], images[:cut])
         test = datasets.Split(labels[cut:], images[cut:])
-        return datasets.ImageDataset("x", ("a", "b", "c"), train, test).fingerprint
+        return datasets.LabelledDataset("x", ("a", "b", "c"), train, test).fingerprint
 
     assert fingerprint(2) != fingerprint(3)
 
@@ -330,7 +333,7 @@ def test_folder_labels_and_pixels_agree_with_the_class_folders(tmp_path):
     found = datasets.load_dataset(tmp_path)
     assert found.name == str(tmp_path)
     assert found.class_names == ("blue", "green", "red")
-    assert found.image_shape == (32, 32, 3)
+    assert found.input_shape == (32, 32, 3)
     images, labels = found.train.arrays()
     blue = np.array([COLOURS[name][2] for name in found.class_names])
     number = np.abs(images[:, 0, 0, 2].astype(int) - blue[labels])
@@ -452,7 +455,7 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
     )
     found = datasets.load_dataset(tmp_path / "a.npz")
     assert found.class_names == ("0", "1", "2")
-    assert found.image_shape == (4, 5, 1)
+    assert found.input_shape == (4, 5, 1)
     images, labels = found.train.arrays()
     np.testing.assert_array_equal(images, x_train[..., None].astype(np.float32))
     assert labels.tolist() == [0, 1, 2] * 4
@@ -475,7 +478,17 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
     ("changes", "message"),
     [
         ({"x_test": None, "y_test": None}, r"Received: .*without x_test, y_test"),
-        ({"x_train": np.zeros((12, 4))}, r"x_train of shape.*Received: \[12, 4\]"),
+        ({"x_train": np.zeros(12, int)}, r"x_train of shape.*Received: \[12\]"),
+        ({"x_train": np.zeros((12, 4))}, r"tokens of type int32 or int64.*: float64"),
+        # Flattened images.
+        ({"x_train": np.zeros((12, 4), np.uint8)}, r"tokens of .*: uint8.*\[n, h, w\]"),
+        ({"x_train": np.full((12, 4), -1)}, r"tokens of x_train in 0\.\.2.*: -1 to -1"),
+        ({"x_train": np.full((12, 4), 2**31)}, r"tokens of x_train in 0.*2147483648"),
+        (
+            {"x_train": np.zeros((12, 4), int)},
+            r"one shape.*: x_train \(4,\) and .*4, 5, 3",
+        ),
+        ({"x_train": np.zeros((12, 4, 5), int)}, r"uint8.*float.*Received: int64"),
         ({"x_test": np.zeros((0, 4, 5, 3), np.uint8)}, r"x_test of shape .*not empty"),
         ({"x_train": np.zeros((12, 4, 5, 3), int)}, r"uint8.*float.*Received: int64"),
         ({"x_train": np.full((12, 4, 5, 3), 255.0)}, r"\[0, 1\].*: 255 to 255.*/ 255"),
@@ -486,8 +499,8 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
         ({"y_train": np.eye(3)[np.arange(12) % 3]}, r"Received: \[12, 3\].*one-hot"),
         ({"y_train": np.arange(12) % 3 / 1.0}, r"integer labels in y_train.*float64"),
         ({"y_train": np.arange(12) % 3 - 1}, r"training labels in 0\.\.2.*\[-1\]"),
-        ({"y_test": np.arange(6) % 2}, r"at least one test image.*none of 2 in"),
-        ({"y_train": np.arange(12) % 2}, r"one training image.*none of 2 in"),
+        ({"y_test": np.arange(6) % 2}, r"at least one test example.*none of 2 in"),
+        ({"y_train": np.arange(12) % 2}, r"one training example.*none of 2 in"),
         ({"class_names": np.array(["a", "b"])}, r"labels in 0\.\.1.*\[2\]"),
         ({"class_names": np.array(["a", "b", "a"])}, r"distinct class names.*'a'"),
         ({"class_names": np.array(["a", None], object)}, r"plain arrays.*pickle"),
@@ -497,6 +510,46 @@ def test_npz_errors(tmp_path, changes, message):
     save_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(ValueError, match=message):
         datasets.load_dataset(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_npz_of_token_sequences(tmp_path, dtype):
+    rng = np.random.default_rng(2)
+    x_train, x_test = rng.integers(0, 9, (12, 5)), rng.integers(0, 9, (6, 5))
+    x_test[3, 2] = 11
+    save_npz(
+        tmp_path / "a.npz", x_train=x_train.astype(dtype), x_test=x_test.astype(dtype)
+    )
+    found = datasets.load_dataset(tmp_path / "a.npz")
+    assert found.input_shape == (5,)
+    # The largest token of both splits is 11.
+    assert found.vocabulary_size == 12
+    for split, expected in ((found.train, x_train), (found.test, x_test)):
+        tokens, labels = split.arrays()
+        indices, elementwise, element_labels = elements(split)
+        assert tokens.dtype == elementwise.dtype == np.int32
+        np.testing.assert_array_equal(tokens, expected)
+        np.testing.assert_array_equal(elementwise, expected)
+        np.testing.assert_array_equal(indices, np.arange(len(expected)))
+        np.testing.assert_array_equal(element_labels, labels)
+        assert split.nbytes == tokens.nbytes + labels.nbytes
+    with pytest.raises(ValueError, match=r"no image_size for token.*\(8, 8\)"):
+        datasets.load_dataset(tmp_path / "a.npz", image_size=(8, 8))
+
+
+def test_images_have_no_vocabulary(tmp_path):
+    save_npz(tmp_path / "a.npz")
+    assert datasets.load_dataset(tmp_path / "a.npz").vocabulary_size is None
+
+
+def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
+    x_train, x_test = np.zeros((12, 4), int), np.ones((6, 4), int)
+    save_npz(tmp_path / "a.npz", x_train=x_train, x_test=x_test)
+    save_npz(tmp_path / "b.npz", x_train=x_train, x_test=1 - x_test)
+    one, two = (
+        datasets.load_dataset(tmp_path / f"{name}.npz").fingerprint for name in "ab"
+    )
+    assert one != two
 
 
 def test_npz_that_cannot_be_read(tmp_path):
@@ -519,7 +572,7 @@ def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
     data_dir = prepared(TinyFixed)
     found = datasets.load_dataset("tiny_fixed", data_dir=data_dir)
     assert found.class_names == ("ant", "bee", "cow")
-    assert found.image_shape == (6, 4, 3)
+    assert found.input_shape == (6, 4, 3)
     assert found.train.num_examples == found.test.num_examples == 12
     assert_index_is_stable(found.train)
     images, labels = found.train.arrays()
@@ -537,7 +590,7 @@ def test_environment_variable_names_the_data_directory(prepared, monkeypatch, re
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared(TinyFixed)))
     request.getfixturevalue("no_network")
     found = datasets.load_dataset("tiny_fixed", image_size=(3, 2))
-    assert found.image_shape == (3, 2, 3)
+    assert found.input_shape == (3, 2, 3)
     images, labels = found.test.arrays()
     numbers = images[:, 0, 0, 0] - 10 * labels
     assert sorted(numbers.tolist()) == list(range(12))
@@ -545,7 +598,7 @@ def test_environment_variable_names_the_data_directory(prepared, monkeypatch, re
 
 def test_images_that_differ_in_size_and_a_missing_test_split(prepared):
     found = datasets.load_dataset("tiny_varying", data_dir=prepared(TinyVarying))
-    assert found.image_shape == (32, 32, 3)
+    assert found.input_shape == (32, 32, 3)
     assert (found.train.num_examples, found.test.num_examples) == (48, 12)
     numbers = []
     for split in (found.train, found.test):
@@ -649,9 +702,9 @@ def test_data_set_without_labelled_images(name, tmp_path, no_network):
 
 def test_unknown_name_lists_what_there_is(tmp_path, no_network):
     message = (
-        r"built-in data set \(digits\).*folder of images.*\.npz file.*TensorFlow "
-        r"Datasets \(cifar10, .*Received: 'cifar_10'\. The closest are: .*\bcifar10\b.*"
-        r"list_builders\(\)"
+        r"built-in data set \(digits, .*reviews.*\).*folder of images.*\.npz file.*"
+        r"TensorFlow Datasets \(cifar10, .*Received: 'cifar_10'\. The closest "
+        r"are: .*\bcifar10\b.*list_builders\(\)"
     )
     with pytest.raises(ValueError, match=message):
         datasets.load_dataset("cifar_10", data_dir=tmp_path)

@@ -93,6 +93,55 @@ def test_resnet18_scales_with_width_and_starts_from_its_seed():
     assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
 
 
+def test_text_reads_tokens_and_starts_from_its_seed():
+    def build(seed):
+        return models.build_model(
+            "text", num_classes=3, input_shape=(6,), seed=seed, vocabulary_size=9
+        )
+
+    model = build(1)
+    # 9 words of 16 numbers; 32 filters of 3 words; 3 classes.
+    assert model.count_params() == 9 * 16 + (3 * 16 + 1) * 32 + (32 + 1) * 3
+    one, again, other = (of.get_weights() for of in (model, build(1), build(2)))
+    for first, second in zip(one, again, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert all(
+        np.any(a != b) for a, b in zip(one, other, strict=True) if np.any(a != 0)
+    )
+    tokens = np.int32([[0, 1, 2, 3, 4, 8], [8, 4, 3, 2, 1, 0]])
+    logits = model(tokens).numpy()
+    assert logits.shape == (2, 3)
+    # Three words in a row are seen in their order.
+    assert not np.allclose(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+def test_models_of_images_are_refused_for_tokens(name):
+    with pytest.raises(
+        ValueError, match=f"of token sequences.*: '{name}'. Use --model text, or"
+    ):
+        models.build_model(
+            name, num_classes=3, input_shape=(6,), seed=0, vocabulary_size=9
+        )
+
+
+def test_functions_are_given_the_vocabulary_size():
+    def bag_of_words(*, input_shape, num_classes, seed, vocabulary_size):
+        return keras.Sequential(
+            [
+                keras.Input(input_shape, dtype="int32"),
+                keras.layers.Embedding(vocabulary_size, num_classes),
+                keras.layers.GlobalAveragePooling1D(),
+            ]
+        )
+
+    arguments = {"num_classes": 3, "input_shape": (6,), "seed": 0}
+    model = models.build_model(bag_of_words, vocabulary_size=9, **arguments)
+    assert model.count_params() == 27
+    with pytest.raises(ValueError, match=r"input_shape, .*, vocabulary_size.*linear"):
+        models.build_model(linear, vocabulary_size=9, **arguments)
+
+
 def linear(*, input_shape, num_classes, seed):
     return keras.Sequential(
         [
@@ -146,12 +195,13 @@ def test_functions_are_found_by_name():
 @pytest.mark.parametrize(
     ("model", "shape", "message"),
     [
-        ("resnet999", (32, 32, 3), r"Expected a model of \['cnn', 'resnet18'\]"),
+        ("resnet999", (32, 32, 3), r"a model of \['cnn', 'resnet18', 'text'\]"),
         ("keras_confusion.models:nothing", (32, 32, 3), "that Python can import"),
         ("no.such.package:function", (32, 32, 3), "that Python can import"),
         ("cnn", (8, 8, 1), "at least 18 pixels"),
         ("os:getcwd", (8, 8, 1), "arguments input_shape, num_classes, seed"),
         ("resnet18", (4, 4, 1), "at least 8 pixels"),
+        ("text", (8, 8, 1), "a model of images.*'text'. Use --model cnn or resnet18"),
         (
             lambda **options: linear(**(options | {"num_classes": 7})),
             (8, 8, 1),

@@ -1,8 +1,16 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_confusion import corruption, datasets, recipes, training
+from keras_confusion import (
+    corruption,
+    datasets,
+    models,
+    packable,
+    recipes,
+    training,
+)
 
 EPOCHS = 3
 
@@ -80,7 +88,7 @@ def trainer(dataset):
 def keras_fit(trainer, dataset, labels, *, initialisation_seed, order_seed):
     """The same training by `fit`: same weights, order, optimiser and labels."""
     model = small_model(
-        input_shape=dataset.image_shape, num_classes=3, seed=initialisation_seed
+        input_shape=dataset.input_shape, num_classes=3, seed=initialisation_seed
     )
     recipe = trainer.recipe
     learning_rate = recipe.learning_rate
@@ -223,3 +231,178 @@ def test_bfloat16_learns_too(dataset):
     losses = train(trainer)
     assert losses[-1] < losses[0]
     assert trainer.test_logits().dtype == np.float32
+
+
+def stateless_model(*, input_shape, num_classes, seed):
+    """A convolution and a dense layer."""
+    initializer = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv2D(
+                4, 3, activation="tanh", kernel_initializer=initializer
+            ),
+            keras.layers.Flatten(),
+            keras.layers.Dense(num_classes, kernel_initializer=initializer),
+        ]
+    )
+
+
+def averaging_trainer(dataset, averaging=0.25, **options):
+    recipe = recipes.find_recipe("tutorial", num_train=100, averaging=averaging)
+    return training.Trainer(
+        dataset, stateless_model, recipe=recipe, epochs=EPOCHS, **options
+    )
+
+
+def test_averaged_weights_are_those_of_a_loop_and_are_evaluated(dataset):
+    trainer = averaging_trainer(dataset)
+    # Other seeds first: nothing of an earlier average may be left.
+    train(trainer, initialisation_seed=9, order_seed=9)
+    train(trainer, initialisation_seed=1, order_seed=2)
+    logits = trainer.test_logits()[0]
+    model = stateless_model(input_shape=dataset.input_shape, num_classes=3, seed=1)
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    images = dataset.train.arrays()[0].astype(np.float32) / 255
+    average = None
+    for epoch in range(EPOCHS):
+        order = training.epoch_order(100, 2, epoch)
+        for start in range(0, 100, 32):
+            batch = order[start : start + 32]
+            model.train_on_batch(images[batch], dataset.train.labels[batch])
+            weights = model.get_weights()
+            # 12 steps, of which a quarter are 3.
+            average = [
+                new if old is None else 2 / 3 * old + 1 / 3 * new
+                for old, new in zip(average or [None] * 4, weights, strict=True)
+            ]
+    for received, wanted in zip(trainer.model.get_weights(), average, strict=True):
+        np.testing.assert_allclose(received, wanted, atol=1e-5)
+    test_images = dataset.test.arrays()[0].astype(np.float32) / 255
+    last = model.predict(test_images, verbose=0)
+    model.set_weights(average)
+    expected = model.predict(test_images, verbose=0)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    assert np.abs(last - expected).max() > 1e-2
+
+
+def test_averages_begin_anew_even_after_a_network_that_failed(dataset):
+    trainer = averaging_trainer(dataset)
+
+    def logits():
+        train(trainer, initialisation_seed=1)
+        return trainer.test_logits()
+
+    first = logits()
+    for variable in trainer._program(shared_images=True).optimizer.variables:
+        if "average" in variable.path:
+            variable.assign(np.full(variable.shape, np.nan))
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(logits(), first)
+
+
+def test_averaging_does_not_change_the_losses(dataset):
+    plain = averaging_trainer(dataset, averaging=None)
+    np.testing.assert_array_equal(train(averaging_trainer(dataset)), train(plain))
+
+
+def test_packed_networks_are_averaged_as_alone(dataset):
+    labels = np.random.default_rng(1).integers(0, 3, 100)
+    tasks = [training.TrainingTask(1, 1), training.TrainingTask(1, 1, labels)]
+    one, two = averaging_trainer(dataset), averaging_trainer(dataset, num_networks=2)
+    alone = []
+    for task in tasks:
+        one.train([task])
+        alone.append(one.test_logits()[0])
+    two.train(tasks[::-1])
+    two.train(tasks)
+    np.testing.assert_allclose(two.test_logits(), alone, rtol=1e-3, atol=1e-4)
+    assert np.abs(alone[0] - alone[1]).max() > 0.05
+
+
+def test_normalised_networks_are_not_averaged(dataset):
+    recipe = recipes.find_recipe("tutorial", num_train=100, averaging=0.25)
+    with pytest.raises(ValueError, match="batch_normalization.*without averaging"):
+        training.Trainer(dataset, small_model, recipe=recipe, epochs=1)
+
+
+# Token sequences
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    """100 training sequences of 7 tokens; a class has tokens of its own."""
+    rng = np.random.default_rng(3)
+    path = tmp_path_factory.mktemp("data") / "sentences.npz"
+    labels = np.arange(130) % 3
+    tokens = rng.integers(0, 20, (130, 7))
+    tokens[:, 2] = 20 + 3 * rng.integers(0, 3, 130) + labels
+    np.savez(
+        path,
+        x_train=tokens[:100],
+        y_train=labels[:100],
+        x_test=tokens[100:],
+        y_test=labels[100:],
+    )
+    return datasets.load_dataset(str(path))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_tokens_agree_with_an_obvious_loop(sentences, streaming):
+    # Streamed examples come in the order of the buffer: all in one batch.
+    batch_size = 100 if streaming else 32
+    recipe = recipes.find_recipe("tutorial", num_train=100, batch_size=batch_size)
+    trainer = training.Trainer(
+        sentences, "text", recipe=recipe, epochs=EPOCHS, streaming=streaming
+    )
+    labels = corruption.given_labels(
+        sentences.train.labels, corruption.swap(3, 0, 1), 5
+    )
+    losses = train(trainer, initialisation_seed=1, order_seed=2, labels=labels)
+    model = models.build_model("text", seed=1, **sentences.model_arguments)
+    optimizer = keras.optimizers.Adam(recipe.learning_rate)
+    tokens = sentences.train.arrays()[0]
+    expected = []
+    for epoch in range(EPOCHS):
+        order, total = training.epoch_order(100, 2, epoch), 0.0
+        for first in range(0, 100, batch_size):
+            batch = order[first : first + batch_size]
+            with tf.GradientTape() as tape:
+                loss = keras.ops.mean(
+                    keras.losses.sparse_categorical_crossentropy(
+                        labels[batch], model(tokens[batch]), from_logits=True
+                    )
+                )
+            gradients = tape.gradient(loss, model.trainable_variables)
+            # Keras' Adam would square every occurrence of a token on its own, where a
+            # batch has several, in place of their sum.
+            dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            optimizer.apply(dense, model.trainable_variables)
+            total += float(loss) * len(batch)
+        expected.append(total / 100)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for received, wanted in zip(
+        trainer.model.get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(received, wanted, atol=1e-4)
+    np.testing.assert_allclose(
+        trainer.test_logits()[0],
+        model.predict(sentences.test.arrays()[0], verbose=0),
+        atol=1e-3,
+    )
+
+
+def test_networks_of_tokens_are_not_packed(sentences):
+    with pytest.raises(
+        packable.PackingError, match=r"a model of images.*token sequences.*program 1"
+    ):
+        training.Trainer(
+            sentences,
+            "text",
+            recipe=recipes.find_recipe("annealed", num_train=100),
+            epochs=1,
+            num_networks=2,
+        )

@@ -1,0 +1,241 @@
+import collections
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import planted_truth
+from keras_confusion import datasets, measures, planted, stats
+from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+
+LABEL = {name: label for label, name in enumerate(planted.CLASS_NAMES)}
+
+
+@pytest.fixture(scope="module")
+def split():
+    return planted.draw_split(0, test=False)
+
+
+def images_of(label, number, **difficulty):
+    labels = np.full(number, label)
+    return planted.draw_images(
+        labels, np.random.default_rng(3), planted.Difficulty(**difficulty)
+    )
+
+
+def test_same_seed_same_images_other_seed_others(split):
+    images, labels = split
+    again, labels_again = planted.draw_split(0, test=False)
+    np.testing.assert_array_equal(images, again)
+    np.testing.assert_array_equal(labels, labels_again)
+    other, _ = planted.draw_split(1, test=False)
+    assert not np.array_equal(images, other)
+    test_images, _ = planted.draw_split(0, test=True)
+    assert not np.array_equal(images[: len(test_images)], test_images)
+
+
+def test_rare_classes_are_rare_in_training_and_as_frequent_in_the_test(split):
+    counts = np.bincount(split[1])
+    rare = [LABEL["fine_cross"], LABEL["rising_triangle"]]
+    assert (counts[rare] * 3 < counts[LABEL["fine_disc"]]).all()
+    _, test_labels = planted.draw_split(0, test=True)
+    assert len(set(np.bincount(test_labels))) == 1
+
+
+def strongest_wave(image):
+    """(cycles a pixel, direction modulo pi) of the strongest wave in a picture."""
+    grey = image.mean(axis=-1)
+    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
+    rows, columns = np.meshgrid(*(np.fft.fftfreq(32),) * 2, indexing="ij")
+    frequency = np.hypot(rows, columns)
+    power[(frequency < 0.12) | (frequency > 0.45)] = 0
+    row, column = np.unravel_index(np.argmax(power), power.shape)
+    angle = np.arctan2(rows[row, column], columns[row, column]) % np.pi
+    return frequency[row, column], angle
+
+
+@pytest.mark.parametrize("shape", ["disc", "cross"])
+def test_both_shapes_of_the_first_relation_show_the_same_widths(shape):
+    fine, coarse = (
+        np.median(
+            [
+                strongest_wave(image)[0]
+                for image in images_of(LABEL[f"{width}_{shape}"], 60, contrast=0.9)
+            ]
+        )
+        for width in ("fine", "coarse")
+    )
+    # Four pixels, divided and multiplied by the root of the ratio.
+    ratio = planted.Difficulty().wavelength_ratio
+    assert fine == pytest.approx(np.sqrt(ratio) / 4, rel=0.15)
+    assert coarse == pytest.approx(1 / np.sqrt(ratio) / 4, rel=0.15)
+
+
+@pytest.mark.parametrize("shape", ["square", "triangle"])
+def test_both_shapes_of_the_second_relation_show_the_same_slopes(shape):
+    for slope, angle in (("rising", np.pi / 4), ("falling", 3 * np.pi / 4)):
+        found = [
+            strongest_wave(image)[1]
+            for image in images_of(LABEL[f"{slope}_{shape}"], 60, contrast=0.9)
+        ]
+        assert np.median(found) == pytest.approx(angle, abs=0.2)
+
+
+def test_thick_rings_cover_more_than_thin_ones_and_have_no_stripes():
+    def covered(label):
+        images = images_of(label, 80, line_sd=0.0, noise=0.0).astype(float)
+        border = images[:, :1, :1]
+        return (np.abs(images - border).max(axis=-1) > 12).mean()
+
+    assert covered(LABEL["thick_ring"]) > 1.2 * covered(LABEL["thin_ring"])
+
+
+def test_truth_names_every_cell_once_and_what_was_planted():
+    cells = planted.truth()
+    assert len({(cell.pair, cell.target) for cell in cells}) == len(cells) == 360
+    of_kind = collections.defaultdict(set)
+    for cell in cells:
+        of_kind[cell.kind].add(
+            (
+                planted.CLASS_NAMES[cell.target],
+                *map(planted.CLASS_NAMES.__getitem__, cell.pair),
+            )
+        )
+    assert of_kind[planted.PLANTED] == {
+        ("fine_cross", "fine_disc", "coarse_disc"),
+        ("coarse_cross", "fine_disc", "coarse_disc"),
+        ("rising_triangle", "rising_square", "falling_square"),
+        ("falling_triangle", "rising_square", "falling_square"),
+    }
+    # A ring's rival, with each of the eight classes that are not rings.
+    assert len(of_kind[planted.RIVAL]) == 16
+    assert ("thin_ring", "fine_disc", "thick_ring") in of_kind[planted.RIVAL]
+    assert ("fine_disc", "fine_cross", "coarse_cross") in of_kind[planted.RELATED]
+    assert ("fine_cross", "rising_square", "falling_square") in of_kind[planted.CONTROL]
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("planted", 0), ("planted:7", 7), ("planted:", None), ("planted:-1", None)],
+)
+def test_names_with_seeds(name, seed):
+    assert planted.seed_of(name) == seed
+
+
+def test_loads_by_name():
+    dataset = datasets.load_dataset("planted:1")
+    images, labels = planted.draw_split(1, test=True)
+    np.testing.assert_array_equal(dataset.test.images, images)
+    np.testing.assert_array_equal(dataset.test.labels, labels)
+    assert dataset.class_names == planted.CLASS_NAMES
+    assert dataset.input_shape == (32, 32, 3)
+    smaller = datasets.load_dataset("planted:1", image_size=(24, 24))
+    assert smaller.input_shape == (24, 24, 3)
+
+
+def responses_of(generator, accuracies):
+    """Responses of 6 baselines and 6 networks of the pair (0, 1), four classes.
+
+    `accuracies` are those of both groups, `(2, 4)`.
+    """
+
+    def rates(accuracy):
+        drawn = np.clip(accuracy + generator.normal(0, 0.01, (6, 4)), 0, 1)
+        return Rates(drawn, 0.1 - drawn / 20, np.log2(drawn))
+
+    baseline, confused = (rates(of_group) for of_group in accuracies)
+    return StudyResponses(
+        pairs=[(0, 1)],
+        confused_pair=np.zeros(6, int),
+        confused_seed=np.arange(6),
+        baseline_seed=np.arange(6),
+        confused=confused,
+        confused_without_pair=confused,
+        baseline=baseline,
+        baseline_without_pair=Rates(
+            baseline.accuracy[None],
+            baseline.false_positive_rate[None],
+            baseline.log2_probability[None],
+        ),
+        prior=np.full(4, 0.25),
+        test_images_per_class=np.full(4, 100),
+    )
+
+
+def test_measures_are_those_of_single_networks_and_agree_with_scipy():
+    study = responses_of(
+        np.random.default_rng(0), [[0.8, 0.8, 0.8, 0.7], [0.5, 0.5, 0.6, 0.7]]
+    )
+    tests = measures.target_by_pair_tests(study)
+    assert set(tests["target"]) == {2, 3}
+    assert len(tests) == len(RESPONSES) * len(measures.MEASURES) * 2 * 2
+
+    def cell(measure, target, test="welch"):
+        return tests.query(
+            "response == 'accuracy' and measure == @measure and target == @target "
+            "and test == @test"
+        ).iloc[0]
+
+    entropy = -stats.entropy_bits(0.0, study.confused.accuracy[:, 2])
+    before = -stats.entropy_bits(0.0, study.baseline.accuracy[:, 2])
+    expected = stats.compare(entropy, before)
+    found = cell("entropy_bits", 2)
+    assert found["p_value"] == pytest.approx(expected.p_value)
+    assert found["difference"] == pytest.approx(expected.difference)
+    for measure in measures.MEASURES:
+        for test in measures.TESTS:
+            lost = cell(measure, 2, test)
+            # What was lost is found, downwards, by every measure.
+            assert lost["q_value"] < 0.01
+            assert lost["difference"] < 0
+            assert cell(measure, 3, test)["q_value"] > 0.05
+
+
+def test_score_counts_what_is_right_and_what_is_false():
+    places = pd.DataFrame(
+        [
+            # kind, difference, q
+            (planted.PLANTED, -0.2, 0.01),
+            (planted.PLANTED, -0.2, 0.20),
+            # Found, but in the wrong direction.
+            (planted.PLANTED, 0.2, 0.01),
+            (planted.RIVAL, 0.1, 0.01),
+            (planted.RIVAL, -0.1, 0.01),
+            (planted.CONTROL, 0.1, 0.01),
+            (planted.CONTROL, 0.1, 0.06),
+            (planted.RELATED, -0.1, 0.01),
+        ],
+        columns=["kind", "difference", "q_value"],
+    )
+    both = pd.concat([places.assign(response=response) for response in RESPONSES])
+    tests = both.assign(measure="difference", test="welch", p_value=both["q_value"])
+    raw, without_pair = planted_truth.score(tests).to_dict("records")
+    assert (raw["planted"], raw["planted_found"]) == (3, 1)
+    assert (raw["rivals"], raw["rivals_moved"], raw["related_found"]) == (2, 1, 1)
+    # The control, and the rival that fell.
+    assert raw["false"] == 2
+    # Without the pair no rival may move.
+    assert without_pair["false"] == 3
+
+
+def test_pairs_of_a_study_hold_all_variants():
+    pairs = planted_truth.study_pairs(0, 4)
+    assert {(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)} < set(pairs)
+    assert len(set(pairs)) == 9
+    assert planted_truth.study_pairs(1, 4) != pairs
+    assert len(planted_truth.study_pairs(0, None)) == 45
+
+
+@pytest.mark.slow
+def test_quick_benchmark_runs_and_is_taken_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(planted_truth, "FOLDER", tmp_path)
+    found = planted_truth.measure(quick=True)
+    text = planted_truth.report(found, {"machine": "this one"})
+    assert "| accuracy_without_pair | difference, kl_bits | welch |" in text
+    assert len(found["scores"]) == len(RESPONSES) * len(measures.MEASURES) * 2
+    assert found["scores"][0]["planted"] == 8
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert planted_truth.measure(quick=True)["scores"] == found["scores"]
+    assert times == {
+        path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")
+    }
