@@ -10,8 +10,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--dataset",
         default="digits",
         metavar="NAME",
-        help="digits, a TensorFlow Datasets name (cifar10, cifar100, ...), a folder of "
-        "class folders, or an .npz file (default: %(default)s)",
+        help="digits, reviews (generated texts, for --model text), a TensorFlow "
+        "Datasets name (cifar10, cifar100, ...), a folder of class folders, or an .npz "
+        "file (default: %(default)s)",
     )
     data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
     data.add_argument(
@@ -70,6 +71,17 @@ def add_dtype_argument(group: argparse._ArgumentGroup) -> None:
         choices=("auto", "float32", "mixed_bfloat16"),
         default="auto",
         help="auto: mixed_bfloat16 where the machine computes in it",
+    )
+
+
+def add_test_argument(group: argparse._ActionsContainer) -> None:
+    """Adds which test the findings of a confusion study are told by."""
+    group.add_argument(
+        "--test",
+        choices=("welch", "paired"),
+        help="what findings are told, ordered and marked by: welch, all networks as "
+        "independent ones, or paired, the differences within repeats, whose networks "
+        "share their seeds; the tables hold both (default: welch)",
     )
 
 

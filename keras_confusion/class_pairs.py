@@ -1,6 +1,9 @@
 """Pairs of classes, as a user names them."""
 
 import math
+from collections.abc import Sequence
+
+_MOST_CLASSES_NAMED = 100
 
 
 def resolve_pairs(
@@ -52,6 +55,25 @@ def resolve_pairs(
     if not resolved:
         raise ValueError("Expected at least one pair. Use 'all' or for example 3-8.")
     return tuple(sorted(resolved))
+
+
+def resolve_class(name: str, class_names: Sequence[str]) -> int:
+    """Turns a class, by name or by label, into its label.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    # A class may be named "3": names go before labels.
+    by_name = {str(label): label for label in range(len(class_names))}
+    by_name |= {name: label for label, name in enumerate(class_names)}
+    if name not in by_name:
+        named = ", ".join(class_names[:_MOST_CLASSES_NAMED])
+        if len(class_names) > _MOST_CLASSES_NAMED:
+            named += f", ... ({len(class_names)} in all)"
+        raise ValueError(
+            f"Expected a class by name or label. Received: {name!r}. Classes: {named}."
+        )
+    return by_name[name]
 
 
 def has_all_pairs(pairs, num_classes: int) -> bool:

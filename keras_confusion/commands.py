@@ -9,12 +9,14 @@ import sys
 from keras_confusion import (
     classifier_settings,
     confusion_study,
+    explaining,
     prototype_results,
     prototype_study,
     provenance,
     report,
     results,
     runtime,
+    significance,
     study_folder,
     training_intervals,
 )
@@ -29,14 +31,32 @@ EXIT_ERROR = 1
 
 
 def run_confusion_study(
-    directory, *, workers=None, networks_per_program=None, data_dir=None, **settings
+    directory,
+    *,
+    workers=None,
+    networks_per_program=None,
+    data_dir=None,
+    test=None,
+    **settings,
 ) -> int:
     """Runs a confusion study with a progress bar, writes the report and prints it.
 
+    Args are those of `confusion_study.run_confusion_study`, and `test` that of
+    `report.write_report`.
+
     Returns:
         0, or 1 if a network has no result.
+
+    Raises:
+        ValueError: If a test within repeats is asked for where no networks share their
+            seeds, and as `confusion_study.run_confusion_study`.
     """
     directory = pathlib.Path(directory)
+    if test == significance.PAIRED and not settings.get("shared_seeds", True):
+        raise ValueError(
+            "Expected networks that share the seeds of their repeat for a paired test. "
+            "Received: --own-seeds. Use --test welch, whose networks need not."
+        )
     writer = StudySummaries(directory)
     try:
         summary = confusion_study.run_confusion_study(
@@ -54,7 +74,7 @@ def run_confusion_study(
         f"{summary.seconds / 60:.1f} minutes.\n",
         file=sys.stderr,
     )
-    _print_report(directory)
+    _print_report(directory, test=test)
     for title, networks in (
         ("Trained a second time after a loss that was not finite", summary.retried),
         ("FAILED twice, without a result", summary.failed),
@@ -153,8 +173,13 @@ def train_classifier(directory, *, data_dir=None, **settings) -> int:
     return EXIT_OK
 
 
-def analyse_study(directory) -> int:
-    """Rebuilds everything in a study's folder that is not a result, and prints it."""
+def analyse_study(directory, *, test=None) -> int:
+    """Rebuilds everything in a study's folder that is not a result, and prints it.
+
+    Args:
+        directory: The study's folder.
+        test: See `report.write_report`.
+    """
     directory = pathlib.Path(directory)
     description = study_folder.read_description(directory)
     write = {
@@ -166,7 +191,7 @@ def analyse_study(directory) -> int:
             write(directory)
     except study_folder.StudyLockedError:
         print("The study is running: its scalars are left to it.", file=sys.stderr)
-    _print_report(directory)
+    _print_report(directory, test=test)
     return EXIT_OK
 
 
@@ -227,6 +252,28 @@ def probe_saved_model(
     return EXIT_OK
 
 
+def explain_generalization(
+    directory, *, target, pair, repeats=3, units=6, data_dir=None
+) -> int:
+    """Explains a generalization, see `explaining.explain_generalization`; prints it.
+
+    Returns:
+        0.
+    """
+    made = explaining.explain_generalization(
+        directory,
+        target=target,
+        pair=pair,
+        repeats=repeats,
+        units=units,
+        data_dir=data_dir,
+    )
+    print(made.text)
+    print("Tables:      " + "\n             ".join(map(str, made.table_files)))
+    _print_figures(directory, made)
+    return EXIT_OK
+
+
 def _write_confusion_summaries(directory: pathlib.Path) -> None:
     writer = StudySummaries(directory)
     for row in results.read_networks(directory).to_dict("records"):
@@ -243,14 +290,18 @@ def _write_prototype_summaries(directory: pathlib.Path) -> None:
     writer.close()
 
 
-def _print_report(directory: pathlib.Path) -> None:
-    made = report.write_report(directory)
+def _print_report(directory: pathlib.Path, *, test: str | None = None) -> None:
+    made = report.write_report(directory, test=test)
     print(made.text)
     _print_files(directory, made)
 
 
 def _print_files(directory: pathlib.Path, made: Report) -> None:
     print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
+    _print_figures(directory, made)
+
+
+def _print_figures(directory, made: Report) -> None:
     print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
     print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")
 

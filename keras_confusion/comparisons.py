@@ -12,12 +12,17 @@ not confusing gains information.
 """
 
 import dataclasses
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from keras_confusion import stats
+from keras_confusion.comparison_columns import (
+    Columns,
+    compare_rates,
+    mean_over_networks,
+    paired_columns,
+)
 from keras_confusion.responses import RESPONSES, Rates, StudyResponses
 
 IN_PAIR = "the target is in the pair"
@@ -29,10 +34,8 @@ REASONS = (
     stats.NO_VARIANCE,
     IN_PAIR,
 )
-POINTS = 100.0
-
-# Part of a table: arrays `(num_rows,)`, or one value for all rows, by column.
-Columns: TypeAlias = dict[str, Any]
+# Which q-values stand beside which p-values.
+_CORRECTED = {"p_value": "q_value", "paired_p_value": "paired_q_value"}
 
 
 def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
@@ -45,8 +48,9 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
     Returns:
         One row per response, pair and target, with the columns of `stats.Comparison`
         (`difference_points` and its interval in percentage points), `q_value` within
-        the family, the bits, and the paired comparison within repeats. `family` is
-        "third" where the target is outside the pair, else "members".
+        the family, the bits, and the paired comparison within repeats with its own
+        `paired_q_value`. `family` is "third" where the target is outside the pair,
+        else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
     parts: list[Columns] = []
@@ -70,13 +74,13 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
                 "class_b": pair[1],
                 "class_a_name": class_names[pair[0]],
                 "class_b_name": class_names[pair[1]],
-                **_compare_rates(
+                **compare_rates(
                     _select(confused, in_arm),
                     comparison,
                     prior=prior,
                     images=study.test_images_per_class,
                 ),
-                **_paired_columns(
+                **paired_columns(
                     _select(confused, in_arm).accuracy,
                     study.confused_seed[in_arm],
                     comparison.accuracy,
@@ -84,7 +88,8 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
                 ),
             }
             if response == "accuracy_without_pair":
-                columns["reason"] = np.where(is_member, IN_PAIR, columns["reason"])
+                for reason in ("reason", "paired_reason"):
+                    columns[reason] = np.where(is_member, IN_PAIR, columns[reason])
             parts.append(columns)
     return _with_q_values(_table(parts), ["response", "family"])
 
@@ -136,14 +141,14 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
                         "target_name": class_names[target],
                         "class": other,
                         "class_name": class_names[other],
-                        **_compare_rates(
+                        **compare_rates(
                             _select(of_target, confused),
                             _select(of_target, comparison),
                             prior=np.array([prior]),
                             images=study.test_images_per_class[[target]],
                             level=level,
                         ),
-                        **_paired_columns(
+                        **paired_columns(
                             values[confused & known],
                             study.confused_seed[confused & known],
                             values[comparison & known],
@@ -170,83 +175,10 @@ def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
         pair's own classes, and everywhere while there is no baseline network.
     """
     of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
-    level, members = _mean_over_networks(of_pairs), _members(study)
+    level, members = mean_over_networks(of_pairs), _members(study)
     # A class that is in every pair has no level: its rows have no networks either.
     num_pairs = np.maximum((~members).sum(axis=0), 1)
     return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
-
-
-def _compare_rates(
-    confused: Rates, comparison: Rates, *, prior, images, level=None
-) -> Columns:
-    """All statistics of two groups of networks, one row per class of the arrays."""
-    record = stats.compare(confused.accuracy.T, comparison.accuracy.T, level=level)
-    sd_comparison = record.sd_comparison
-    if level is not None and level.shape[-1] > 1:
-        # The error of the level counts with the comparison's, as in `stats.compare`.
-        of_level = level.var(axis=-1, ddof=1) / level.shape[-1]
-        sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
-    in_points = {"difference", "ci_low", "ci_high"}
-    columns: Columns = {}
-    for field in dataclasses.fields(record):
-        values = np.asarray(getattr(record, field.name))
-        if field.name in in_points:
-            columns[f"{field.name}_points"] = POINTS * values
-        else:
-            columns[field.name] = values
-    # Centring can lift a class that is nearly always right above its ceiling.
-    p = np.clip(record.mean_comparison, 0, 1)
-    q = np.clip(record.mean_confused, 0, 1)
-    smaller = np.minimum(record.n_confused, record.n_comparison)
-    columns["kl_bits"] = stats.kl_bits(
-        p, q, resolution=0.5 / np.maximum(smaller * images, 1)
-    )
-    columns["kl_noise_floor_bits"] = stats.kl_noise_floor_bits(
-        p,
-        sd_confused=record.sd_confused,
-        n_confused=record.n_confused,
-        # Of shares, at most 1; a level from few networks can be worse than that.
-        sd_comparison=np.minimum(sd_comparison, 1),
-        n_comparison=record.n_comparison,
-    )
-    columns["entropy_bits"] = stats.entropy_bits(p, q)
-    columns["mutual_information_bits"] = stats.mutual_information_bits(
-        p, _mean_rate(comparison.false_positive_rate), prior=prior
-    ) - stats.mutual_information_bits(
-        q, _mean_rate(confused.false_positive_rate), prior=prior
-    )
-    columns["log_likelihood_bits"] = stats.log_likelihood_bits(
-        _mean_over_networks(comparison.log2_probability),
-        _mean_over_networks(confused.log2_probability),
-    )
-    return columns
-
-
-def _paired_columns(
-    confused, confused_repeat, comparison, comparison_repeat
-) -> Columns:
-    """The comparison within repeats; arrays `(num_networks, classes)`.
-
-    Where a repeat has several networks in a group their mean stands for it.
-    """
-    repeats = np.intersect1d(confused_repeat, comparison_repeat)
-
-    def by_repeat(values, of_repeat):
-        means = [values[of_repeat == repeat].mean(axis=0) for repeat in repeats]
-        return np.array(means).reshape(len(repeats), values.shape[1]).T
-
-    record = stats.compare_paired(
-        by_repeat(confused, confused_repeat), by_repeat(comparison, comparison_repeat)
-    )
-    return {
-        "paired_n": record.n,
-        "paired_difference_points": np.asarray(record.difference) * POINTS,
-        "paired_ci_low_points": np.asarray(record.ci_low) * POINTS,
-        "paired_ci_high_points": np.asarray(record.ci_high) * POINTS,
-        "paired_t": record.t,
-        "paired_p_value": record.p_value,
-        "paired_correlation": record.correlation,
-    }
 
 
 def _level_contrast(study: StudyResponses, target, confused, comparison):
@@ -326,24 +258,14 @@ def _table(parts: list[Columns]) -> pd.DataFrame:
 
 
 def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
-    q_values = table.groupby(family)["p_value"].transform(
-        lambda p_values: stats.benjamini_hochberg(p_values.to_numpy(float))
-    )
-    table.insert(table.columns.get_loc("p_value") + 1, "q_value", q_values)
+    """Puts the q-values of both tests beside their p-values."""
+    for p_value, q_value in _CORRECTED.items():
+        q_values = table.groupby(family)[p_value].transform(
+            lambda p_values: stats.benjamini_hochberg(p_values.to_numpy(float))
+        )
+        table.insert(table.columns.get_loc(p_value) + 1, q_value, q_values)
     return table
 
 
 def _select(rates: Rates, index) -> Rates:
     return Rates(*(getattr(rates, f.name)[index] for f in dataclasses.fields(Rates)))
-
-
-def _mean_over_networks(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis; NaN without a warning where there is no network."""
-    if len(values) == 0:
-        return np.full(values.shape[1:], np.nan)
-    return values.mean(axis=0)
-
-
-def _mean_rate(values: np.ndarray) -> np.ndarray:
-    """Mean over networks of centred rates, brought back into [0, 1]."""
-    return np.clip(_mean_over_networks(values), 0, 1)

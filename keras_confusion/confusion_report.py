@@ -10,8 +10,10 @@ from keras_confusion import (
     clustering,
     comparisons,
     figures,
+    network_figures,
     responses,
     results,
+    significance,
     study_folder,
     tables,
 )
@@ -26,7 +28,7 @@ _TITLES = {
 }
 
 
-def write_confusion_report(directory) -> Report:
+def write_confusion_report(directory, *, test: str = significance.WELCH) -> Report:
     """Writes everything that can be said of the networks in a study's folder.
 
     `tables/*.csv`, `figures/*.png` and `.svg`, and the figures for TensorBoard. Nothing
@@ -34,14 +36,18 @@ def write_confusion_report(directory) -> Report:
 
     Args:
         directory: The study's folder, a string or path.
+        test: One of `significance.TESTS`, which findings are told, ordered and marked
+            by; the tables hold both.
 
     Returns:
         A `Report`.
 
     Raises:
+        ValueError: If there is no such test.
         study_folder.StudyFolderError: If the folder holds no study or no network, or
             a file cannot be read.
     """
+    significance.check_test(test)
     directory = pathlib.Path(directory)
     description = study_folder.read_description(directory, kind=results.KIND)
     networks = results.read_networks(directory)
@@ -69,29 +75,44 @@ def write_confusion_report(directory) -> Report:
     with ReportFiles(directory) as files:
         for name, table in all_tables.items():
             files.table(name, table)
-        _write_figures(files, all_tables, description, len(networks))
+        _write_figures(files, all_tables, description, test)
     return Report(
-        text=findings_text(all_tables, description),
+        text=findings_text(all_tables, description, test=test),
         table_files=files.table_files,
         figure_files=files.figure_files,
     )
 
 
-def findings_text(all_tables: dict[str, pd.DataFrame], description: dict) -> str:
+def findings_text(
+    all_tables: dict[str, pd.DataFrame],
+    description: dict,
+    *,
+    test: str = significance.WELCH,
+) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
-    by_pair = all_tables["target_by_pair"]
+    by_pair = significance.told_by(all_tables["target_by_pair"], test)
     third = by_pair[by_pair["family"] == "third"]
     has_all_pairs = _has_all_pairs(description)
-    lines = [_study_line(arms, description)]
+    told = {"pairs": third}
+    if has_all_pairs:
+        told["classes"] = significance.told_by(all_tables["target_by_class"], test)
+    lines = [_study_line(arms, description), significance.describe_test(told, test)]
     for response, title in _TITLES.items():
         lines += ["", title]
         lines += _findings("pairs, third classes", third[third["response"] == response])
         if has_all_pairs:
-            by_class = all_tables["target_by_class"]
+            by_class = told["classes"]
             rows = by_class[by_class["response"] == response]
             lines += _findings("classes", rows)
     notes = []
+    if description["settings"].get("corruption") == "null":
+        notes.append(
+            "A null study: arms are treated as the baseline is, and what is found is "
+            "chance."
+        )
+    if caution := significance.caution(third, test):
+        notes.append(f"Target x pairs: {caution}")
     if not has_all_pairs:
         notes.append(
             "Target x classes compares all arms with a class and all without: left "
@@ -113,10 +134,10 @@ def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
     """How many tests found something, and the strongest of them."""
     tested = rows[rows["q_value"].notna()]
     ordered = tested.iloc[np.lexsort((-tested["t"].abs(), tested["q_value"]))]
-    found = ordered[ordered["q_value"] <= figures.SIGNIFICANCE]
+    found = ordered[ordered["q_value"] <= significance.SIGNIFICANCE]
     lines = [
         f"  Target x {columns}: {len(found)} of {len(tested)} tests at "
-        f"q <= {figures.SIGNIFICANCE}"
+        f"q <= {significance.SIGNIFICANCE}"
     ]
     if len(found):
         told = found[:NUM_FINDINGS]
@@ -174,7 +195,8 @@ def _small(value: float) -> str:
     return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
 
 
-def _write_figures(files, all_tables, description, num_networks) -> None:
+def _write_figures(files, all_tables, description, test) -> None:
+    num_networks = len(all_tables["networks"])
     class_names = description["class_names"]
     by_pair = all_tables["target_by_pair"]
     num_classes, tree = len(class_names), None
@@ -190,18 +212,20 @@ def _write_figures(files, all_tables, description, num_networks) -> None:
         for measure in figures.MEASURES:
             write(
                 f"target_by_class_{measure}",
-                figures.target_by_class(by_class, measure, class_names, order),
+                figures.target_by_class(
+                    by_class, measure, class_names, order, test=test
+                ),
             )
     for measure in figures.MEASURES:
         write(
             f"target_by_pair_{measure}",
-            figures.target_by_pair(by_pair, measure, class_names, order),
+            figures.target_by_pair(by_pair, measure, class_names, order, test=test),
         )
-    write("accuracy_by_arm", figures.accuracy_by_arm(all_tables["networks"]))
+    write("accuracy_by_arm", network_figures.accuracy_by_arm(all_tables["networks"]))
     if tree is not None:
         learned = by_class[by_class["response"] == "accuracy_without_pair"]
         margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
         write(
             "class_dendrogram",
-            figures.class_dendrogram(tree, class_names, margin=margin),
+            network_figures.class_dendrogram(tree, class_names, margin=margin),
         )

@@ -8,19 +8,17 @@ import dataclasses
 from typing import Any
 
 import matplotlib
-import matplotlib.ticker
 import numpy as np
 import pandas as pd
-import scipy.cluster.hierarchy
 from matplotlib.figure import Figure
 
-from keras_confusion import clustering, responses, tables
+from keras_confusion import responses, significance, tables
 
 COLORMAP = "PuOr"
 MISSING_COLOR = "0.88"
 ACCENT = "#b35806"
 MUTED = "#542788"
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = significance.SIGNIFICANCE
 # Inches.
 MIN_WIDTH = 7.5
 MAX_LENGTH = 40.0
@@ -61,12 +59,14 @@ class Measure:
 
 MEASURES = {
     "difference": Measure("difference_points", "difference, percentage points"),
-    "t": Measure("t", "Welch's t"),
+    "t": Measure("t", significance.TITLES[significance.WELCH]),
     "bits": Measure("kl_bits", "kl_bits, gained by not confusing", sign=-1),
 }
 
 
-def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Figure:
+def target_by_class(
+    table: pd.DataFrame, measure: str, class_names, order, *, test="welch"
+) -> Figure:
     """Heat map of every target T by every class C, both responses on one scale.
 
     Args:
@@ -74,11 +74,12 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
         measure: A key of `MEASURES`.
         class_names: Names in the order of the labels.
         order: Labels in the order of rows and columns.
+        test: One of `significance.TESTS`, which differences and marks are by.
 
     Returns:
         A Matplotlib figure.
     """
-    num_classes = len(class_names)
+    num_classes, table = len(class_names), significance.told_by(table, test)
     size = 2.6 + 0.32 * num_classes
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2 * size + 0.6, size + 0.7), layout="constrained")
@@ -88,7 +89,7 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
             figure,
             axes,
             table,
-            MEASURES[measure],
+            _measure(measure, test),
             columns=range(num_classes),
             num_classes=num_classes,
             arrange=lambda values: values[grid],
@@ -103,16 +104,18 @@ def target_by_class(table: pd.DataFrame, measure: str, class_names, order) -> Fi
         axes[0].set_yticks(range(num_classes), names)
         axes[0].set_ylabel("target class T")
         figure.suptitle("What confusing class C does to class T")
-        figure.supxlabel(_caption(table), fontsize=8, color="0.35")
+        figure.supxlabel(_caption(table, test), fontsize=8, color="0.35")
     return figure
 
 
-def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Figure:
+def target_by_pair(
+    table: pd.DataFrame, measure: str, class_names, order, *, test="welch"
+) -> Figure:
     """Heat map of every target T by every confused pair; see `target_by_class`.
 
     The pair's own classes are left grey: what they lose dwarfs everything else.
     """
-    num_classes = len(class_names)
+    num_classes, table = len(class_names), significance.told_by(table, test)
     rank = {label: position for position, label in enumerate(order)}
     pairs = sorted(
         {
@@ -137,7 +140,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
             figure,
             axes,
             third,
-            MEASURES[measure],
+            _measure(measure, test),
             columns=pairs,
             num_classes=num_classes,
             arrange=lambda values: values[list(order)],
@@ -156,114 +159,7 @@ def target_by_pair(table: pd.DataFrame, measure: str, class_names, order) -> Fig
             axis.set_xticks(range(len(pairs)), names, rotation=90)
             axis.set_xlabel("confused pair")
         figure.suptitle("What confusing a pair does to third classes")
-        figure.supxlabel(_caption(third), fontsize=8, color="0.35")
-    return figure
-
-
-def accuracy_by_arm(networks: pd.DataFrame) -> Figure:
-    """Accuracy over the test set of every single network, arm by arm.
-
-    Args:
-        networks: As `tables.networks_table` returns it.
-
-    Returns:
-        A Matplotlib figure: a dot per network, a bar for mean ± sd, arms by mean.
-    """
-    done = networks[~networks["failed"]]
-    arms = done.groupby("arm")["accuracy"].agg(["mean", "std", "count"])
-    arms = arms.sort_values("mean")
-    is_baseline = arms.index == "baseline"
-    names = {
-        row.arm: "baseline"
-        if row.arm == "baseline"
-        else f"{row.class_a_name} – {row.class_b_name}"
-        for row in done.itertuples()
-    }
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(
-            figsize=(MIN_WIDTH, min(1.4 + 0.2 * len(arms), MAX_LENGTH)),
-            layout="constrained",
-        )
-        axis = figure.subplots()
-        for position, (arm, summary) in enumerate(arms.iterrows()):
-            color = ACCENT if is_baseline[position] else MUTED
-            values = done.loc[done["arm"] == arm, "accuracy"]
-            axis.plot(
-                values,
-                [position] * len(values),
-                "o",
-                color=color,
-                alpha=0.35,
-                ms=4,
-                mew=0,
-            )
-            axis.errorbar(
-                summary["mean"],
-                position,
-                xerr=0 if np.isnan(summary["std"]) else summary["std"],
-                fmt="|",
-                color=color,
-                ms=9,
-                lw=1.5,
-            )
-        labels = [
-            f"{names[arm]}  (n = {count})" for arm, count in arms["count"].items()
-        ]
-        axis.set_yticks(range(len(arms)), labels)
-        for text, baseline in zip(axis.get_yticklabels(), is_baseline, strict=True):
-            text.set_color(ACCENT if baseline else "black")
-        axis.set_ylim(-0.8, len(arms) - 0.2)
-        axis.grid(axis="x", color="0.9")
-        axis.set_axisbelow(True)
-        axis.set_xlabel("accuracy on the test set, all classes")
-        axis.set_title("Every network: one dot each, mean ± sd of the arm")
-    return figure
-
-
-def class_dendrogram(
-    tree: clustering.ClassTree, class_names, *, margin: float
-) -> Figure:
-    """Which classes belong together.
-
-    Args:
-        tree: As `clustering.class_tree` returns it.
-        class_names: Names in the order of the labels.
-        margin: Half the width of a typical 95 % interval of one cost, percentage
-            points, so that joins are not taken for more than they are.
-
-    Returns:
-        A Matplotlib figure.
-    """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(
-            figsize=(MIN_WIDTH, 1.9 + 0.28 * len(class_names)), layout="constrained"
-        )
-        axis = figure.subplots()
-        scipy.cluster.hierarchy.dendrogram(
-            tree.linkage,
-            labels=list(class_names),
-            orientation="left",
-            ax=axis,
-            color_threshold=0,
-            above_threshold_color=MUTED,
-        )
-        farthest = tree.linkage[:, 2].max() or 1.0
-        costs = matplotlib.ticker.MaxNLocator(6).tick_values(
-            tree.largest_cost - farthest, tree.largest_cost
-        )
-        costs = [cost for cost in costs if cost <= tree.largest_cost]
-        axis.set_xticks(
-            [tree.largest_cost - cost for cost in costs],
-            [f"{cost:.3g}".replace("-", "−") for cost in costs],
-        )
-        axis.set_xlim(1.05 * farthest, -0.02 * farthest)
-        axis.tick_params(axis="y", labelsize=9)
-        axis.spines["left"].set_visible(False)
-        axis.set_xlabel(
-            "mean cost to one class of not learning the other, percentage points\n"
-            f"(accuracy_without_pair; 95 % interval of one cost about ±{margin:.1f})"
-        )
-        axis.set_title("Classes that learn from each other")
+        figure.supxlabel(_caption(third, test), fontsize=8, color="0.35")
     return figure
 
 
@@ -335,16 +231,27 @@ def _write_numbers(axis, values, limit) -> None:
         )
 
 
-def _caption(table: pd.DataFrame) -> str:
+def _measure(name: str, test: str) -> Measure:
+    measure = MEASURES[name]
+    if name == "t":
+        return dataclasses.replace(measure, label=significance.TITLES[test])
+    return measure
+
+
+def _caption(table: pd.DataFrame, test: str) -> str:
     """What marks and numbers mean, and how many networks stand behind a cell."""
 
     def span(column) -> str:
         low, high = table[column].min(), table[column].max()
         return f"{low}" if low == high else f"{low} to {high}"
 
+    cell = (
+        f"A cell: {span('n_confused')} confused against {span('n_comparison')} networks"
+    )
+    if test == significance.PAIRED:
+        correlation = significance.correlation_within_repeats(table)
+        cell += f" in {span('paired_n')} repeats, correlation {correlation:.2f}"
     return (
-        f"● significant (Welch's t, Benjamini–Hochberg q ≤ {SIGNIFICANCE}).  "
-        "Grey: not defined.  "
-        f"A cell: {span('n_confused')} confused against {span('n_comparison')} "
-        "networks."
+        f"● significant ({significance.TITLES[test]}, Benjamini–Hochberg "
+        f"q ≤ {SIGNIFICANCE}).  Grey: not defined.  {cell}."
     )

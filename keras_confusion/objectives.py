@@ -1,4 +1,4 @@
-"""What images are optimised for: a class, or a tie of two classes."""
+"""What images are optimised for: a class, a tie of two classes, or a unit."""
 
 import dataclasses
 import math
@@ -22,6 +22,22 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor):
         Losses `(batch,)`, nats, and misses `(batch,)`: nothing else is asked.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    return losses, tf.zeros_like(losses)
+
+
+def unit_activation(activations: tf.Tensor, units: tf.Tensor):
+    """The objective of unit images: that one unit is as active as is asked.
+
+    Args:
+        activations: float32 `(batch, d)`, in place of logits: of every unit, as shares
+            of the activation that is asked for.
+        units: int32 `(batch,)`, the number of each image's unit.
+
+    Returns:
+        Losses `(batch,)`, 1 - share, 0 where all that is asked is reached, and misses
+        `(batch,)`: nothing else is asked.
+    """
+    losses = tf.nn.relu(1 - tf.gather(activations, units, batch_dims=1))
     return losses, tf.zeros_like(losses)
 
 

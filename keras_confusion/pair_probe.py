@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion import (
+    class_pairs,
     dissimilarity,
     objectives,
     probes,
@@ -37,7 +38,6 @@ COMPARISONS = (
 )
 GAP_TOLERANCE = 0.01
 _ITERATIONS_BETWEEN_FRAMES = 2
-_MOST_CLASSES_NAMED = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,19 +113,7 @@ def resolve_pair(pair: Sequence[str], class_names: Sequence[str]) -> tuple[int, 
     Raises:
         ValueError: If one is unknown, or both are the same.
     """
-    # A class may be named "3": names go before labels.
-    by_name = {str(label): label for label in range(len(class_names))}
-    by_name |= {name: label for label, name in enumerate(class_names)}
-    for name in pair:
-        if name not in by_name:
-            named = ", ".join(class_names[:_MOST_CLASSES_NAMED])
-            if len(class_names) > _MOST_CLASSES_NAMED:
-                named += f", ... ({len(class_names)} in all)"
-            raise ValueError(
-                f"Expected a class by name or label. Received: {name!r}. Classes: "
-                f"{named}."
-            )
-    first, second = (by_name[name] for name in pair)
+    first, second = (class_pairs.resolve_class(name, class_names) for name in pair)
     if first == second:
         raise ValueError(
             f"Expected two different classes. Received: {pair[0]!r} and {pair[1]!r}."

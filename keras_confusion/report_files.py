@@ -77,19 +77,32 @@ class ReportFiles:
             step: TensorBoard's step.
             tag: TensorBoard's tag; `None` takes the name.
         """
-        for suffix in ("svg", "png"):
-            picture = io.BytesIO()
-            # A date would make every picture another file.
-            date = {"Date": None} if suffix == "svg" else None
-            # How SVG files are written is looked up when they are saved.
-            with matplotlib.rc_context(figures.STYLE):
-                figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=date)
-            path = self._directory / "figures" / f"{name}.{suffix}"
-            study_folder.write_atomically(
-                path, lambda file, picture=picture: file.write(picture.getvalue())
-            )
+        path = self._directory / "figures" / f"{name}.png"
+        picture = write_figure(path, figure)
         self.figure_files.append(path)
-        self._events.image(
-            metadata.PREFIX_FIGURE + (tag or name), picture.getvalue(), step
-        )
+        self._events.image(metadata.PREFIX_FIGURE + (tag or name), picture, step)
         self._events.flush()
+
+
+def write_figure(path: pathlib.Path, figure: Figure) -> bytes:
+    """Writes a figure as a PNG file, and as an SVG file beside it.
+
+    Args:
+        path: Of the PNG file.
+        figure: A Matplotlib figure.
+
+    Returns:
+        The PNG file.
+    """
+    for suffix in ("svg", "png"):
+        picture = io.BytesIO()
+        # A date would make every picture another file.
+        date = {"Date": None} if suffix == "svg" else None
+        # How SVG files are written is looked up when they are saved.
+        with matplotlib.rc_context(figures.STYLE):
+            figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=date)
+        study_folder.write_atomically(
+            path.with_suffix(f".{suffix}"),
+            lambda file, picture=picture: file.write(picture.getvalue()),
+        )
+    return picture.getvalue()

@@ -22,6 +22,7 @@ from keras_confusion.study_folder import (
     open_folder,
     write_atomically,
 )
+from keras_confusion.study_settings import ADDED_SETTINGS
 
 KIND = "confusion"
 BASELINE = "baseline"
@@ -34,7 +35,8 @@ SCHEMA = pa.schema(
         ("class_a", pa.int16()),
         ("class_b", pa.int16()),
         pa.field("repeat", pa.int32(), nullable=False),
-        # `seed` belongs to the repeat; the other seeds are derived from it.
+        # `seed` belongs to the repeat, or to the network in a study with own seeds;
+        # the other seeds are derived from it.
         pa.field("seed", pa.int64(), nullable=False),
         ("initialisation_seed", pa.int64()),
         ("order_seed", pa.int64()),
@@ -115,6 +117,9 @@ def open_study(
         {"kind": KIND, **description},
         begin=begin,
         beginnings=() if has_rows else ("test_labels.npy", "networks"),
+        added_settings=ADDED_SETTINGS,
+        # Networks are the same however many there are of an arm.
+        growing=("repeats", "baseline_repeats"),
     )
     for left_over in (directory / "networks").glob(".*.tmp"):
         left_over.unlink()

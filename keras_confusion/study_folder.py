@@ -8,7 +8,9 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import filelock
 
@@ -70,6 +72,8 @@ def open_folder(
     *,
     begin: Callable[[], None],
     beginnings: Collection[str],
+    added_settings: Mapping[str, Any] = MappingProxyType({}),
+    growing: Collection[str] = (),
 ) -> None:
     """Creates the study's folder, or checks that the one there is the same study.
 
@@ -80,6 +84,9 @@ def open_folder(
         begin: Called to fill a new folder before `study.json` is written.
         beginnings: Names of what `begin` makes: left by a process that was killed in
             it, they do not make the folder somebody else's.
+        added_settings: Settings that older studies do not name, and what they had.
+        growing: Names of settings that count something of which there may be more than
+            before: `study.json` is written anew with the larger number.
 
     Raises:
         StudyFolderError: If the folder holds another study (every difference is
@@ -88,7 +95,12 @@ def open_folder(
     study_file = directory / "study.json"
     if study_file.exists():
         stored = read_description(directory, kind=description["kind"])
-        _check_same(directory, stored, description)
+        stored["settings"] = {**added_settings, **stored["settings"]}
+        _check_same(directory, stored, description, growing)
+        asked = {name: description["settings"][name] for name in growing}
+        grown = stored["settings"] | asked
+        if grown != stored["settings"]:
+            _write_description(study_file, stored | {"settings": grown})
         return
     strangers = {
         path.name for path in directory.glob("*") if not path.name.startswith(".")
@@ -100,16 +112,23 @@ def open_folder(
         )
     directory.mkdir(parents=True, exist_ok=True)
     begin()
-    text = json.dumps({"format_version": FORMAT_VERSION, **description}, indent=2)
+    _write_description(study_file, {"format_version": FORMAT_VERSION, **description})
+
+
+def _write_description(study_file: pathlib.Path, description: dict) -> None:
+    text = json.dumps(description, indent=2)
     write_atomically(study_file, lambda file: file.write(text.encode() + b"\n"))
 
 
-def _check_same(directory: pathlib.Path, stored: dict, asked: dict) -> None:
+def _check_same(
+    directory: pathlib.Path, stored: dict, asked: dict, growing: Collection[str]
+) -> None:
     asked = json.loads(json.dumps(asked))
     differences = [
         f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
         for key, value in asked["settings"].items()
         if stored["settings"].get(key) != value
+        and not (key in growing and stored["settings"][key] < value)
     ]
     for key in ("class_names", "dataset_fingerprint"):
         if stored[key] != asked[key]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_confusion import errors, responses, results, study_plan
+from keras_confusion import errors, responses, results
 from keras_confusion.study_plan import Network, StudyPlan
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -48,10 +48,7 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     from keras_confusion import training
 
     settings, dataset, trainer = plan.settings, plan.dataset, plan.trainer
-    seeds = [
-        study_plan.network_seeds(settings.seed, repeat, pair, attempt)
-        for pair, repeat in networks
-    ]
+    seeds = [plan.seeds(network, attempt) for network in networks]
     tasks = [
         training.TrainingTask(
             of_network["initialisation_seed"],

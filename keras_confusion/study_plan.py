@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import psutil
 
-from keras_confusion import class_pairs, provenance, runtime
+from keras_confusion import class_pairs, provenance, runtime, study_seeds
 from keras_confusion.study_settings import StudySettings
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
@@ -72,7 +72,8 @@ class StudyPlan:
         pairs = class_pairs.resolve_pairs(
             settings.pairs,
             dataset.class_names,
-            ordered=settings.corruption != "swap" and settings.pairs != "all",
+            ordered=settings.corruption in ("one_way", "merge")
+            and settings.pairs != "all",
         )
         baseline_repeats = settings.baseline_repeats
         if baseline_repeats is None:
@@ -86,9 +87,9 @@ class StudyPlan:
         first, second = (
             models.build_model(
                 settings.model,
-                num_classes=dataset.num_classes,
-                input_shape=dataset.image_shape,
                 seed=0,
+                **dataset.model_arguments,
+                **settings.model_options,
             ).variables
             for _ in range(2)
         )
@@ -110,7 +111,7 @@ class StudyPlan:
 
     @property
     def dataset(self):
-        """The `datasets.ImageDataset`, read once in a process."""
+        """The `datasets.LabelledDataset`, read once in a process."""
         return load_dataset_once(
             self.settings.dataset, self.data_dir, self.settings.image_size
         )
@@ -140,18 +141,24 @@ class StudyPlan:
             dtype_policy=self.dtype_policy,
             streaming=self.settings.streaming,
             num_networks=self.networks_per_program,
+            model_options=self.settings.model_options,
         )
 
+    def seeds(self, network: Network, attempt: int) -> dict[str, Any]:
+        """See `study_seeds.network_seeds`."""
+        pair, repeat = network
+        return study_seeds.network_seeds(self.settings, repeat, pair, attempt)
+
     def given_labels(self, pair, corruption_seed) -> np.ndarray | None:
-        """Training labels of one network; `None` for the baseline, which has its own.
+        """Training labels of one network; `None` if they are those of the data set.
 
         Args:
             pair: (a, b), or `None` for the baseline.
-            corruption_seed: Of `network_seeds`.
+            corruption_seed: Of `seeds`.
         """
         from keras_confusion import corruption
 
-        if pair is None:
+        if corruption_seed is None:
             return None
         transition = transition_of(self.settings, self.dataset.num_classes, pair)
         return corruption.given_labels(
@@ -192,25 +199,25 @@ class StudyPlan:
 
         return models.build_model(
             self.settings.model,
-            num_classes=self.dataset.num_classes,
-            input_shape=self.dataset.image_shape,
             seed=0,
             dtype_policy=self.dtype_policy,
+            **self.dataset.model_arguments,
+            **self.settings.model_options,
         )
 
     def check_memory(self, workers: int) -> None:
-        """Raises `ValueError` if the images of all workers do not fit in memory."""
+        """Raises `ValueError` if the data of all workers do not fit in memory."""
         if self.settings.streaming:
             return
-        # Each worker holds the images twice: as read and as tensors.
+        # Each worker holds the examples twice: as read and as tensors.
         dataset = self.dataset
         needed = 2 * workers * (dataset.train.nbytes + dataset.test.nbytes)
         available = psutil.virtual_memory().available
         if needed > available:
             raise ValueError(
-                f"Expected images that fit in memory. Received: {dataset.name}, which "
+                f"Expected data that fit in memory. Received: {dataset.name}, which "
                 f"needs {needed / 1e9:.1f} GB for {workers} workers where "
-                f"{available / 1e9:.1f} GB are free. Use --streaming to read images "
+                f"{available / 1e9:.1f} GB are free. Use --streaming to read them "
                 "from disk in every epoch, or fewer --workers."
             )
 
@@ -243,11 +250,13 @@ class StudyPlan:
             "batch_size": recipe.batch_size,
             "learning_rate": recipe.learning_rate,
             "dtype_policy": self.dtype_policy,
+            "fraction": self.settings.settled_fraction,
         }
         return {
             "settings": settings,
             "class_names": list(self.dataset.class_names),
-            "image_shape": list(self.dataset.image_shape),
+            # By the name that it had when there were images only.
+            "image_shape": list(self.dataset.input_shape),
             "num_train": self.dataset.train.num_examples,
             "num_test": self.dataset.test.num_examples,
             "dataset_fingerprint": self.dataset.fingerprint,
@@ -293,41 +302,14 @@ def load_dataset_once(name, data_dir, image_size):
     return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)
 
 
-def network_seeds(study_seed: int, repeat: int, pair, attempt: int) -> dict[str, Any]:
-    """Seeds of one network.
-
-    Networks of one repeat share initial weights and order, so that their differences
-    come from the labels; which labels are wrong is drawn for each arm on its own.
-
-    Args:
-        study_seed: The study's seed.
-        repeat: Number of the repeat, from 0.
-        pair: (a, b), or `None` for the baseline, which has no corruption seed.
-        attempt: 0; 1 for the second attempt of a network whose loss was not finite.
-
-    Returns:
-        `seed`, `initialisation_seed`, `order_seed` and `corruption_seed`, integers
-        from 0 to 2**32 - 1 (`seed`: 2**63 - 1).
-    """
-    of_repeat = np.random.SeedSequence((study_seed, repeat, attempt))
-    seed = int(of_repeat.generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-    def derived(*key) -> int:
-        return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0])
-
-    return {
-        "seed": seed,
-        "initialisation_seed": derived(0),
-        "order_seed": derived(1),
-        "corruption_seed": None if pair is None else derived(2, *pair),
-    }
-
-
 def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray:
     """The study's `transition[true, given]` for one pair; see `corruption`."""
     from keras_confusion import corruption
 
+    fraction = settings.settled_fraction
+    if settings.corruption == "null":
+        return corruption.uniform_noise(num_classes, fraction)
     if settings.corruption == "merge":
         return corruption.merge(num_classes, *pair)
     build = {"swap": corruption.swap, "one_way": corruption.one_way}
-    return build[settings.corruption](num_classes, *pair, fraction=settings.fraction)
+    return build[settings.corruption](num_classes, *pair, fraction=fraction)

@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Any
 
-CORRUPTIONS = ("swap", "one_way", "merge")
+CORRUPTIONS = ("swap", "one_way", "merge", "null")
+# What studies had that were begun before they said so in `study.json`.
+ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True}
+HALF = 0.5
 DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -24,11 +27,19 @@ class StudySettings:
         learning_rate: Adam's; `None` takes the recipe's.
         seed: Integer, 0 or more, from which every draw of the study is derived.
         model: A model name or function, see `models.build_model`.
+        width: Channels of the first stage of "resnet18"; `None` takes the model's.
         dtype_policy: "auto", "float32" or "mixed_bfloat16".
         corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
             gives a fraction of a the label b, "merge" gives all of b the label a; a
-            is the class with the lower label.
+            is the class with the lower label. "null" treats every arm as it treats
+            the baseline, whatever its pair, so that every difference is chance: a
+            fraction of every class, drawn anew for every network, is given the labels
+            of the other classes in equal parts.
         fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
+            `None` takes half, and 0 for "null".
+        shared_seeds: Whether the networks of a repeat start from the same weights and
+            see the images in the same order. If not, every network draws its own, and
+            there is nothing to pair within a repeat.
         image_size: (height, width) to which images of other sizes are brought.
         streaming: Reads images through tf.data in every epoch, for data sets that do
             not fit in memory.
@@ -44,11 +55,25 @@ class StudySettings:
     learning_rate: float | None = None
     seed: int = 0
     model: Any = "cnn"
+    width: int | None = None
     dtype_policy: str = "auto"
     corruption: str = "swap"
-    fraction: float = 0.5
+    fraction: float | None = None
+    shared_seeds: bool = True
     image_size: tuple[int, int] | None = None
     streaming: bool = False
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """More arguments of the model function."""
+        return {} if self.width is None else {"width": self.width}
+
+    @property
+    def settled_fraction(self) -> float:
+        """`fraction`, or what the corruption has without one."""
+        if self.fraction is not None:
+            return self.fraction
+        return 0.0 if self.corruption == "null" else HALF
 
 
 def check_settings(settings: StudySettings) -> None:
@@ -58,6 +83,7 @@ def check_settings(settings: StudySettings) -> None:
         "baseline_repeats": settings.baseline_repeats,
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
+        "width": settings.width,
     }
     for name, value in at_least_one.items():
         if value is not None and value < 1:
@@ -66,17 +92,33 @@ def check_settings(settings: StudySettings) -> None:
         raise ValueError(
             f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
         )
+    if settings.width is not None and settings.model in ("cnn", "text"):
+        raise ValueError(
+            f"Expected no `width` for the {settings.model!r} model, whose layers are "
+            f"fixed. Received: {settings.width}. Use the 'resnet18' model."
+        )
     if settings.seed < 0:
         raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
-    if not 0 <= settings.fraction <= 1:
+    if not 0 <= settings.settled_fraction <= 1:
         raise ValueError(
             f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
             "Use 0.5 to swap half of the labels of both classes."
         )
-    if settings.corruption == "merge" and settings.fraction != 0.5:
+    if settings.corruption == "merge" and settings.settled_fraction != HALF:
         raise ValueError(
             "Expected no `fraction` with `merge`, which gives all of b the label a. "
             f"Received: {settings.fraction}. Use 'one_way' to give a part of it."
+        )
+    if (
+        settings.corruption == "null"
+        and settings.shared_seeds
+        and settings.settled_fraction == 0
+    ):
+        raise ValueError(
+            "Expected networks that differ. Received: corruption 'null' with untouched "
+            "labels and shared seeds, which trains the same network again and again "
+            "within a repeat. Use --own-seeds, or --fraction 0.2 for labels that are "
+            "wrong at random in every network."
         )
     choices = {
         "corruption": (settings.corruption, CORRUPTIONS),

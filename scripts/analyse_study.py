@@ -10,20 +10,25 @@ is still running can be analysed too. A few seconds for a study of 200 networks.
 import argparse
 import sys
 
+from keras_confusion import arguments
 
-def parse_arguments(arguments=None) -> argparse.Namespace:
+
+def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", help="the study's folder")
-    return parser.parse_args(arguments)
+    arguments.add_test_argument(parser)
+    return parser.parse_args(given)
 
 
 def main() -> int:
     options = parse_arguments()
     from keras_confusion import command_line, commands
 
-    return command_line.exit_code(commands.analyse_study, options.directory)
+    return command_line.exit_code(
+        commands.analyse_study, options.directory, test=options.test
+    )
 
 
 if __name__ == "__main__":

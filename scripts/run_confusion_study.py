@@ -52,23 +52,38 @@ def parse_arguments(given=None) -> argparse.Namespace:
     )
     study.add_argument(
         "--corruption",
-        choices=("swap", "one_way", "merge"),
+        choices=("swap", "one_way", "merge", "null"),
         default="swap",
-        help="how a pair is confused (default: %(default)s)",
+        help="how a pair is confused; null treats every arm as the baseline, to see "
+        "what chance finds (default: %(default)s)",
     )
     study.add_argument(
         "--fraction",
         type=float,
-        default=0.5,
         metavar="F",
-        help="share of a class that is given the wrong label (default: %(default)s)",
+        help="share of a class that is given the wrong label; with null of all classes "
+        "in all networks (default: 0.5, and 0 with null)",
+    )
+    study.add_argument(
+        "--own-seeds",
+        dest="shared_seeds",
+        action="store_false",
+        help="initial weights and order for every network, not for every repeat",
     )
     study.add_argument("--seed", type=int, default=0, metavar="S")
+    arguments.add_test_argument(study)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--model",
         default="cnn",
-        help="cnn, or package.module:function (default: %(default)s)",
+        help="cnn, resnet18, text for token sequences, or package.module:function "
+        "(default: %(default)s)",
+    )
+    training.add_argument(
+        "--width",
+        type=int,
+        metavar="W",
+        help="channels of resnet18's first stage (default: 64)",
     )
     training.add_argument(
         "--recipe",

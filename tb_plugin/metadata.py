@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 TRAINING_RUN = "events/training"
 # Figures; rewritten with every report.
 REPORT_RUN = "events/report"
+# A run below it for each explanation of a generalization; rewritten with it.
+EXPLANATIONS_RUN = "events/explanations"
 
 # Scalars whose step is the number of networks that were finished.
 TAG_NETWORKS_DONE = "progress/networks_done"

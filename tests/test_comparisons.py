@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
 
-from keras_confusion import comparisons, responses, stats
+from keras_confusion import comparison_columns, comparisons, responses, stats
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -65,16 +67,37 @@ def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
     assert row["paired_p_value"] == pytest.approx(paired.pvalue)
 
 
-def test_q_values_are_within_declared_families(study):
+@pytest.mark.parametrize("test", ["", "paired_"])
+def test_q_values_are_within_declared_families(study, test):
     table = comparisons.target_by_pair(study, NAMES)
     for (response, family), rows in table.groupby(["response", "family"]):
         if (response, family) == ("accuracy_without_pair", "members"):
-            assert rows["q_value"].isna().all()
-            assert set(rows["reason"]) == {comparisons.IN_PAIR}
+            assert rows[f"{test}q_value"].isna().all()
+            assert set(rows[f"{test}reason"]) == {comparisons.IN_PAIR}
         else:
-            expected = scipy.stats.false_discovery_control(rows["p_value"])
-            np.testing.assert_allclose(rows["q_value"], expected)
+            expected = scipy.stats.false_discovery_control(rows[f"{test}p_value"])
+            np.testing.assert_allclose(rows[f"{test}q_value"], expected)
+            assert set(rows[f"{test}reason"]) == {""}
     assert table.groupby(["response", "family"]).ngroups == 4
+    by_class = comparisons.target_by_class(study, NAMES)
+    for _, rows in by_class.groupby("response"):
+        expected = scipy.stats.false_discovery_control(rows[f"{test}p_value"])
+        np.testing.assert_allclose(rows[f"{test}q_value"], expected)
+
+
+def test_own_seeds_leave_nothing_to_pair(study):
+    number = np.arange(len(study.confused_seed))
+    own = dataclasses.replace(study, confused_seed=1000 + number)
+    for compare in (comparisons.target_by_pair, comparisons.target_by_class):
+        shared, alone = compare(study, NAMES), compare(own, NAMES)
+        assert (alone["paired_n"] == 0).all()
+        paired = alone.filter(regex="^paired_(?!n|reason)")
+        assert paired.isna().all(axis=None)
+        reasons = set(alone["paired_reason"]) - {comparisons.IN_PAIR}
+        assert reasons == {comparison_columns.NO_PAIRS}
+        # Welch's test does not look at seeds.
+        for column in ("difference_points", "t", "q_value", "reason"):
+            np.testing.assert_array_equal(alone[column], shared[column])
 
 
 def test_target_by_class_pools_the_arms_that_the_design_says(study):

@@ -143,6 +143,60 @@ def test_sentence_by_hand():
     )
 
 
+def test_paired_test_tells_what_is_paired(tmp_path):
+    write_study(tmp_path / "paired", repeats=11)
+    welch = report.write_report(tmp_path / "paired")
+    pictures = {path.name: path.read_bytes() for path in welch.figure_files}
+    made = report.write_report(tmp_path / "paired", test="paired")
+    assert "Test: Welch's t, which leaves out the correlation" in welch.text
+    assert "Test: paired t within repeats" in made.text
+    assert "(n = 11 repeats)" in made.text
+    by_class = pd.read_csv(tmp_path / "paired/tables/target_by_class.csv")
+    rows = by_class[by_class["response"] == "accuracy_without_pair"]
+    found = rows[rows["paired_q_value"] <= 0.05].sort_values("paired_q_value")
+    assert 0 < len(found) != (rows["q_value"] <= 0.05).sum()
+    learned = made.text.split("With competition")[0].split("Target x classes")[1]
+    assert f"{len(found)} of {len(rows)} tests" in learned
+    best = found.iloc[0]
+    sentence = (
+        f"not learning {best['class_name']} costs {best['target_name']} "
+        f"{-best['paired_difference_points']:.1f} points (95 % CI "
+        f"{-best['paired_ci_high_points']:.1f} to "
+        f"{-best['paired_ci_low_points']:.1f}), t = {best['paired_t']:.1f}, "
+    )
+    assert sentence in learned
+    assert learned.index(sentence) == learned.index("not learning")
+    for path in made.figure_files:
+        is_heat_map = path.stem.startswith("target_by_")
+        assert (path.read_bytes() != pictures[path.name]) == is_heat_map
+        if is_heat_map:
+            caption = path.with_suffix(".svg").read_text()
+            assert "significant (paired t, Benjamini" in caption
+            assert "in 11 repeats, correlation " in caption
+
+
+def test_analyse_script_takes_the_test(tmp_path):
+    write_study(tmp_path / "study", pairs=[[0, 1]], repeats=3, baseline=4)
+    done = subprocess.run(
+        [
+            *(sys.executable, SCRIPTS / "analyse_study.py"),
+            *(tmp_path / "study", "--test", "paired"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Test: paired t within repeats" in done.stdout
+
+
+def test_tests_are_of_confusion_studies(tmp_path, write_prototype_study):
+    write_study(tmp_path / "confusion", pairs=[[0, 1]], repeats=2, baseline=2)
+    with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
+        report.write_report(tmp_path / "confusion", test="student")
+    with pytest.raises(ValueError, match="'paired' for the prototypes study"):
+        report.write_report(write_prototype_study(), test="paired")
+
+
 def test_every_figure_is_a_picture_of_its_own(study):
     _, made = study
     names = {path.stem for path in made.figure_files}

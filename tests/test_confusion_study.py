@@ -15,11 +15,13 @@ import pytest
 import tensorflow as tf
 
 from keras_confusion import (
+    comparison_columns,
     confusion_study,
     errors,
     results,
     study_folder,
     study_plan,
+    study_seeds,
     study_settings,
     training,
 )
@@ -244,6 +246,24 @@ def test_other_settings_are_refused_and_nothing_is_touched(uninterrupted):
     }
 
 
+def test_a_study_can_be_given_more_repeats_and_not_fewer(tmp_path, uninterrupted):
+    directory = tmp_path / "study"
+    fewer = SETTINGS | {"repeats": 1, "baseline_repeats": 1}
+    first = confusion_study.run_confusion_study(directory, workers=1, **fewer)
+    assert first.num_trained == 3
+    more = confusion_study.run_confusion_study(directory, workers=1, **SETTINGS)
+    assert more.num_trained == NUM_NETWORKS - 3
+    # The result is that of the study that was asked for at once.
+    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
+    stored, at_once = (
+        study_folder.read_description(folder)["settings"]
+        for folder in (directory, uninterrupted[0])
+    )
+    assert stored == at_once
+    with pytest.raises(study_folder.StudyFolderError, match="repeats: 2 in the folder"):
+        confusion_study.run_confusion_study(directory, workers=1, **fewer)
+
+
 def test_null_arms_equal_their_baseline(tmp_path):
     # With no label changed an arm is the baseline of its repeat, bit for bit: whatever
     # moves a confused arm is its labels and nothing else.
@@ -257,6 +277,60 @@ def test_null_arms_equal_their_baseline(tmp_path):
         for arm in arms:
             np.testing.assert_array_equal(arm, baseline)
     assert np.any(networks["predictions"][0] != networks["predictions"][1])
+
+
+def run_null_study(directory, *options):
+    pairs = "--pairs 3-8 9-4 --repeats 2 --baseline-repeats 3 --epochs 1 --workers 1"
+    return subprocess.run(
+        [
+            *(sys.executable, str(SCRIPT), *pairs.split()),
+            *("--corruption", "null", "--out", str(directory), *options),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_null_study_with_own_seeds(tmp_path):
+    done = run_null_study(tmp_path / "study", "--own-seeds")
+    assert "A null study" in done.stdout, done.stderr
+    assert "No correlation within repeats" in done.stdout
+    networks = results.read_networks(tmp_path / "study")
+    assert len(networks) == NUM_NETWORKS
+    # Nobody's labels are touched, and no two networks are the same.
+    assert networks["corruption_seed"].isna().all()
+    assert networks["final_training_loss"].nunique() == NUM_NETWORKS
+    arms = pd.read_csv(tmp_path / "study/tables/arms.csv").set_index("arm")
+    assert (arms["mean_accuracy_members"].drop("baseline") > 0.6).all()
+    by_pair = pd.read_csv(tmp_path / "study/tables/target_by_pair.csv")
+    third = by_pair[by_pair["family"] == "third"]
+    assert (third["paired_n"] == 0).all()
+    assert third["paired_q_value"].isna().all()
+    assert set(third["paired_reason"]) == {comparison_columns.NO_PAIRS}
+    assert third["q_value"].notna().any()
+    settings = json.loads((tmp_path / "study/study.json").read_text())["settings"]
+    assert (settings["fraction"], settings["shared_seeds"]) == (0.0, False)
+
+
+def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path):
+    done = run_null_study(tmp_path / "study", "--fraction", "0.3", "--test", "paired")
+    assert "A null study" in done.stdout, done.stderr
+    assert "Test: paired t within repeats" in done.stdout
+    networks = results.read_networks(tmp_path / "study")
+    assert networks["seed"].nunique() == 3
+    assert networks["corruption_seed"].nunique() == NUM_NETWORKS
+    # A third of the labels of all classes is wrong: cross-entropy says so.
+    assert networks["final_training_loss"].min() > 1
+    for _, repeat in networks.groupby("repeat"):
+        assert repeat["final_training_loss"].nunique() == len(repeat)
+
+
+def test_paired_test_of_own_seeds_is_refused_before_training(tmp_path):
+    done = run_null_study(tmp_path / "study", "--own-seeds", "--test", "paired")
+    assert done.returncode != 0
+    assert "Use --test welch" in done.stderr
+    assert not (tmp_path / "study").exists()
 
 
 def test_local_model_in_worker_processes(tmp_path):
@@ -332,7 +406,9 @@ def bad_seeds():
 
 
 def initialisation_seed(repeat, attempt):
-    return study_plan.network_seeds(0, repeat, None, attempt)["initialisation_seed"]
+    settings = study_settings.StudySettings()
+    seeds = study_seeds.network_seeds(settings, repeat, None, attempt)
+    return seeds["initialisation_seed"]
 
 
 def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
@@ -381,12 +457,16 @@ def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
         ({"learning_rate": 0.0}, "`learning_rate` above 0"),
         ({"fraction": 1.5}, r"`fraction` in \[0, 1\].*1.5"),
         ({"seed": -1}, "`seed` of 0 or more"),
-        ({"corruption": "shuffle"}, "'swap', 'one_way', 'merge'"),
+        ({"width": 8}, "no `width` for the 'cnn' model.*Received: 8.*'resnet18'"),
+        ({"model": "resnet18", "width": 0}, "`width` of at least 1. Received: 0"),
+        ({"dataset": "reviews"}, "of token sequences.*'cnn'. Use --model text"),
+        ({"corruption": "shuffle"}, "'swap', 'one_way', 'merge', 'null'"),
+        ({"corruption": "null"}, "networks that differ.*Use --own-seeds"),
         ({"corruption": "one_way", "pairs": ["8-3"]}, "in the order.*Use 3-8"),
         ({"corruption": "merge", "fraction": 0.3}, "no `fraction` with `merge`"),
         ({"dtype_policy": "float64"}, "'auto', 'float32'"),
         ({"recipe": "fast"}, r"'momentum', 'tutorial'"),
-        ({"model": "vgg"}, r"\['cnn', 'resnet18'\]"),
+        ({"model": "vgg"}, r"\['cnn', 'resnet18', 'text'\]"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, message):
@@ -581,3 +661,21 @@ def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
         )
     with pytest.raises(errors.DeviceMemoryError, match="a smaller --batch-size"):
         confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
+
+
+def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
+    def plan(**settings):
+        chosen = study_settings.StudySettings(pairs=["3-8"], epochs=1, **settings)
+        return study_plan.StudyPlan.make(chosen, tmp_path, None)
+
+    narrow = plan(model="resnet18", width=2)
+    # 8 times the width of the first stage.
+    assert narrow.trainer.model.layers[-1].input.shape == (None, 16)
+    before_width = plan(model="resnet18").description()
+    labels = narrow.dataset.test.labels
+    assert before_width["settings"].pop("width") is None
+    results.open_study(tmp_path, before_width, labels)
+    # A study that says nothing of a width has the model's.
+    results.open_study(tmp_path, plan(model="resnet18").description(), labels)
+    with pytest.raises(study_folder.StudyFolderError, match="width: None .* 2 asked"):
+        results.open_study(tmp_path, narrow.description(), labels)

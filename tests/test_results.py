@@ -89,6 +89,26 @@ def test_same_study_opens_again_and_keeps_its_labels(study):
     assert results.read_test_labels(study).tolist() == [0, 1, 2]
 
 
+def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
+    def asked(**settings):
+        return DESCRIPTION | {"settings": DESCRIPTION["settings"] | settings}
+
+    results.open_study(study, asked(shared_seeds=True), [0, 1, 2])
+    with pytest.raises(
+        study_folder.StudyFolderError,
+        match="shared_seeds: True in the folder, False asked for",
+    ):
+        results.open_study(study, asked(shared_seeds=False), [0, 1, 2])
+    # A study with its own seeds says so, and is no study with shared ones.
+    own = study / "own"
+    results.open_study(own, asked(shared_seeds=False), [0, 1, 2])
+    with pytest.raises(
+        study_folder.StudyFolderError,
+        match="shared_seeds: False in the folder, True asked for",
+    ):
+        results.open_study(own, asked(shared_seeds=True), [0, 1, 2])
+
+
 def test_study_is_a_confusion_study(study):
     description = study_folder.read_description(study, kind=results.KIND)
     assert description["class_names"] == ["a", "b", "c"]

@@ -1,0 +1,116 @@
+"""From a study's folder to an explained generalization in it.
+
+The networks of a pair and of the baseline are trained once more (`retraining`) and
+compared unit by unit (`explanations`), and what was found is written
+(`explanation_report`).
+"""
+
+import pathlib
+
+from keras_confusion import results, retraining, runtime, study_folder
+from keras_confusion.progress import Progress
+from keras_confusion.report_files import Report
+from keras_confusion.retraining import RetrainedNetwork
+from keras_confusion.study_plan import StudyPlan
+
+# Modules that import TensorFlow are imported in the functions that need them.
+
+
+def explain_generalization(
+    directory,
+    *,
+    target: str,
+    pair: str,
+    repeats: int = 3,
+    units: int = 6,
+    data_dir=None,
+) -> Report:
+    """Finds the units behind a generalization and writes what was found.
+
+    Args:
+        directory: The folder of a confusion study, which may still be running.
+        target: Name or label of the target class.
+        pair: A confused pair of the study, "a-b", in any order.
+        repeats: Most repeats whose networks are trained once more.
+        units: How many units are shown.
+        data_dir: Where TensorFlow Datasets keeps its data.
+
+    Returns:
+        A `Report` of the files in `explanations/`.
+
+    Raises:
+        ValueError: If a class, the pair or a number makes no sense, no repeat has both
+            networks, or the study's model has no units that can be told apart.
+        study_folder.StudyFolderError: If the folder holds no confusion study, its data
+            set has changed, or another process explains it.
+    """
+    directory = pathlib.Path(directory)
+    for name, value in (("repeats", repeats), ("units", units)):
+        if value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    description = study_folder.read_description(directory, kind=results.KIND)
+    label, labels = retraining.resolve_target_and_pair(description, target, pair)
+    networks = results.read_networks(directory)
+    rows = retraining.paired_rows(networks, labels, repeats)
+    # In one thread, as the study's workers: networks come out the same.
+    runtime.start_tensorflow(threads=1)
+    from keras_confusion import explained_model, explanation_report, explanations
+
+    with retraining.locked(directory):
+        plan = retraining.plan_of_study(directory, data_dir)
+        # What is wrong with the model shows before any training.
+        explained = explained_model.ExplainedModel(plan)
+        retrained = _retrain(plan, rows, labels)
+        progress = _ImageProgress()
+        try:
+            explanation = explanations.explain(
+                explained,
+                retrained,
+                label,
+                labels,
+                num_units=units,
+                on_progress=progress.show,
+            )
+        finally:
+            progress.close()
+        return explanation_report.write_explanation(
+            directory,
+            explanation,
+            explanation_report.study_finding(directory, networks, label, labels),
+        )
+
+
+def _retrain(
+    plan: StudyPlan, rows, pair
+) -> list[tuple[RetrainedNetwork, RetrainedNetwork]]:
+    """Trains the baseline and the confused network of every repeat once more."""
+    in_order = [row for of_repeat in rows for row in of_repeat]
+    is_kept = [retraining.is_kept(plan, row) for row in in_order]
+    num_done = sum(is_kept)
+    progress = Progress(len(in_order), done=num_done, unit="networks")
+    retrained = []
+    try:
+        for row, kept in zip(in_order, is_kept, strict=True):
+            retrained.append(retraining.retrained_network(plan, row, pair))
+            if not kept:
+                num_done += 1
+                progress.show(num_done)
+    finally:
+        progress.close()
+    return list(zip(retrained[::2], retrained[1::2], strict=True))
+
+
+class _ImageProgress:
+    """A progress bar that learns how many images there are with the first."""
+
+    def __init__(self):
+        self._progress: Progress | None = None
+
+    def show(self, num_done: int, num_images: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(num_images, done=0, unit="images")
+        self._progress.show(num_done)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()

@@ -1,0 +1,116 @@
+"""Which of the two tests of a comparison is told, marked and ordered by.
+
+    welch    networks against networks, all of them, as if all were independent
+    paired   repeats: the difference within each, of networks that share their seeds
+
+The tables of `comparisons` hold both.
+"""
+
+import pandas as pd
+
+WELCH, PAIRED = "welch", "paired"
+TESTS = (WELCH, PAIRED)
+TITLES = {WELCH: "Welch's t", PAIRED: "paired t"}
+# What is called a finding.
+SIGNIFICANCE = 0.05
+# From so many on Welch's p-values can be trusted whatever the other group.
+ENOUGH_NETWORKS = 20
+
+# Columns that both tests have, the paired one's with a prefix.
+_OF_A_TEST = (
+    "difference_points",
+    "ci_low_points",
+    "ci_high_points",
+    "t",
+    "p_value",
+    "q_value",
+    "reason",
+)
+
+
+def check_test(test: str) -> None:
+    """Raises `ValueError` for a test that there is not."""
+    if test not in TESTS:
+        raise ValueError(f"Expected `test` to be one of {TESTS}. Received: {test!r}.")
+
+
+def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
+    """A table of `comparisons` as one test has it.
+
+    Args:
+        table: As `comparisons.target_by_pair` or `target_by_class` returns it.
+        test: One of `TESTS`.
+
+    Returns:
+        For "welch" the table; for "paired" a copy in which the difference, its
+        interval, `t`, `p_value`, `q_value` and `reason` are those within repeats, and
+        `df` is theirs. Means, effect sizes and bits stay those of all networks.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
+    check_test(test)
+    if test == WELCH:
+        return table
+    paired = {column: table[f"paired_{column}"] for column in _OF_A_TEST}
+    return table.assign(**paired, df=table["paired_n"] - 1)
+
+
+def correlation_within_repeats(table: pd.DataFrame) -> float:
+    """Median over cells of what a repeat's groups have in common; NaN without pairs.
+
+    Args:
+        table: As in `told_by`, the rows that are told.
+    """
+    return float(table["paired_correlation"].median())
+
+
+def caution(table: pd.DataFrame, test: str) -> str:
+    """What to know of Welch's test of few networks against many; "" elsewhere.
+
+    The squared standard error of a few networks is sometimes far too small by chance,
+    and Satterthwaite's degrees of freedom are those of the large group then: small
+    p-values come too often (`benchmarks/null_small_groups.py`).
+
+    Args:
+        table: As in `told_by`, the rows that are told.
+        test: One of `TESTS`.
+    """
+    few, many = table["n_confused"].min(), table["n_comparison"].max()
+    if test != WELCH or few >= ENOUGH_NETWORKS or many < 2 * few:
+        return ""
+    return (
+        f"Welch's test of {few} networks against {many} calls too much significant; "
+        f"--test paired does not, nor do {ENOUGH_NETWORKS} repeats or more, nor groups "
+        "of equal size."
+    )
+
+
+def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
+    """One line on the test, and on the correlation that it uses or leaves out.
+
+    Args:
+        tables: Rows of `comparisons`, by what they compare, for example "pairs".
+        test: One of `TESTS`.
+    """
+    correlations = {
+        name: correlation_within_repeats(table) for name, table in tables.items()
+    }
+    known = [
+        f"{correlation:.2f} for target x {name}"
+        for name, correlation in correlations.items()
+        if correlation == correlation
+    ]
+    num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
+    if not known:
+        return (
+            f"Test: {TITLES[test]}. No correlation within repeats: fewer than two of "
+            "them have networks of both groups that share their seeds."
+        )
+    within = (
+        f"correlation of the groups within repeats, median: {', '.join(known)} "
+        f"(n = {num_repeats} repeats)"
+    )
+    if test == PAIRED:
+        return f"Test: {TITLES[test]} within repeats, which uses the {within}."
+    return f"Test: {TITLES[test]}, which leaves out the {within}."

@@ -1,0 +1,41 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_confusion import comparisons, significance
+
+NAMES = ["cat", "dog", "car", "ship"]
+
+
+def test_table_as_told_by_either_test(study):
+    table = comparisons.target_by_class(study, NAMES)
+    pd.testing.assert_frame_equal(significance.told_by(table, "welch"), table)
+    told = significance.told_by(table, "paired")
+    for column in ("difference_points", "ci_low_points", "t", "p_value", "q_value"):
+        pd.testing.assert_series_equal(
+            told[column], table[f"paired_{column}"], check_names=False
+        )
+        assert not np.allclose(told[column], table[column])
+    assert (told["df"] == told["paired_n"] - 1).all()
+    # What is not of a test stays.
+    pd.testing.assert_series_equal(told["kl_bits"], table["kl_bits"])
+    with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
+        significance.told_by(table, "student")
+
+
+def table_of(correlations, repeats=7):
+    return pd.DataFrame({"paired_correlation": correlations, "paired_n": repeats})
+
+
+def test_line_on_the_test_names_the_correlation():
+    tables = {"pairs": table_of([0.2, 0.4, 0.9]), "classes": table_of([0.8, np.nan])}
+    paired = significance.describe_test(tables, "paired")
+    assert paired == (
+        "Test: paired t within repeats, which uses the correlation of the groups "
+        "within repeats, median: 0.40 for target x pairs, 0.80 for target x classes "
+        "(n = 7 repeats)."
+    )
+    welch = significance.describe_test(tables, "welch")
+    assert welch.startswith("Test: Welch's t, which leaves out the correlation")
+    without = significance.describe_test({"pairs": table_of([np.nan], 0)}, "welch")
+    assert "No correlation within repeats" in without
