@@ -22,7 +22,8 @@ import scipy.stats
 from benchmarks import timing
 from keras_confusion import measures, planted, runtime, significance
 
-NUM_DATASETS, REPEATS, EPOCHS, NUM_OTHER_PAIRS = 5, 6, 10, 5
+NUM_DATASETS, REPEATS, EPOCHS, NUM_OTHER_PAIRS = 5, 4, 10, 15
+BASELINES_A_REPEAT = 3
 QUICK_REPEATS, QUICK_EPOCHS = 2, 1
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 CONFIDENCE = 0.95
@@ -53,8 +54,8 @@ def run_study(
         dataset=f"planted:{seed}",
         pairs=pairs,
         repeats=repeats,
-        # Welch's test of few networks against many more finds too much.
-        baseline_repeats=2 * repeats,
+        # Not many more than of an arm: Welch's test would find too much.
+        baseline_repeats=BASELINES_A_REPEAT * repeats,
         epochs=epochs,
         workers=workers,
     )
@@ -146,7 +147,7 @@ def measure(quick: bool = False, *, workers: int | None = None, **changes) -> di
         "num_datasets": 2 if quick else NUM_DATASETS,
         "repeats": QUICK_REPEATS if quick else REPEATS,
         "epochs": QUICK_EPOCHS if quick else EPOCHS,
-        "num_others": 1 if quick else NUM_OTHER_PAIRS,
+        "num_others": 10 if quick else NUM_OTHER_PAIRS,
     } | changes
     tests, baselines = [], []
     for seed in range(settings["num_datasets"]):

@@ -78,10 +78,11 @@ def add_test_argument(group: argparse._ActionsContainer) -> None:
     """Adds which test the findings of a confusion study are told by."""
     group.add_argument(
         "--test",
-        choices=("welch", "paired"),
+        choices=("welch", "paired", "blocks"),
         help="what findings are told, ordered and marked by: welch, all networks as "
-        "independent ones, or paired, the differences within repeats, whose networks "
-        "share their seeds; the tables hold both (default: welch)",
+        "independent ones; paired, the differences within repeats, whose networks "
+        "share their seeds; or blocks, arms against other arms within repeats, for "
+        "few repeats of many pairs; the tables hold all (default: welch)",
     )
 
 

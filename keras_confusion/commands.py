@@ -52,10 +52,11 @@ def run_confusion_study(
             seeds, and as `confusion_study.run_confusion_study`.
     """
     directory = pathlib.Path(directory)
-    if test == significance.PAIRED and not settings.get("shared_seeds", True):
+    within_repeats = test in (significance.PAIRED, significance.BLOCKS)
+    if within_repeats and not settings.get("shared_seeds", True):
         raise ValueError(
-            "Expected networks that share the seeds of their repeat for a paired test. "
-            "Received: --own-seeds. Use --test welch, whose networks need not."
+            "Expected networks that share the seeds of their repeat for a test within "
+            "repeats. Received: --own-seeds. Use --test welch, whose networks need not."
         )
     writer = StudySummaries(directory)
     try:

@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from keras_confusion import stats
+from keras_confusion import arm_contrasts, stats
 from keras_confusion.comparison_columns import (
     Columns,
     compare_rates,
@@ -35,7 +35,11 @@ REASONS = (
     IN_PAIR,
 )
 # Which q-values stand beside which p-values.
-_CORRECTED = {"p_value": "q_value", "paired_p_value": "paired_q_value"}
+_CORRECTED = {
+    "p_value": "q_value",
+    "paired_p_value": "paired_q_value",
+    "blocks_p_value": "blocks_q_value",
+}
 
 
 def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
@@ -48,13 +52,14 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
     Returns:
         One row per response, pair and target, with the columns of `stats.Comparison`
         (`difference_points` and its interval in percentage points), `q_value` within
-        the family, the bits, and the paired comparison within repeats with its own
-        `paired_q_value`. `family` is "third" where the target is outside the pair,
-        else "members".
+        the family, the bits, the paired comparison within repeats with its own
+        `paired_q_value`, and that with other arms, `blocks_*`. `family` is "third"
+        where the target is outside the pair, else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
     parts: list[Columns] = []
     for response in RESPONSES:
+        of_arms = arm_contrasts.by_pair(study, _between_arms(study, response))
         for index, pair in enumerate(study.pairs):
             in_arm = study.confused_pair == index
             if response == "accuracy":
@@ -86,7 +91,11 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
                     comparison.accuracy,
                     study.baseline_seed,
                 ),
+                **of_arms[index],
             }
+            columns["blocks_reason"] = np.where(
+                is_member, IN_PAIR, columns["blocks_reason"]
+            )
             if response == "accuracy_without_pair":
                 for reason in ("reason", "paired_reason"):
                     columns[reason] = np.where(is_member, IN_PAIR, columns[reason])
@@ -112,13 +121,14 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
         `class` and `class_name` in place of the pair.
     """
     num_classes = len(class_names)
-    has_class = _members(study)[study.confused_pair]
+    has_class = arm_contrasts.members_of(study)[study.confused_pair]
     priors = np.stack([_prior_outside(study, pair) for pair in study.pairs])
     parts: list[Columns] = []
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
         rates = _centred(study) if without_pair else study.confused
-        within_repeats = _centred_in_repeat(study) if without_pair else rates.accuracy
+        within_repeats = _between_arms(study, response)
+        of_arms = arm_contrasts.by_class(study, within_repeats)
         for target in range(num_classes):
             without_target = ~has_class[:, target]
             of_target = _select(rates, (slice(None), [target]))
@@ -154,6 +164,7 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
                             values[comparison & known],
                             study.confused_seed[comparison & known],
                         ),
+                        **of_arms[target, other],
                     }
                 )
     return _with_q_values(_table(parts), ["response"])
@@ -175,7 +186,7 @@ def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
         pair's own classes, and everywhere while there is no baseline network.
     """
     of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
-    level, members = mean_over_networks(of_pairs), _members(study)
+    level, members = mean_over_networks(of_pairs), arm_contrasts.members_of(study)
     # A class that is in every pair has no level: its rows have no networks either.
     num_pairs = np.maximum((~members).sum(axis=0), 1)
     return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
@@ -205,20 +216,15 @@ def _level_contrast(study: StudyResponses, target, confused, comparison):
     return (weights[used] @ of_pairs[used])[None]
 
 
-def _centred_in_repeat(study: StudyResponses) -> np.ndarray:
-    """Accuracy without the pair minus that of the repeat's own baseline network.
-
-    `(num_confused, K)`, NaN where the repeat has no baseline network.
-    """
-    position = {seed: index for index, seed in enumerate(study.baseline_seed)}
-    centred = np.full(study.confused_without_pair.accuracy.shape, np.nan)
-    for network, seed in enumerate(study.confused_seed):
-        if seed in position:
-            own = study.baseline_without_pair.accuracy[
-                study.confused_pair[network], position[seed]
-            ]
-            centred[network] = study.confused_without_pair.accuracy[network] - own
-    return centred
+def _between_arms(study: StudyResponses, response: str) -> np.ndarray:
+    """Accuracies `(num_confused, K)` of the confused networks on one level."""
+    if response == "accuracy":
+        return study.confused.accuracy
+    return arm_contrasts.less_own_baseline(
+        study,
+        study.confused_without_pair.accuracy,
+        study.baseline_without_pair.accuracy,
+    )
 
 
 def _prior_outside(study: StudyResponses, pair) -> np.ndarray:
@@ -226,14 +232,6 @@ def _prior_outside(study: StudyResponses, pair) -> np.ndarray:
     prior = study.prior / (1 - study.prior[list(pair)].sum())
     prior[list(pair)] = np.nan
     return prior
-
-
-def _members(study: StudyResponses) -> np.ndarray:
-    """Which classes are in which pair, bool `(P, K)`."""
-    members = np.zeros((len(study.pairs), len(study.prior)), bool)
-    for index, pair in enumerate(study.pairs):
-        members[index, list(pair)] = True
-    return members
 
 
 def _centred(study: StudyResponses) -> Rates:
@@ -258,7 +256,7 @@ def _table(parts: list[Columns]) -> pd.DataFrame:
 
 
 def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
-    """Puts the q-values of both tests beside their p-values."""
+    """Puts the q-values of all tests beside their p-values."""
     for p_value, q_value in _CORRECTED.items():
         q_values = table.groupby(family)[p_value].transform(
             lambda p_values: stats.benjamini_hochberg(p_values.to_numpy(float))

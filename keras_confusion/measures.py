@@ -15,9 +15,10 @@ zero only where they are equal: its test is that of the difference.
 import numpy as np
 import pandas as pd
 
-from keras_confusion import stats
-from keras_confusion.comparison_columns import Columns, paired_columns
+from keras_confusion import arm_contrasts, stats
+from keras_confusion.comparison_columns import POINTS, Columns, paired_columns
 from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+from keras_confusion.significance import BLOCKS, PAIRED, WELCH
 
 MEASURES = (
     "difference",
@@ -25,19 +26,18 @@ MEASURES = (
     "mutual_information_bits",
     "log_likelihood_bits",
 )
-TESTS = ("welch", "paired")
 
 
 def network_values(rates: Rates, prior: np.ndarray) -> dict[str, np.ndarray]:
     """Every measure of single networks.
 
     Args:
-        rates: Responses `(num_networks, K)`.
-        prior: Share of each class among the test images, `(K,)`.
+        rates: Responses `(..., K)`.
+        prior: Share of each class among the test images, broadcast to the same shape.
 
     Returns:
-        By name of `MEASURES`, float arrays `(num_networks, K)`: a share of 1, or bits;
-        NaN where the response is.
+        By name of `MEASURES`, float arrays `(..., K)`: a share of 1, or bits; NaN where
+        the response is.
     """
     return {
         "difference": rates.accuracy,
@@ -56,47 +56,55 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         study: The responses of all networks.
 
     Returns:
-        One row per response, measure, test, pair and target, with `class_a`,
-        `class_b`, `target`, `difference` (confused minus baseline, a share or bits),
-        `p_value`, and `q_value` within the response, measure and test.
+        One row per response, measure, test of `significance.TESTS`, pair and target,
+        with `class_a`, `class_b`, `target`, `difference` (confused minus baseline, or
+        minus the other arms; a share or bits), `p_value`, and `q_value` within the
+        response, measure and test.
     """
     targets = np.arange(len(study.prior))
     parts: list[Columns] = []
     for response in RESPONSES:
-        for index, pair in enumerate(study.pairs):
-            in_arm = study.confused_pair == index
-            if response == "accuracy":
-                of_confused, of_baseline = study.confused, study.baseline
-                prior = study.prior
-            else:
-                of_confused = study.confused_without_pair
-                of_baseline = _select(study.baseline_without_pair, index)
-                prior = study.prior / (1 - study.prior[list(pair)].sum())
-            third = ~np.isin(targets, pair)
-            confused, baseline = (
-                network_values(_select(rates, (slice(None), third)), prior[third])
-                for rates in (_select(of_confused, in_arm), of_baseline)
-            )
-            for measure in MEASURES:
-                welch = stats.compare(confused[measure].T, baseline[measure].T)
+        of_study = _values_of_study(study, response)
+        for measure in MEASURES:
+            confused, baseline = of_study[measure]
+            between = confused
+            if response != "accuracy":
+                between = arm_contrasts.less_own_baseline(study, confused, baseline)
+            of_arms = arm_contrasts.by_pair(study, between)
+            for index, pair in enumerate(study.pairs):
+                third = ~np.isin(targets, pair)
+                in_arm = study.confused_pair == index
+                of_arm, of_baseline = confused[in_arm], baseline[index]
+                welch = stats.compare(of_arm[:, third].T, of_baseline[:, third].T)
                 paired = paired_columns(
-                    confused[measure],
+                    of_arm[:, third],
                     study.confused_seed[in_arm],
-                    baseline[measure],
+                    of_baseline[:, third],
                     study.baseline_seed,
                 )
+                blocks = {key: value[third] for key, value in of_arms[index].items()}
                 place = {
                     "response": response,
                     "measure": measure,
                     "class_a": pair[0],
                     "class_b": pair[1],
                     "target": targets[third],
-                    "difference": welch.difference,
                 }
-                for test, p_value in zip(
-                    TESTS, (welch.p_value, paired["paired_p_value"]), strict=True
+                for test, difference, p_value in (
+                    (WELCH, welch.difference, welch.p_value),
+                    (
+                        PAIRED,
+                        paired["paired_difference_points"] / POINTS,
+                        paired["paired_p_value"],
+                    ),
+                    (
+                        BLOCKS,
+                        blocks["blocks_difference_points"] / POINTS,
+                        blocks["blocks_p_value"],
+                    ),
                 ):
-                    parts.append({**place, "test": test, "p_value": p_value})
+                    tested = {"test": test, "difference": difference}
+                    parts.append({**place, **tested, "p_value": p_value})
     table = pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
     table["q_value"] = table.groupby(["response", "measure", "test"])[
         "p_value"
@@ -104,9 +112,27 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     return table
 
 
-def _select(rates: Rates, index) -> Rates:
-    return Rates(
-        rates.accuracy[index],
-        rates.false_positive_rate[index],
-        rates.log2_probability[index],
+def _values_of_study(
+    study: StudyResponses, response: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By measure, values `(num_confused, K)` and baselines `(P, num_baseline, K)`."""
+    num_pairs = len(study.pairs)
+    if response == "accuracy":
+        confused = network_values(study.confused, study.prior)
+        baseline = network_values(study.baseline, study.prior)
+        return {
+            measure: (
+                confused[measure],
+                np.broadcast_to(
+                    baseline[measure], (num_pairs, *baseline[measure].shape)
+                ),
+            )
+            for measure in MEASURES
+        }
+    # The share of a class is larger where two others are left out.
+    priors = np.stack(
+        [study.prior / (1 - study.prior[list(pair)].sum()) for pair in study.pairs]
     )
+    confused = network_values(study.confused_without_pair, priors[study.confused_pair])
+    baseline = network_values(study.baseline_without_pair, priors[:, None])
+    return {measure: (confused[measure], baseline[measure]) for measure in MEASURES}

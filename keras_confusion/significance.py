@@ -1,22 +1,23 @@
-"""Which of the two tests of a comparison is told, marked and ordered by.
+"""Which of the tests of a comparison is told, marked and ordered by.
 
     welch    networks against networks, all of them, as if all were independent
     paired   repeats: the difference within each, of networks that share their seeds
+    blocks   arms against other arms within repeats, the noise known from all arms
 
-The tables of `comparisons` hold both.
+The tables of `comparisons` hold all three.
 """
 
 import pandas as pd
 
-WELCH, PAIRED = "welch", "paired"
-TESTS = (WELCH, PAIRED)
-TITLES = {WELCH: "Welch's t", PAIRED: "paired t"}
+WELCH, PAIRED, BLOCKS = "welch", "paired", "blocks"
+TESTS = (WELCH, PAIRED, BLOCKS)
+TITLES = {WELCH: "Welch's t", PAIRED: "paired t", BLOCKS: "t of arms in blocks"}
 # What is called a finding.
 SIGNIFICANCE = 0.05
 # From so many on Welch's p-values can be trusted whatever the other group.
 ENOUGH_NETWORKS = 20
 
-# Columns that both tests have, the paired one's with a prefix.
+# Columns that all tests have, with the name of the test before all but Welch's.
 _OF_A_TEST = (
     "difference_points",
     "ci_low_points",
@@ -42,9 +43,9 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
         test: One of `TESTS`.
 
     Returns:
-        For "welch" the table; for "paired" a copy in which the difference, its
-        interval, `t`, `p_value`, `q_value` and `reason` are those within repeats, and
-        `df` is theirs. Means, effect sizes and bits stay those of all networks.
+        For "welch" the table; for "paired" and "blocks" a copy in which the
+        difference, its interval, `t`, `df`, `p_value`, `q_value` and `reason` are those
+        of the test. Means, effect sizes and bits stay those of all networks.
 
     Raises:
         ValueError: If there is no such test.
@@ -52,8 +53,9 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
     check_test(test)
     if test == WELCH:
         return table
-    paired = {column: table[f"paired_{column}"] for column in _OF_A_TEST}
-    return table.assign(**paired, df=table["paired_n"] - 1)
+    told = {column: table[f"{test}_{column}"] for column in _OF_A_TEST}
+    df = table["blocks_df"] if test == BLOCKS else table["paired_n"] - 1
+    return table.assign(**told, df=df)
 
 
 def correlation_within_repeats(table: pd.DataFrame) -> float:
@@ -81,8 +83,8 @@ def caution(table: pd.DataFrame, test: str) -> str:
         return ""
     return (
         f"Welch's test of {few} networks against {many} calls too much significant; "
-        f"--test paired does not, nor do {ENOUGH_NETWORKS} repeats or more, nor groups "
-        "of equal size."
+        "--test paired and --test blocks do not, nor do "
+        f"{ENOUGH_NETWORKS} repeats or more, nor groups of equal size."
     )
 
 
@@ -101,6 +103,12 @@ def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
         for name, correlation in correlations.items()
         if correlation == correlation
     ]
+    if test == BLOCKS:
+        num_blocks = max(int(table["blocks_n"].max()) for table in tables.values())
+        return (
+            f"Test: {TITLES[test]}: an arm against the other arms without the target, "
+            f"within repeats (n = {num_blocks}), the noise known from all of them."
+        )
     num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
     if not known:
         return (

@@ -45,7 +45,7 @@ def test_rare_classes_are_rare_in_training_and_as_frequent_in_the_test(split):
 def strongest_wave(image):
     """(cycles a pixel, direction modulo pi) of the strongest wave in a picture."""
     grey = image.mean(axis=-1)
-    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
+    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 3
     rows, columns = np.meshgrid(*(np.fft.fftfreq(32),) * 2, indexing="ij")
     frequency = np.hypot(rows, columns)
     power[(frequency < 0.12) | (frequency > 0.45)] = 0
@@ -168,7 +168,7 @@ def test_measures_are_those_of_single_networks_and_agree_with_scipy():
     )
     tests = measures.target_by_pair_tests(study)
     assert set(tests["target"]) == {2, 3}
-    assert len(tests) == len(RESPONSES) * len(measures.MEASURES) * 2 * 2
+    assert len(tests) == len(RESPONSES) * len(measures.MEASURES) * 2 * 3
 
     def cell(measure, target, test="welch"):
         return tests.query(
@@ -232,7 +232,7 @@ def test_quick_benchmark_runs_and_is_taken_up(tmp_path, monkeypatch):
     found = planted_truth.measure(quick=True)
     text = planted_truth.report(found, {"machine": "this one"})
     assert "| accuracy_without_pair | difference, kl_bits | welch |" in text
-    assert len(found["scores"]) == len(RESPONSES) * len(measures.MEASURES) * 2
+    assert len(found["scores"]) == len(RESPONSES) * len(measures.MEASURES) * 3
     assert found["scores"][0]["planted"] == 8
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     assert planted_truth.measure(quick=True)["scores"] == found["scores"]
