@@ -64,13 +64,14 @@ def compare_arms(
         min_arms: Arms that there must be, at least 2.
 
     Returns:
-        A `BlockComparison`. With fewer than 2 repeats, fewer than 3 arms, or no
+        A `BlockComparison`. With fewer than 2 repeats or `min_arms` arms, or no
         residual variance, fields from `ci_low` on are NaN and `reason` says why.
 
     Example:
-        >>> result = compare_arms([[1, 2], [2, 4], [3, 3]], [[-0.5, -0.5, 1]])
+        >>> responses, weights = [[1, 2], [2, 4], [3, 3]], [[-0.5, -0.5, 1]]
+        >>> result = compare_arms(responses, weights, min_arms=3)
         >>> result.difference.tolist(), result.df, round(float(result.t[0]), 4)
-        ([0.75], 2, 0.866)
+        ([0.75], 2, 1.2247)
     """
     responses = np.asarray(responses, np.float64)
     weights = np.asarray(weights, np.float64)

@@ -183,7 +183,7 @@ def test_measures_are_those_of_single_networks_and_agree_with_scipy():
     assert found["p_value"] == pytest.approx(expected.p_value)
     assert found["difference"] == pytest.approx(expected.difference)
     for measure in measures.MEASURES:
-        for test in measures.TESTS:
+        for test in ("welch", "paired"):
             lost = cell(measure, 2, test)
             # What was lost is found, downwards, by every measure.
             assert lost["q_value"] < 0.01

@@ -1,0 +1,114 @@
+import doctest
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from keras_confusion import block_design
+
+
+def by_least_squares(responses, weights):
+    """t of a contrast from the two-way additive model, fitted by least squares."""
+    num_arms, num_repeats = responses.shape
+    arm, repeat = (axis.ravel() for axis in np.indices(responses.shape))
+    columns = [arm == index for index in range(num_arms)]
+    columns += [repeat == index for index in range(1, num_repeats)]
+    design = np.stack(columns, axis=1).astype(float)
+    estimates, *_ = np.linalg.lstsq(design, responses.ravel(), rcond=None)
+    df = responses.size - design.shape[1]
+    residuals = responses.ravel() - design @ estimates
+    covariance = np.linalg.inv(design.T @ design) * (residuals @ residuals) / df
+    contrast = np.concatenate([weights, np.zeros(num_repeats - 1)])
+    t = contrast @ estimates / np.sqrt(contrast @ covariance @ contrast)
+    return t, df, 2 * scipy.stats.t.sf(abs(t), df)
+
+
+def test_example():
+    assert doctest.testmod(block_design).failed == 0
+
+
+def test_agrees_with_least_squares():
+    generator = np.random.default_rng(0)
+    responses = generator.normal(size=(12, 4)) + generator.normal(size=4) * 3
+    members = np.array([[True] * 3 + [False] * 9, [False] * 5 + [True] * 7])
+    weights = np.concatenate(
+        [
+            block_design.one_against_others(12),
+            block_design.group_against_others(members),
+        ]
+    )
+    np.testing.assert_allclose(weights.sum(axis=1), 0, atol=1e-12)
+    found = block_design.compare_arms(responses, weights)
+    for row, t, p_value in zip(weights, found.t, found.p_value, strict=True):
+        expected = by_least_squares(responses, row)
+        assert (t, found.df, p_value) == pytest.approx(expected)
+    inside = (found.ci_low < 0) & (found.ci_high > 0)
+    np.testing.assert_array_equal(inside, found.p_value > 0.05)
+
+
+def test_what_repeats_share_does_not_count():
+    generator = np.random.default_rng(1)
+    responses = generator.normal(size=(15, 3))
+    weights = block_design.one_against_others(15)
+    shifted = responses + np.array([0.0, 50.0, -20.0])
+    before, after = (
+        block_design.compare_arms(values, weights) for values in (responses, shifted)
+    )
+    np.testing.assert_allclose(before.t, after.t)
+    np.testing.assert_allclose(before.difference, after.difference)
+
+
+@pytest.mark.parametrize("num_repeats", [2, 3, 10])
+def test_p_values_are_uniform_where_nothing_happens(num_repeats):
+    generator = np.random.default_rng(num_repeats)
+    weights = block_design.one_against_others(36)
+    # One arm of each drawn study: the p-values are independent.
+    p_values = [
+        block_design.compare_arms(
+            generator.normal(size=(36, num_repeats))
+            + generator.normal(size=num_repeats),
+            weights[:1],
+        ).p_value[0]
+        for _ in range(2000)
+    ]
+    assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
+    assert np.mean(np.array(p_values) <= 0.01) < 0.02
+
+
+def test_a_few_repeats_find_what_welch_does_not():
+    generator = np.random.default_rng(3)
+    found = 0
+    for _ in range(200):
+        responses = generator.normal(size=(36, 3))
+        responses[0] += 3
+        result = block_design.compare_arms(
+            responses, block_design.one_against_others(36)[:1]
+        )
+        found += result.p_value[0] < 1e-3
+    # Three sd with 70 degrees of freedom; a paired test of three has 2.
+    assert found > 180
+
+
+@pytest.mark.parametrize(
+    ("responses", "reason"),
+    [
+        (np.zeros((12, 0)), block_design.FEW_BLOCKS),
+        (np.random.default_rng(0).normal(size=(12, 1)), block_design.FEW_BLOCKS),
+        (np.random.default_rng(0).normal(size=(9, 4)), block_design.FEW_ARMS),
+        # Arms and repeats add up to everything.
+        (np.arange(12.0)[:, None] + np.arange(3.0), block_design.NO_RESIDUAL),
+    ],
+)
+def test_no_test_where_the_noise_is_not_known(responses, reason):
+    weights = block_design.one_against_others(len(responses))
+    found = block_design.compare_arms(responses, weights)
+    assert found.reason == reason
+    assert np.isnan(found.p_value).all()
+    assert np.isnan(found.ci_low).all()
+
+
+def test_a_group_of_all_or_no_arms_is_no_contrast():
+    members = np.array([[True] * 10, [False] * 10, [True] + [False] * 9])
+    weights = block_design.group_against_others(members)
+    assert np.isnan(weights[:2]).all()
+    np.testing.assert_allclose(weights[2], [1, *[-1 / 9] * 9])
