@@ -122,9 +122,9 @@ def report(rows: list[dict], header: dict[str, str]) -> str:
     lines += [f"- {name}: {value}" for name, value in header.items()]
     lines += [
         "",
-        f"{rows[0]['studies']} null studies of the digits, 45 pairs x {REPEATS} repeats, "
-        f"{100 * FRACTION:.0f} % of the labels of every network wrong at random. Shares "
-        "of p-values, with 95 % intervals (Student's t over the studies).",
+        f"{rows[0]['studies']} null studies of the digits, 45 pairs x {REPEATS} "
+        f"repeats, {100 * FRACTION:.0f} % of the labels of every network wrong at "
+        "random. Shares of p-values, with 95 % intervals (Student's t over studies).",
         "",
         "| comparison | response | test | tests | "
         + " | ".join(f"p <= {level}" for level in LEVELS)
