@@ -20,7 +20,7 @@ MINUS_LOG10_Q = "minus_log10_q"
 MATRIX_COLUMNS = (*metadata.CELL_COLUMNS, MINUS_LOG10_Q)
 # A q-value of 0 is one that is too small for a float64.
 _SMALLEST_Q = 1e-300
-_COUNTS = ("n_confused", "n_comparison", "paired_n")
+_COUNTS = ("n_confused", "n_comparison", "paired_n", "blocks_n", "blocks_df")
 _NOT_KEPT = "single networks are not kept of studies with so many pairs and classes"
 
 
@@ -70,8 +70,16 @@ def comparison(run: StudyRun, table: str) -> tuple[int, np.ndarray] | None:
     arrays.check_array(table, point.values, shape=shape, dtypes=("float64",))
     # Written as response, target, class.
     values = point.values.swapaxes(1, 2) if table == TARGET_BY_CLASS else point.values
-    columns = [study["columns"].index(name) for name in metadata.CELL_COLUMNS]
-    return point.step, values[..., columns]
+    nothing = np.full((*values.shape[:-1], 1), np.nan)
+    return point.step, np.concatenate(
+        [
+            values[..., [study["columns"].index(name)]]
+            if name in study["columns"]
+            else nothing
+            for name in metadata.CELL_COLUMNS
+        ],
+        axis=-1,
+    )
 
 
 def matrix(values: np.ndarray, response: str, columns: list[str]) -> np.ndarray:

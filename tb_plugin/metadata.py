@@ -145,8 +145,24 @@ CELL_COLUMNS = (
     "paired_ci_high_points",
     "paired_t",
     "paired_p_value",
+    "paired_q_value",
     "paired_correlation",
+    # An arm against other arms, repeats being blocks.
+    "blocks_n",
+    "blocks_difference_points",
+    "blocks_ci_low_points",
+    "blocks_ci_high_points",
+    "blocks_t",
+    "blocks_df",
+    "blocks_p_value",
+    "blocks_q_value",
     "reason",  # number of the text in `reasons` why there is no test; 0: there is one
+)
+# Those that studies of earlier versions lack: NaN there.
+ADDED_COLUMNS = frozenset(
+    name
+    for name in CELL_COLUMNS
+    if name.startswith("blocks_") or name == "paired_q_value"
 )
 
 PROTOTYPE_KEYS = (

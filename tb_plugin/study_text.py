@@ -191,7 +191,8 @@ _CONFUSION_CHECKS: dict[str, Callable[[dict], bool]] = {
     "pairs": _pairs,
     "num_planned": lambda study: _is_int(study["num_planned"], 0, _MAX_COUNT),
     "columns": lambda study: (
-        _columns("columns")(study) and set(metadata.CELL_COLUMNS) <= {*study["columns"]}
+        _columns("columns")(study)
+        and set(metadata.CELL_COLUMNS) - metadata.ADDED_COLUMNS <= {*study["columns"]}
     ),
     "reasons": lambda study: _are_texts(study["reasons"], MAX_COLUMNS, MAX_TEXT_LENGTH),
     "has_all_pairs": lambda study: type(study["has_all_pairs"]) is bool,

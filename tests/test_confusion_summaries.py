@@ -226,7 +226,8 @@ def test_few_pairs_have_no_cells_of_classes(tmp_path, read_plugin_data):
     assert json.loads(found[metadata.TAG_STUDY][0][0])["has_all_pairs"] is False
     assert metadata.TAG_BY_CLASS not in found
     assert metadata.TAG_CLASS_ORDER not in found
-    assert last(found, metadata.TAG_BY_PAIR).shape == (2, 2, 4, 29)
+    columns = len(metadata.CELL_COLUMNS)
+    assert last(found, metadata.TAG_BY_PAIR).shape == (2, 2, 4, columns)
     assert last(found, metadata.TAG_NETWORK)[0] == 1
 
 

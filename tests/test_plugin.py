@@ -510,6 +510,31 @@ def test_bad_runs_are_listed_beside_good_ones(written, tmp_path):
     assert site.json("confusion/cell", run="good/events/training", **CELL)["sentence"]
 
 
+def test_studies_of_earlier_versions_lack_some_columns(confusion, tmp_path):
+    kept = [
+        number
+        for number, name in enumerate(metadata.CELL_COLUMNS)
+        if name not in metadata.ADDED_COLUMNS
+    ]
+    names = [metadata.CELL_COLUMNS[number] for number in kept]
+    tag = metadata.TAG_BY_PAIR
+    earlier = json.dumps(confusion.study | {"columns": names})
+    write_study(tmp_path / "earlier", earlier, (tag, confusion.by_pair[..., kept], 1))
+    write_study(
+        tmp_path / "today", json.dumps(confusion.study), (tag, confusion.by_pair, 1)
+    )
+    site = Site(tmp_path)
+    old, new = (
+        site.json("confusion/cell", run=run, **CELL)["statistics"]
+        for run in ("earlier", "today")
+    )
+    assert old.keys() == new.keys()
+    for name, value in old.items():
+        expected = None if name in metadata.ADDED_COLUMNS else new[name]
+        assert value == expected, name
+    assert new["paired_p_value"] is not None
+
+
 def test_bad_tables_are_refused(confusion, tmp_path):
     text, tag = json.dumps(confusion.study), metadata.TAG_BY_PAIR
     reason = confusion.by_pair.copy()
@@ -517,7 +542,8 @@ def test_bad_tables_are_refused(confusion, tmp_path):
     write_study(tmp_path / "shape", text, (tag, confusion.by_pair[:1], 1))
     write_study(tmp_path / "type", text, (tag, confusion.by_pair.astype(np.float32), 1))
     write_study(tmp_path / "reason", text, (tag, reason, 1))
-    huge = confusion.by_pair * np.where(np.arange(29) == 28, 1, 1e300)
+    columns = np.arange(len(metadata.CELL_COLUMNS))
+    huge = confusion.by_pair * np.where(columns == columns[-1], 1, 1e300)
     write_study(tmp_path / "huge", text, (tag, huge, 1))
     site = Site(tmp_path)
     for run in ("shape", "type", "reason"):

@@ -88,7 +88,20 @@ const SECTIONS = [
       [CI, (s) => interval(s.paired_ci_low_points, s.paired_ci_high_points, 2)],
       ["paired t", (s) => signed(s.paired_t, 3)],
       ["p", (s) => probability(s.paired_p_value)],
+      ["q (Benjamini–Hochberg)", (s) => probability(s.paired_q_value)],
       ["correlation", (s) => fixed(s.paired_correlation, 2)],
+    ],
+  ],
+  [
+    "Arms against other arms, repeats as blocks",
+    [
+      ["Repeats", (s) => `${s.blocks_n ?? 0}`],
+      ["Difference", (s) => points(s.blocks_difference_points)],
+      [CI, (s) => interval(s.blocks_ci_low_points, s.blocks_ci_high_points, 2)],
+      ["t", (s) => signed(s.blocks_t, 3)],
+      ["degrees of freedom", (s) => degrees(s.blocks_df)],
+      ["p", (s) => probability(s.blocks_p_value)],
+      ["q (Benjamini–Hochberg)", (s) => probability(s.blocks_q_value)],
     ],
   ],
 ];
