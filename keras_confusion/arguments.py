@@ -10,8 +10,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--dataset",
         default="digits",
         metavar="NAME",
-        help="digits, reviews (generated texts, for --model text), a TensorFlow "
-        "Datasets name (cifar10, cifar100, ...), a folder of class folders, or an .npz "
+        help="digits, planted or planted:SEED (generated images in which it is known "
+        "what is learned from what), reviews (generated texts, for --model text), a "
+        "TensorFlow Datasets name (cifar10, cifar100, ...), a folder of class folders, or an .npz "
         "file (default: %(default)s)",
     )
     data.add_argument("--data-dir", help="TensorFlow Datasets' directory")

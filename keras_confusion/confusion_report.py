@@ -11,6 +11,7 @@ from keras_confusion import (
     comparisons,
     figures,
     network_figures,
+    planted_findings,
     responses,
     results,
     significance,
@@ -72,6 +73,10 @@ def write_confusion_report(directory, *, test: str = significance.WELCH) -> Repo
     if _has_all_pairs(description):
         by_class = comparisons.target_by_class(study, class_names)
         all_tables["target_by_class"] = by_class
+    if planted_findings.is_planted(description):
+        all_tables["planted_truth"] = planted_findings.truth_table(
+            all_tables["target_by_pair"], test
+        )
     with ReportFiles(directory) as files:
         for name, table in all_tables.items():
             files.table(name, table)
@@ -106,6 +111,8 @@ def findings_text(
             rows = by_class[by_class["response"] == response]
             lines += _findings("classes", rows)
     notes = []
+    if "planted_truth" in all_tables:
+        notes.append(planted_findings.truth_text(all_tables["planted_truth"]))
     if description["settings"].get("corruption") == "null":
         notes.append(
             "A null study: arms are treated as the baseline is, and what is found is "

@@ -1,0 +1,75 @@
+import itertools
+
+import pandas as pd
+import pytest
+
+from keras_confusion import planted, planted_findings
+
+PAIRS = list(itertools.combinations(range(10), 2))
+
+
+def by_pair(**found):
+    """Third classes of all pairs; `found` has (difference, q) by "target a b"."""
+    rows = []
+    for response in ("accuracy", "accuracy_without_pair"):
+        for (a, b), target in itertools.product(PAIRS, range(10)):
+            points, q_value = found.get(f"{response} {target} {a} {b}", (0.1, 0.9))
+            rows.append(
+                {
+                    "response": response,
+                    "family": "members" if target in (a, b) else "third",
+                    "class_a": a,
+                    "class_b": b,
+                    "target": target,
+                    "target_name": planted.CLASS_NAMES[target],
+                    "class_a_name": planted.CLASS_NAMES[a],
+                    "class_b_name": planted.CLASS_NAMES[b],
+                    "difference_points": points,
+                    "q_value": q_value,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("planted", True), ("planted:3", True), ("cifar10", False)]
+)
+def test_only_studies_of_planted_images_have_a_truth(name, known):
+    assert planted_findings.is_planted({"settings": {"dataset": name}}) is known
+
+
+def test_every_cell_stands_beside_its_truth():
+    table = planted_findings.truth_table(
+        by_pair(**{"accuracy_without_pair 2 0 1": (-20.0, 0.01)}), "welch"
+    )
+    assert len(table) == 360
+    row = table.set_index(["target", "class_a", "class_b"]).loc[2, 0, 1]
+    assert row["kind"] == planted.PLANTED
+    assert row["target_name"] == "fine_cross"
+    assert row["accuracy_without_pair_points"] == -20
+    assert row["accuracy_without_pair_found"]
+    assert not row["accuracy_found"]
+    assert table["accuracy_without_pair_found"].sum() == 1
+
+
+def test_what_was_found_is_told():
+    table = planted_findings.truth_table(
+        by_pair(
+            **{
+                "accuracy_without_pair 2 0 1": (-20.0, 0.01),
+                "accuracy_without_pair 3 0 1": (-20.0, 0.20),
+                # The wrong way.
+                "accuracy_without_pair 6 4 5": (20.0, 0.01),
+                "accuracy_without_pair 0 4 5": (1.0, 0.04),
+                "accuracy_without_pair 8 0 9": (1.0, 0.04),
+                "accuracy 9 0 8": (5.0, 0.01),
+                "accuracy 9 1 8": (-5.0, 0.01),
+            }
+        ),
+        "welch",
+    )
+    text = planted_findings.truth_text(table)
+    assert "found 1 of 4 planted relations" in text
+    controls = (table["kind"] == planted.CONTROL).sum()
+    assert f"at 1 of {controls} controls and 1 of 16 rivals" in text
+    assert "accuracy rose at 1 of 16 rivals" in text
