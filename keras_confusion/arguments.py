@@ -12,8 +12,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         metavar="NAME",
         help="digits, planted or planted:SEED (generated images in which it is known "
         "what is learned from what), reviews (generated texts, for --model text), a "
-        "TensorFlow Datasets name (cifar10, cifar100, ...), a folder of class folders, or an .npz "
-        "file (default: %(default)s)",
+        "TensorFlow Datasets name (cifar10, cifar100, ...), a folder of class folders, "
+        "or an .npz file (default: %(default)s)",
     )
     data.add_argument("--data-dir", help="TensorFlow Datasets' directory")
     data.add_argument(
