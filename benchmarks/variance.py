@@ -53,12 +53,13 @@ REFERENCE = SCHEDULES[0], LAST
 SHARED = [(0,), (1,), (0, 1)]
 
 
-def measure(dataset: str, *, quick: bool = False) -> dict:
+def measure(dataset: str, *, quick: bool = False, levels: int = LEVELS) -> dict:
     """Trains what is missing, and analyses all of it.
 
     Args:
         dataset: A name of `datasets.load_dataset`.
         quick: Takes few networks of one epoch.
+        levels: Levels of every factor, at least 2.
 
     Returns:
         All numbers, JSON types: settings, checks, and by response and cell what
@@ -70,7 +71,7 @@ def measure(dataset: str, *, quick: bool = False) -> dict:
     runtime.start_tensorflow(threads=1)
     design = Design(
         dataset,
-        levels=QUICK_LEVELS if quick else LEVELS,
+        levels=QUICK_LEVELS if quick else levels,
         epochs=QUICK_EPOCHS if quick else EPOCHS,
         dtype_policy=runtime.default_dtype_policy(),
     )
@@ -239,6 +240,13 @@ def main() -> None:
         "--quick", action="store_true", help="few networks of one epoch"
     )
     parser.add_argument(
+        "--levels",
+        type=int,
+        choices=(2, 3, 4),
+        default=LEVELS,
+        help="of every factor (default: %(default)s)",
+    )
+    parser.add_argument(
         "--out",
         type=pathlib.Path,
         metavar="FILE.md",
@@ -246,7 +254,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     dataset = options.dataset or ("digits" if options.quick else "cifar10")
-    found = measure(dataset, quick=options.quick)
+    found = measure(dataset, quick=options.quick, levels=options.levels)
     picture = None if options.out is None else options.out.with_suffix(".png")
     text = variance_report.report(found, picture=picture)
     print(text)
