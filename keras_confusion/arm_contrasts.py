@@ -51,13 +51,16 @@ def less_own_baseline(
     return centred
 
 
-def by_pair(study: StudyResponses, values: np.ndarray) -> list[Columns]:
+def by_pair(
+    study: StudyResponses, values: np.ndarray, levels: np.ndarray | None = None
+) -> list[Columns]:
     """Every arm against the others, for every target.
 
     Args:
         study: The networks' pairs and seeds.
-        values: A response of every confused network that can be compared between
-            arms, `(num_confused, K)`, a share.
+        values: A response of every confused network, `(num_confused, K)`, a share.
+        levels: That of the baseline networks with each pair left out,
+            `(P, num_baseline, K)`, where leaving out pairs gives different levels.
 
     Returns:
         For every pair the columns of `block_design.BlockComparison`, named `blocks_*`,
@@ -70,19 +73,25 @@ def by_pair(study: StudyResponses, values: np.ndarray) -> list[Columns]:
     for target in range(num_classes):
         arms = np.flatnonzero(~members[:, target])
         weights = block_design.one_against_others(len(arms))
-        _fill(cells, (arms, target), _compare(study, values, arms, target, weights))
+        found = _compare(
+            study, values, levels, arms=arms, target=target, weights=weights
+        )
+        _fill(cells, (arms, target), found)
     return [
         {name: of_cells[index] for name, of_cells in cells.items()}
         for index in range(num_pairs)
     ]
 
 
-def by_class(study: StudyResponses, values: np.ndarray) -> dict[tuple, Columns]:
+def by_class(
+    study: StudyResponses, values: np.ndarray, levels: np.ndarray | None = None
+) -> dict[tuple, Columns]:
     """Arms with a class against arms without it, for every target.
 
     Args:
         study: See `by_pair`.
         values: See `by_pair`.
+        levels: See `by_pair`.
 
     Returns:
         By (target, class) the columns of `by_pair`, `(1,)` each.
@@ -94,7 +103,9 @@ def by_class(study: StudyResponses, values: np.ndarray) -> dict[tuple, Columns]:
         arms = np.flatnonzero(~members[:, target])
         others = np.delete(np.arange(num_classes), target)
         weights = block_design.group_against_others(members[arms][:, others].T)
-        found = _compare(study, values, arms, target, weights)
+        found = _compare(
+            study, values, levels, arms=arms, target=target, weights=weights
+        )
         _fill(cells, (target, others), found)
     return {
         (target, other): {
@@ -106,14 +117,16 @@ def by_class(study: StudyResponses, values: np.ndarray) -> dict[tuple, Columns]:
     }
 
 
-def _compare(study: StudyResponses, values, arms, target: int, weights):
+def _compare(study: StudyResponses, values, levels, *, arms, target: int, weights):
     """Contrasts of the arms, over the repeats that all of them have."""
     seeds, repeat = np.unique(study.confused_seed, return_inverse=True)
     table = np.full((len(study.pairs), len(seeds)), np.nan)
     table[study.confused_pair, repeat] = values[:, target]
     of_arms = table[arms]
     whole = np.isfinite(of_arms).all(axis=0)
-    return block_design.compare_arms(of_arms[:, whole], weights)
+    if levels is not None:
+        levels = levels[arms, :, target]
+    return block_design.compare_arms(of_arms[:, whole], weights, levels=levels)
 
 
 def _empty(*shape: int) -> Columns:

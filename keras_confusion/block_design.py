@@ -18,6 +18,7 @@ from keras_confusion.bits import FloatArray
 from keras_confusion.stats import ROUNDING
 
 FEW_BLOCKS = "fewer than 2 repeats with all arms"
+FEW_BASELINES = "fewer than 2 baseline networks"
 FEW_ARMS = "too few arms without the target"
 # The mean of a few other arms is moved by what one of them does.
 MIN_ARMS = 10
@@ -37,7 +38,7 @@ class BlockComparison:
     ci_low: FloatArray
     ci_high: FloatArray
     t: FloatArray
-    df: int
+    df: FloatArray
     p_value: FloatArray
     reason: str
 
@@ -46,6 +47,7 @@ def compare_arms(
     responses: ArrayLike,
     weights: ArrayLike,
     *,
+    levels: ArrayLike | None = None,
     confidence: float = 0.95,
     min_arms: int = MIN_ARMS,
 ) -> BlockComparison:
@@ -60,47 +62,63 @@ def compare_arms(
         responses: Of every arm and repeat, shape (A, R), R being those repeats that
             all arms have.
         weights: Shape (num_contrasts, A), each row adding up to 0.
+        levels: Where arms have different levels, those of other networks, shape
+            (A, num_baseline): their means are taken away, and what each network adds
+            to a contrast in this way is a second term of its squared standard error,
+            var / num_baseline, and of Satterthwaite's (1946) degrees of freedom.
         confidence: Level of the intervals, in (0, 1).
         min_arms: Arms that there must be, at least 2.
 
     Returns:
-        A `BlockComparison`. With fewer than 2 repeats or `min_arms` arms, or no
-        residual variance, fields from `ci_low` on are NaN and `reason` says why.
+        A `BlockComparison`. With fewer than 2 repeats, `min_arms` arms or 2 networks
+        of levels, or no residual variance, fields from `ci_low` on are NaN and `reason`
+        says why.
 
     Example:
         >>> responses, weights = [[1, 2], [2, 4], [3, 3]], [[-0.5, -0.5, 1]]
         >>> result = compare_arms(responses, weights, min_arms=3)
-        >>> result.difference.tolist(), result.df, round(float(result.t[0]), 4)
-        ([0.75], 2, 1.2247)
+        >>> [round(float(x[0]), 4) for x in (result.difference, result.df, result.t)]
+        [0.75, 2.0, 1.2247]
     """
     responses = np.asarray(responses, np.float64)
     weights = np.asarray(weights, np.float64)
     num_arms, num_repeats = responses.shape
     nothing = np.full(len(weights), np.nan)
+    # What the levels add to every contrast; zeros of nobody without levels.
+    of_levels, num_levels = np.zeros((len(weights), 2)), 2
+    if levels is not None:
+        levels = np.asarray(levels, np.float64)
+        of_levels, num_levels = weights @ levels, levels.shape[1]
     difference = nothing
-    if num_arms and num_repeats:
-        difference = weights @ responses.mean(axis=1)
-    df = (num_arms - 1) * (num_repeats - 1)
-
-    def untested(reason: str) -> BlockComparison:
-        return BlockComparison(
-            num_repeats, difference, nothing, nothing, nothing, df, nothing, reason
-        )
-
+    if num_arms and num_repeats and num_levels:
+        difference = weights @ responses.mean(axis=1) - of_levels.mean(axis=1)
+    reason = ""
     if num_repeats < 2:
-        return untested(FEW_BLOCKS)
-    if num_arms < min_arms:
-        return untested(FEW_ARMS)
-    residuals = (
-        responses
-        - responses.mean(axis=1, keepdims=True)
-        - responses.mean(axis=0, keepdims=True)
-        + responses.mean()
+        reason = FEW_BLOCKS
+    elif num_levels < 2:
+        reason = FEW_BASELINES
+    elif num_arms < min_arms:
+        reason = FEW_ARMS
+    elif not (sd := _residual_sd(responses)) > ROUNDING * np.abs(responses).max():
+        reason = NO_RESIDUAL
+    if reason:
+        return BlockComparison(
+            n=num_repeats,
+            difference=difference,
+            ci_low=nothing,
+            ci_high=nothing,
+            t=nothing,
+            df=nothing,
+            p_value=nothing,
+            reason=reason,
+        )
+    of_arms = sd**2 * (weights**2).sum(axis=1) / num_repeats
+    level_error = of_levels.var(axis=1, ddof=1) / num_levels
+    error = np.sqrt(of_arms + level_error)
+    df = error**4 / (
+        of_arms**2 / ((num_arms - 1) * (num_repeats - 1))
+        + level_error**2 / (num_levels - 1)
     )
-    sd = np.sqrt((residuals**2).sum() / df)
-    if not sd > ROUNDING * np.abs(responses).max():
-        return untested(NO_RESIDUAL)
-    error = sd * np.sqrt((weights**2).sum(axis=1) / num_repeats)
     t = difference / error
     half = scipy.stats.t.ppf((1 + confidence) / 2, df) * error
     return BlockComparison(
@@ -113,6 +131,19 @@ def compare_arms(
         p_value=2 * scipy.stats.t.sf(np.abs(t), df),
         reason="",
     )
+
+
+def _residual_sd(responses: FloatArray) -> float:
+    """Root of the mean square beside arms and repeats."""
+    num_arms, num_repeats = responses.shape
+    residuals = (
+        responses
+        - responses.mean(axis=1, keepdims=True)
+        - responses.mean(axis=0, keepdims=True)
+        + responses.mean()
+    )
+    df = max((num_arms - 1) * (num_repeats - 1), 1)
+    return float(np.sqrt((residuals**2).sum() / df))
 
 
 def one_against_others(num_arms: int) -> FloatArray:

@@ -59,7 +59,7 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
     parts: list[Columns] = []
     for response in RESPONSES:
-        of_arms = arm_contrasts.by_pair(study, _between_arms(study, response))
+        of_arms = arm_contrasts.by_pair(study, *_arms_and_levels(study, response))
         for index, pair in enumerate(study.pairs):
             in_arm = study.confused_pair == index
             if response == "accuracy":
@@ -127,8 +127,14 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
         rates = _centred(study) if without_pair else study.confused
-        within_repeats = _between_arms(study, response)
-        of_arms = arm_contrasts.by_class(study, within_repeats)
+        of_arms = arm_contrasts.by_class(study, *_arms_and_levels(study, response))
+        within_repeats = rates.accuracy
+        if without_pair:
+            within_repeats = arm_contrasts.less_own_baseline(
+                study,
+                study.confused_without_pair.accuracy,
+                study.baseline_without_pair.accuracy,
+            )
         for target in range(num_classes):
             without_target = ~has_class[:, target]
             of_target = _select(rates, (slice(None), [target]))
@@ -216,15 +222,11 @@ def _level_contrast(study: StudyResponses, target, confused, comparison):
     return (weights[used] @ of_pairs[used])[None]
 
 
-def _between_arms(study: StudyResponses, response: str) -> np.ndarray:
-    """Accuracies `(num_confused, K)` of the confused networks on one level."""
+def _arms_and_levels(study: StudyResponses, response: str):
+    """Accuracies of the confused networks, and of baselines without each pair."""
     if response == "accuracy":
-        return study.confused.accuracy
-    return arm_contrasts.less_own_baseline(
-        study,
-        study.confused_without_pair.accuracy,
-        study.baseline_without_pair.accuracy,
-    )
+        return study.confused.accuracy, None
+    return study.confused_without_pair.accuracy, study.baseline_without_pair.accuracy
 
 
 def _prior_outside(study: StudyResponses, pair) -> np.ndarray:

@@ -67,10 +67,8 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         of_study = _values_of_study(study, response)
         for measure in MEASURES:
             confused, baseline = of_study[measure]
-            between = confused
-            if response != "accuracy":
-                between = arm_contrasts.less_own_baseline(study, confused, baseline)
-            of_arms = arm_contrasts.by_pair(study, between)
+            levels = None if response == "accuracy" else baseline
+            of_arms = arm_contrasts.by_pair(study, confused, levels)
             for index, pair in enumerate(study.pairs):
                 third = ~np.isin(targets, pair)
                 in_arm = study.confused_pair == index

@@ -39,9 +39,8 @@ def test_agrees_with_least_squares():
     )
     np.testing.assert_allclose(weights.sum(axis=1), 0, atol=1e-12)
     found = block_design.compare_arms(responses, weights)
-    for row, t, p_value in zip(weights, found.t, found.p_value, strict=True):
-        expected = by_least_squares(responses, row)
-        assert (t, found.df, p_value) == pytest.approx(expected)
+    for row, *of_row in zip(weights, found.t, found.df, found.p_value, strict=True):
+        assert of_row == pytest.approx(by_least_squares(responses, row))
     inside = (found.ci_low < 0) & (found.ci_high > 0)
     np.testing.assert_array_equal(inside, found.p_value > 0.05)
 
@@ -56,6 +55,42 @@ def test_what_repeats_share_does_not_count():
     )
     np.testing.assert_allclose(before.t, after.t)
     np.testing.assert_allclose(before.difference, after.difference)
+
+
+def test_levels_are_taken_away_and_their_error_counts():
+    generator = np.random.default_rng(2)
+    responses = generator.normal(size=(12, 4))
+    levels = generator.normal(size=(12, 6)) + np.linspace(0, 5, 12)[:, None]
+    weights = block_design.group_against_others(np.arange(12)[None] < 4)
+    plain = block_design.compare_arms(responses, weights)
+    found = block_design.compare_arms(
+        responses + levels.mean(axis=1, keepdims=True), weights, levels=levels
+    )
+    np.testing.assert_allclose(found.difference, plain.difference)
+    # The squares of both standard errors add up, by Welch and Satterthwaite.
+    of_arms = (plain.difference / plain.t) ** 2
+    of_levels = (weights @ levels).var(axis=1, ddof=1) / 6
+    error = np.sqrt(of_arms + of_levels)
+    np.testing.assert_allclose(found.t, plain.difference / error)
+    df = error**4 / (of_arms**2 / plain.df + of_levels**2 / 5)
+    np.testing.assert_allclose(found.df, df)
+
+
+def test_p_values_are_uniform_where_levels_are_estimated():
+    generator = np.random.default_rng(4)
+    weights = block_design.group_against_others(np.arange(36)[None] < 8)
+    true_levels = generator.normal(size=(36, 1))
+    # Of one network, arms of the group go up and down together.
+    together = (np.arange(36) < 8)[:, None] * 1.5
+    p_values = [
+        block_design.compare_arms(
+            generator.normal(size=(36, 3)) + true_levels,
+            weights,
+            levels=true_levels + together * generator.normal(size=(1, 10)),
+        ).p_value[0]
+        for _ in range(1500)
+    ]
+    assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize("num_repeats", [2, 3, 10])
