@@ -101,16 +101,19 @@ def score(tests: pd.DataFrame) -> pd.DataFrame:
         tests: As `tested_cells` returns them, of one or several data sets.
 
     Returns:
-        One row per response, measure and test: `planted` cells and `planted_found` of
-        them, `rivals` and `rivals_moved` (found, upwards), and `false`: findings where
+        One row per response, measure and test: `tests`, how many were made (few arms
+        cannot be compared in blocks); `planted` cells and `planted_found` of them,
+        `rivals` and `rivals_moved` (found, upwards), and `false`: findings where
         nothing is to be found. Those are controls, and for `accuracy_without_pair`
         rivals too; where accuracy moves upwards at a rival it is right, and what is
-        found at related cells is neither right nor false.
+        found at related cells is neither right nor false. `false_costs` are those
+        that fall, as a planted relation does.
     """
     rows = []
     for key, of_key in tests.groupby(["response", "measure", "test"], sort=False):
         found = of_key["q_value"] <= significance.SIGNIFICANCE
         falls = of_key["difference"] < 0
+        made = of_key["p_value"].notna()
         is_planted = of_key["kind"] == planted.PLANTED
         is_rival = of_key["kind"] == planted.RIVAL
         is_control = of_key["kind"] == planted.CONTROL
@@ -120,19 +123,23 @@ def score(tests: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip(("response", "measure", "test"), key, strict=True)),
+                "tests": int(made.sum()),
                 "planted": int(is_planted.sum()),
                 "planted_found": int((found & falls & is_planted).sum()),
                 "rivals": int(is_rival.sum()),
                 "rivals_moved": int((found & ~falls & is_rival).sum()),
                 "controls": int(is_control.sum()),
                 "false": int((found & is_null).sum()),
+                "false_costs": int((found & is_null & falls).sum()),
                 "related_found": int(
                     (found & (of_key["kind"] == planted.RELATED)).sum()
                 ),
                 "planted_points": float(of_key["difference"][is_planted].mean() * 100),
                 "rival_points": float(of_key["difference"][is_rival].mean() * 100),
                 "control_points": float(of_key["difference"][is_control].mean() * 100),
-                "false_at_5": float((of_key["p_value"][is_control] <= 0.05).mean()),
+                "false_at_5": float(
+                    (of_key["p_value"][is_control & made] <= 0.05).mean()
+                ),
             }
         )
     return pd.DataFrame(rows)
@@ -198,11 +205,12 @@ def report(found: dict, header: dict[str, str]) -> str:
         f"{scores['rivals'].iloc[0]} rival and {scores['controls'].iloc[0]} control "
         "cells. Found is q <= 0.05 within a data set, response, measure and test; the "
         "interval of the share found is Wilson's, 95 %. The share of false findings is "
-        "of all findings at planted, rival and control cells.",
+        "of all findings at planted, rival and control cells; costs are those where "
+        "something is lost, as at a planted relation.",
         "",
         "| response | measure | test | planted found | rivals moved | false findings | "
-        "controls with p <= 0.05 |",
-        "|---|---|---|---|---|---|---|",
+        "of them costs | controls with p <= 0.05 |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in found["scores"]:
         lines.append(_score_line(row))
@@ -234,11 +242,14 @@ def _score_line(row: dict) -> str:
     name = row["measure"]
     if name == "difference":
         name = "difference, kl_bits"
+    if not row["tests"]:
+        # Nothing was found, as nothing was tested.
+        return f"| {row['response']} | {name} | {row['test']} | no test | | | | |"
     return (
         f"| {row['response']} | {name} | {row['test']} | {100 * share:.0f} % "
         f"({row['planted_found']} of {row['planted']}; {100 * interval.low:.0f} to "
         f"{100 * interval.high:.0f}) | {row['rivals_moved']} of {row['rivals']} | "
-        f"{share_false} ({row['false']} of {findings}) | "
+        f"{share_false} ({row['false']} of {findings}) | {row['false_costs']} | "
         f"{100 * row['false_at_5']:.1f} % |"
     )
 
@@ -252,9 +263,21 @@ def main() -> int:
     parser.add_argument(
         "--pairs", choices=("some", "all"), default="some", help="(default: some)"
     )
+    parser.add_argument("--datasets", type=int, metavar="N", help="how many")
+    parser.add_argument("--repeats", type=int, metavar="N", help="of every pair")
+    parser.add_argument(
+        "--others", type=int, metavar="N", help="pairs beside those of variants"
+    )
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE.md")
     options = parser.parse_args()
-    changes = {"num_others": None} if options.pairs == "all" else {}
+    asked = {
+        "num_datasets": options.datasets,
+        "repeats": options.repeats,
+        "num_others": options.others,
+    }
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if options.pairs == "all":
+        changes["num_others"] = None
     found = measure(options.quick, workers=options.workers, **changes)
     text = report(found, timing.header())
     print(text)

@@ -193,7 +193,7 @@ def _cars(claimed: list[dict], pairs: list[dict], poster_t: dict) -> str:
             row["test"],
             f"{row['n_confused']} and {row['n_comparison']}"
             if row["test"] == WELCH
-            else f"{row['paired_n']} repeats",
+            else f"{row[row['test'] + '_n']} repeats",
             points(row),
             number(row["t"]),
             number(row["df"]),

@@ -72,10 +72,7 @@ def by_pair(
     cells = _empty(num_pairs, num_classes)
     for target in range(num_classes):
         arms = np.flatnonzero(~members[:, target])
-        weights = block_design.one_against_others(len(arms))
-        found = _compare(
-            study, values, levels, arms=arms, target=target, weights=weights
-        )
+        found = _compare(study, values, levels, arms=arms, target=target)
         _fill(cells, (arms, target), found)
     return [
         {name: of_cells[index] for name, of_cells in cells.items()}
@@ -117,11 +114,16 @@ def by_class(
     }
 
 
-def _compare(study: StudyResponses, values, levels, *, arms, target: int, weights):
+def _compare(study: StudyResponses, values, levels, *, arms, target: int, weights=None):
     """Contrasts of the arms, over the repeats that all of them have."""
-    seeds, repeat = np.unique(study.confused_seed, return_inverse=True)
-    table = np.full((len(study.pairs), len(seeds)), np.nan)
-    table[study.confused_pair, repeat] = values[:, target]
+    _, repeat, counts = np.unique(
+        study.confused_seed, return_inverse=True, return_counts=True
+    )
+    # Networks with seeds of their own would make a table of arms x networks.
+    column = np.cumsum(counts >= len(arms)) - 1
+    known = counts[repeat] >= len(arms)
+    table = np.full((len(study.pairs), int((counts >= len(arms)).sum())), np.nan)
+    table[study.confused_pair[known], column[repeat[known]]] = values[known, target]
     of_arms = table[arms]
     whole = np.isfinite(of_arms).all(axis=0)
     if levels is not None:

@@ -45,7 +45,7 @@ class BlockComparison:
 
 def compare_arms(
     responses: ArrayLike,
-    weights: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     levels: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -61,7 +61,9 @@ def compare_arms(
     Args:
         responses: Of every arm and repeat, shape (A, R), R being those repeats that
             all arms have.
-        weights: Shape (num_contrasts, A), each row adding up to 0.
+        weights: Shape (num_contrasts, A), each row adding up to 0. `None` compares
+            every arm with the mean of all others, A contrasts: no (A, A) weights, which
+            are 190 MB in a study of 100 classes.
         levels: Where arms have different levels, those of other networks, shape
             (A, num_baseline): their means are taken away, and what each network adds
             to a contrast in this way is a second term of its squared standard error,
@@ -79,19 +81,24 @@ def compare_arms(
         >>> result = compare_arms(responses, weights, min_arms=3)
         >>> [round(float(x[0]), 4) for x in (result.difference, result.df, result.t)]
         [0.75, 2.0, 1.2247]
+        >>> compare_arms(responses, min_arms=3).difference.round(4).tolist()
+        [-1.5, 0.75, 0.75]
     """
     responses = np.asarray(responses, np.float64)
-    weights = np.asarray(weights, np.float64)
     num_arms, num_repeats = responses.shape
-    nothing = np.full(len(weights), np.nan)
+    if weights is not None:
+        weights = np.asarray(weights, np.float64)
+    num_contrasts = num_arms if weights is None else len(weights)
+    nothing = np.full(num_contrasts, np.nan)
     # What the levels add to every contrast; zeros of nobody without levels.
-    of_levels, num_levels = np.zeros((len(weights), 2)), 2
+    of_levels, num_levels = np.zeros((num_contrasts, 2)), 2
     if levels is not None:
         levels = np.asarray(levels, np.float64)
-        of_levels, num_levels = weights @ levels, levels.shape[1]
+        of_levels, num_levels = _contrasts(weights, levels), levels.shape[1]
     difference = nothing
     if num_arms and num_repeats and num_levels:
-        difference = weights @ responses.mean(axis=1) - of_levels.mean(axis=1)
+        difference = _contrasts(weights, responses.mean(axis=1))
+        difference = difference - of_levels.mean(axis=1)
     reason = ""
     if num_repeats < 2:
         reason = FEW_BLOCKS
@@ -112,7 +119,7 @@ def compare_arms(
             p_value=nothing,
             reason=reason,
         )
-    of_arms = sd**2 * (weights**2).sum(axis=1) / num_repeats
+    of_arms = sd**2 * _squares(weights, num_arms) / num_repeats
     level_error = of_levels.var(axis=1, ddof=1) / num_levels
     error = np.sqrt(of_arms + level_error)
     df = error**4 / (
@@ -146,9 +153,22 @@ def _residual_sd(responses: FloatArray) -> float:
     return float(np.sqrt((residuals**2).sum() / df))
 
 
-def one_against_others(num_arms: int) -> FloatArray:
-    """Weights `(A, A)` of every arm against the mean of all others."""
-    return (np.eye(num_arms) * num_arms - 1) / max(num_arms - 1, 1)
+def _contrasts(weights: FloatArray | None, values: FloatArray) -> FloatArray:
+    """Of values `(A, ...)`; see `compare_arms` for the weights."""
+    if weights is not None:
+        return weights @ values
+    num_arms = len(values)
+    if num_arms < 2:
+        return np.full(values.shape, np.nan)
+    # x - (sum of all - x) / (A - 1)
+    return (values - values.mean(axis=0)) * (num_arms / (num_arms - 1))
+
+
+def _squares(weights: FloatArray | None, num_arms: int) -> FloatArray:
+    """Sum of every contrast's squared weights."""
+    if weights is not None:
+        return (weights**2).sum(axis=1)
+    return np.full(num_arms, num_arms / (num_arms - 1))
 
 
 def group_against_others(members: NDArray[np.bool_]) -> FloatArray:

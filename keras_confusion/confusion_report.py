@@ -38,7 +38,7 @@ def write_confusion_report(directory, *, test: str = significance.WELCH) -> Repo
     Args:
         directory: The study's folder, a string or path.
         test: One of `significance.TESTS`, which findings are told, ordered and marked
-            by; the tables hold both.
+            by; the tables hold all.
 
     Returns:
         A `Report`.

@@ -8,8 +8,9 @@ each is made a value of a single network, so that networks can be compared by it
     mutual_information_bits  I(1[y = T]; 1[answer = T]) of the network
     log_likelihood_bits      mean log2-probability of T; the one without a threshold
 
-All fall where something is lost. `kl_bits` is a function of both groups' means that is
-zero only where they are equal: its test is that of the difference.
+All fall where something is lost (`entropy_bits` only while T is given to more than half
+of its images: below that it rises). `kl_bits` is a function of both groups' means that
+is zero only where they are equal: its test is that of the difference.
 """
 
 import numpy as np

@@ -3,13 +3,24 @@
 import pandas as pd
 
 from keras_confusion import planted, significance
+from keras_confusion.study_settings import HALF
 
 _CELL = ["class_a", "class_b", "target"]
 
 
 def is_planted(description: dict) -> bool:
-    """Whether a study, by its `study.json`, is one of the planted images."""
-    return planted.seed_of(description["settings"]["dataset"]) is not None
+    """Whether the truth about a study, by its `study.json`, is known.
+
+    It is that of the planted images where nothing can be learned about the one class of
+    a pair against the other: not where nothing is confused, nor where labels still say
+    on average which of the two it is.
+    """
+    settings = description["settings"]
+    if planted.seed_of(settings["dataset"]) is None:
+        return False
+    return settings["corruption"] == "merge" or (
+        settings["corruption"] == "swap" and settings["fraction"] == HALF
+    )
 
 
 def truth_table(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from keras_confusion.study_settings import StudySettings
 # Modules that import TensorFlow are imported in the functions that need them.
 
 FOLDER = "explanations"
+# The target, the pair, and a class that the target can be taken for.
+MIN_CLASSES = 4
 _NETWORKS = "networks"
 _MOST_PAIRS_NAMED = 50
 _SEEDS = ("initialisation_seed", "order_seed", "corruption_seed")
@@ -100,10 +102,16 @@ def resolve_target_and_pair(
         The target, and the pair (a, b), a < b.
 
     Raises:
-        ValueError: If a class is unknown, the study has no such pair, or the target is
-            in it.
+        ValueError: If a class is unknown, the study has no such pair, the target is in
+            it, or there are fewer than `MIN_CLASSES` classes.
     """
     names = description["class_names"]
+    if len(names) < MIN_CLASSES:
+        raise ValueError(
+            "Expected classes to choose from, and others to compare with, beside the "
+            f"target and the pair. Received: a study of {len(names)} classes. Use one "
+            f"of at least {MIN_CLASSES}."
+        )
     label = class_pairs.resolve_class(target, names)
     ((first, second),) = class_pairs.resolve_pairs([pair], names)
     pairs = [(int(a), int(b)) for a, b in description["settings"]["pairs"]]

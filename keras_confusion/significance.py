@@ -78,8 +78,11 @@ def caution(table: pd.DataFrame, test: str) -> str:
         table: As in `told_by`, the rows that are told.
         test: One of `TESTS`.
     """
-    few, many = table["n_confused"].min(), table["n_comparison"].max()
-    if test != WELCH or few >= ENOUGH_NETWORKS or many < 2 * few:
+    tested = table[table["p_value"].notna()]
+    if test != WELCH or tested.empty:
+        return ""
+    few, many = tested["n_confused"].min(), tested["n_comparison"].max()
+    if few >= ENOUGH_NETWORKS or many < 2 * few:
         return ""
     return (
         f"Welch's test of {few} networks against {many} calls too much significant; "
@@ -107,7 +110,9 @@ def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
         num_blocks = max(int(table["blocks_n"].max()) for table in tables.values())
         return (
             f"Test: {TITLES[test]}: an arm against the other arms without the target, "
-            f"within repeats (n = {num_blocks}), the noise known from all of them."
+            f"within repeats (n = {num_blocks}), the noise known from all of them. "
+            "Costs and gains are against these, not the baseline: where many arms move "
+            "a target, the others seem to move it the other way."
         )
     num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
     if not known:

@@ -20,7 +20,7 @@ MINUS_LOG10_Q = "minus_log10_q"
 MATRIX_COLUMNS = (*metadata.CELL_COLUMNS, MINUS_LOG10_Q)
 # A q-value of 0 is one that is too small for a float64.
 _SMALLEST_Q = 1e-300
-_COUNTS = ("n_confused", "n_comparison", "paired_n", "blocks_n", "blocks_df")
+_COUNTS = ("n_confused", "n_comparison", "paired_n", "blocks_n")
 _NOT_KEPT = "single networks are not kept of studies with so many pairs and classes"
 
 

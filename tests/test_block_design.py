@@ -1,10 +1,11 @@
 import doctest
+import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from keras_confusion import block_design
+from keras_confusion import block_design, stats
 
 
 def by_least_squares(responses, weights):
@@ -23,6 +24,11 @@ def by_least_squares(responses, weights):
     return t, df, 2 * scipy.stats.t.sf(abs(t), df)
 
 
+def one_against_others(num_arms):
+    """Weights of every arm against the mean of all others."""
+    return (np.eye(num_arms) * num_arms - 1) / (num_arms - 1)
+
+
 def test_example():
     assert doctest.testmod(block_design).failed == 0
 
@@ -33,7 +39,7 @@ def test_agrees_with_least_squares():
     members = np.array([[True] * 3 + [False] * 9, [False] * 5 + [True] * 7])
     weights = np.concatenate(
         [
-            block_design.one_against_others(12),
+            one_against_others(12),
             block_design.group_against_others(members),
         ]
     )
@@ -45,10 +51,42 @@ def test_agrees_with_least_squares():
     np.testing.assert_array_equal(inside, found.p_value > 0.05)
 
 
+@pytest.mark.parametrize("num_levels", [None, 5])
+def test_without_weights_every_arm_is_compared_with_all_others(num_levels):
+    generator = np.random.default_rng(5)
+    responses = generator.normal(size=(12, 4))
+    levels = None
+    if num_levels is not None:
+        levels = generator.normal(size=(12, num_levels)) + np.arange(12.0)[:, None]
+    expected = block_design.compare_arms(
+        responses, one_against_others(12), levels=levels
+    )
+    found = block_design.compare_arms(responses, levels=levels)
+    for field in ("difference", "ci_low", "ci_high", "t", "df", "p_value"):
+        np.testing.assert_allclose(getattr(found, field), getattr(expected, field))
+
+
+def test_a_single_arm_has_no_others_to_differ_from():
+    found = block_design.compare_arms([[0.5, 0.6, 0.7]])
+    assert np.isnan(found.difference).all()
+    assert found.reason == block_design.FEW_ARMS
+
+
+def test_without_weights_a_study_of_100_classes_needs_little_memory():
+    num_arms = 4851
+    responses = np.random.default_rng(6).normal(size=(num_arms, 3))
+    tracemalloc.start()
+    block_design.compare_arms(responses, levels=responses)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # (A, A) weights of float64 are 188 MB.
+    assert peak < 10_000_000
+
+
 def test_what_repeats_share_does_not_count():
     generator = np.random.default_rng(1)
     responses = generator.normal(size=(15, 3))
-    weights = block_design.one_against_others(15)
+    weights = one_against_others(15)
     shifted = responses + np.array([0.0, 50.0, -20.0])
     before, after = (
         block_design.compare_arms(values, weights) for values in (responses, shifted)
@@ -96,7 +134,7 @@ def test_p_values_are_uniform_where_levels_are_estimated():
 @pytest.mark.parametrize("num_repeats", [2, 3, 10])
 def test_p_values_are_uniform_where_nothing_happens(num_repeats):
     generator = np.random.default_rng(num_repeats)
-    weights = block_design.one_against_others(36)
+    weights = one_against_others(36)
     # One arm of each drawn study: the p-values are independent.
     p_values = [
         block_design.compare_arms(
@@ -116,9 +154,7 @@ def test_a_few_repeats_find_what_welch_does_not():
     for _ in range(200):
         responses = generator.normal(size=(36, 3))
         responses[0] += 3
-        result = block_design.compare_arms(
-            responses, block_design.one_against_others(36)[:1]
-        )
+        result = block_design.compare_arms(responses, one_against_others(36)[:1])
         found += result.p_value[0] < 1e-3
     # Three sd with 70 degrees of freedom; a paired test of three has 2.
     assert found > 180
@@ -135,7 +171,7 @@ def test_a_few_repeats_find_what_welch_does_not():
     ],
 )
 def test_no_test_where_the_noise_is_not_known(responses, reason):
-    weights = block_design.one_against_others(len(responses))
+    weights = one_against_others(len(responses))
     found = block_design.compare_arms(responses, weights)
     assert found.reason == reason
     assert np.isnan(found.p_value).all()
@@ -147,3 +183,17 @@ def test_a_group_of_all_or_no_arms_is_no_contrast():
     weights = block_design.group_against_others(members)
     assert np.isnan(weights[:2]).all()
     np.testing.assert_allclose(weights[2], [1, *[-1 / 9] * 9])
+
+
+def test_arms_that_do_nothing_differ_from_many_that_do_something():
+    # What docs/confusion_study.md warns of.
+    generator = np.random.default_rng(0)
+    shares = []
+    for _ in range(200):
+        responses = generator.normal(0, 1.4, (36, 3))
+        responses[:8] += 7
+        found = block_design.compare_arms(responses)
+        assert (found.p_value[:8] < 0.05).all()
+        q_values = stats.benjamini_hochberg(found.p_value)
+        shares.append((q_values[8:] <= 0.05).mean())
+    assert np.mean(shares) == pytest.approx(0.38, abs=0.03)

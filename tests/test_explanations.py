@@ -373,3 +373,9 @@ def test_help_does_not_wait_for_tensorflow():
     )
     assert done.returncode == 0
     assert b"python scripts/explain_generalization.py" in done.stdout
+
+
+def test_three_classes_leave_nothing_to_explain():
+    description = {"class_names": ["a", "b", "c"], "settings": {"pairs": [[0, 1]]}}
+    with pytest.raises(ValueError, match="of 3 classes. Use one of at least 4"):
+        retraining.resolve_target_and_pair(description, "c", "a-b")

@@ -218,6 +218,23 @@ def test_score_counts_what_is_right_and_what_is_false():
     assert without_pair["false"] == 3
 
 
+def test_what_was_not_tested_is_not_said_not_to_be_found():
+    places = pd.DataFrame({"kind": [planted.PLANTED, planted.CONTROL, planted.RIVAL]})
+    tests = pd.concat(
+        [
+            places.assign(test=test, difference=0.1, q_value=value, p_value=value)
+            for test, value in (("welch", 0.5), ("blocks", np.nan))
+        ]
+    ).assign(response="accuracy", measure="difference")
+    scores = planted_truth.score(tests).to_dict("records")
+    assert [row["tests"] for row in scores] == [3, 0]
+    settings = {"num_datasets": 1, "repeats": 2, "num_baseline": 2, "epochs": 1}
+    found = {"settings": settings, "baseline": [], "scores": scores}
+    text = planted_truth.report(found, {})
+    assert "difference, kl_bits | blocks | no test |" in text
+    assert "difference, kl_bits | welch | 0 % (0 of 1;" in text
+
+
 def test_pairs_of_a_study_hold_all_variants():
     pairs = planted_truth.study_pairs(0, 4)
     assert {(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)} < set(pairs)

@@ -35,7 +35,25 @@ def by_pair(**found):
     ("name", "known"), [("planted", True), ("planted:3", True), ("cifar10", False)]
 )
 def test_only_studies_of_planted_images_have_a_truth(name, known):
-    assert planted_findings.is_planted({"settings": {"dataset": name}}) is known
+    settings = {"dataset": name, "corruption": "swap", "fraction": 0.5}
+    assert planted_findings.is_planted({"settings": settings}) is known
+
+
+@pytest.mark.parametrize(
+    ("corruption", "fraction", "known"),
+    [
+        ("merge", 0.5, True),
+        # The classes of a pair can still be told apart, or are not confused at all.
+        ("swap", 0.2, False),
+        ("one_way", 0.5, False),
+        ("null", 0.2, False),
+    ],
+)
+def test_the_truth_is_that_of_pairs_that_cannot_be_told_apart(
+    corruption, fraction, known
+):
+    settings = {"dataset": "planted", "corruption": corruption, "fraction": fraction}
+    assert planted_findings.is_planted({"settings": settings}) is known
 
 
 def test_every_cell_stands_beside_its_truth():

@@ -39,3 +39,26 @@ def test_line_on_the_test_names_the_correlation():
     assert welch.startswith("Test: Welch's t, which leaves out the correlation")
     without = significance.describe_test({"pairs": table_of([np.nan], 0)}, "welch")
     assert "No correlation within repeats" in without
+
+
+def test_caution_is_of_networks_that_were_tested():
+    table = pd.DataFrame(
+        {
+            "n_confused": [0, 8, 30],
+            "n_comparison": [54, 54, 54],
+            "p_value": [np.nan, 0.2, 0.3],
+        }
+    )
+    assert "8 networks against 54" in significance.caution(table, "welch")
+    assert significance.caution(table, "blocks") == ""
+    # One network is not tested: there is nothing to be cautious of.
+    assert significance.caution(table[:1], "welch") == ""
+    assert significance.caution(table[2:], "welch") == ""
+
+
+def test_line_on_arms_in_blocks_says_what_they_are_compared_with():
+    line = significance.describe_test(
+        {"pairs": table_of([0.2]).assign(blocks_n=3)}, "blocks"
+    )
+    assert "within repeats (n = 3)" in line
+    assert "not the baseline" in line
