@@ -87,9 +87,8 @@ def _study(description: dict, measured: Measured) -> str:
         f"{len(measured.rows(BY_CLASS, 'accuracy'))} cells of {BY_CLASS}, or "
         f"{len(measured.rows(BY_PAIR, 'accuracy'))} third classes of {BY_PAIR}. A "
         f"finding is q ≤ {SIGNIFICANCE}. Tests: `welch`, networks as independent; "
-        "`paired`, differences within repeats; `blocks`, arms against other arms "
-        "within repeats, also in target x pair, where the other two compare with the "
-        "baseline.\n\n"
+        "`paired`, differences within repeats; `blocks`, the same with the noise known "
+        "from all arms.\n\n"
     )
     caution = significance.caution(measured.cells[BY_PAIR], WELCH)
     if caution:

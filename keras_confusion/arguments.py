@@ -82,8 +82,8 @@ def add_test_argument(group: argparse._ActionsContainer) -> None:
         choices=("welch", "paired", "blocks"),
         help="what findings are told, ordered and marked by: welch, all networks as "
         "independent ones; paired, the differences within repeats, whose networks "
-        "share their seeds; or blocks, arms against other arms within repeats, for "
-        "few repeats of many pairs; the tables hold all (default: welch)",
+        "share their seeds; or blocks, the same with the noise known from all arms, "
+        "for few repeats; the tables hold all (default: welch)",
     )
 
 

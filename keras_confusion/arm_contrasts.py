@@ -1,10 +1,9 @@
-"""The comparisons of a study as contrasts of its arms, repeats being blocks.
+"""The comparisons of a study by all of its arms together, repeats being blocks.
 
-    target x pair    the arm {a, b} against all other arms without the target
+    target x pair    the arm {a, b} against the baseline networks of its repeats
     target x class   the arms with C and not T against the arms with neither
 
-Both by `block_design`. The arm of a pair is compared with other arms and not with the
-baseline: what confusing any pair does to the target is in both.
+Both by `block_design`, with the noise that all arms without the target show.
 """
 
 import dataclasses
@@ -52,15 +51,15 @@ def less_own_baseline(
 
 
 def by_pair(
-    study: StudyResponses, values: np.ndarray, levels: np.ndarray | None = None
+    study: StudyResponses, values: np.ndarray, levels: np.ndarray
 ) -> list[Columns]:
-    """Every arm against the others, for every target.
+    """Every arm against the baseline of its repeats, for every target.
 
     Args:
         study: The networks' pairs and seeds.
         values: A response of every confused network, `(num_confused, K)`, a share.
         levels: That of the baseline networks with each pair left out,
-            `(P, num_baseline, K)`, where leaving out pairs gives different levels.
+            `(P, num_baseline, K)`.
 
     Returns:
         For every pair the columns of `block_design.BlockComparison`, named `blocks_*`,
@@ -72,7 +71,13 @@ def by_pair(
     cells = _empty(num_pairs, num_classes)
     for target in range(num_classes):
         arms = np.flatnonzero(~members[:, target])
-        found = _compare(study, values, levels, arms=arms, target=target)
+        of_arms, seeds = _whole_repeats(study, values, arms=arms, target=target)
+        position = {seed: index for index, seed in enumerate(study.baseline_seed)}
+        known = np.array([seed in position for seed in seeds], bool)
+        own = [position[seed] for seed in seeds[known]]
+        found = block_design.compare_with_baseline(
+            of_arms[:, known], levels[arms][:, own, target]
+        )
         _fill(cells, (arms, target), found)
     return [
         {name: of_cells[index] for name, of_cells in cells.items()}
@@ -88,7 +93,7 @@ def by_class(
     Args:
         study: See `by_pair`.
         values: See `by_pair`.
-        levels: See `by_pair`.
+        levels: See `by_pair`; `None` where arms have the same level.
 
     Returns:
         By (target, class) the columns of `by_pair`, `(1,)` each.
@@ -100,8 +105,11 @@ def by_class(
         arms = np.flatnonzero(~members[:, target])
         others = np.delete(np.arange(num_classes), target)
         weights = block_design.group_against_others(members[arms][:, others].T)
-        found = _compare(
-            study, values, levels, arms=arms, target=target, weights=weights
+        of_arms, _ = _whole_repeats(study, values, arms=arms, target=target)
+        found = block_design.compare_arms(
+            of_arms,
+            weights,
+            levels=None if levels is None else levels[arms, :, target],
         )
         _fill(cells, (target, others), found)
     return {
@@ -114,21 +122,19 @@ def by_class(
     }
 
 
-def _compare(study: StudyResponses, values, levels, *, arms, target: int, weights=None):
-    """Contrasts of the arms, over the repeats that all of them have."""
-    _, repeat, counts = np.unique(
+def _whole_repeats(study: StudyResponses, values, *, arms, target: int):
+    """Values `(arms, repeats)` of the repeats that all arms have, and their seeds."""
+    seeds, repeat, counts = np.unique(
         study.confused_seed, return_inverse=True, return_counts=True
     )
     # Networks with seeds of their own would make a table of arms x networks.
-    column = np.cumsum(counts >= len(arms)) - 1
-    known = counts[repeat] >= len(arms)
-    table = np.full((len(study.pairs), int((counts >= len(arms)).sum())), np.nan)
+    many = counts >= len(arms)
+    column, known = np.cumsum(many) - 1, many[repeat]
+    table = np.full((len(study.pairs), int(many.sum())), np.nan)
     table[study.confused_pair[known], column[repeat[known]]] = values[known, target]
     of_arms = table[arms]
     whole = np.isfinite(of_arms).all(axis=0)
-    if levels is not None:
-        levels = levels[arms, :, target]
-    return block_design.compare_arms(of_arms[:, whole], weights, levels=levels)
+    return of_arms[:, whole], seeds[many][whole]
 
 
 def _empty(*shape: int) -> Columns:

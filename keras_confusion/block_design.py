@@ -1,4 +1,4 @@
-"""Arms against other arms, with repeats as blocks.
+"""Comparisons of arms, with repeats as blocks.
 
 The networks of a repeat share their seeds, and an arm has few of them. A study as a
 whole has many: what is left of every network's response when the mean of its arm and
@@ -20,8 +20,8 @@ from keras_confusion.stats import ROUNDING
 FEW_BLOCKS = "fewer than 2 repeats with all arms"
 FEW_BASELINES = "fewer than 2 baseline networks"
 FEW_ARMS = "too few arms without the target"
-# The mean of a few other arms is moved by what one of them does.
-MIN_ARMS = 10
+# Fewer do not know the noise better than an arm does by itself.
+MIN_ARMS = 3
 NO_RESIDUAL = "no variance beside arms and repeats"
 
 
@@ -45,7 +45,7 @@ class BlockComparison:
 
 def compare_arms(
     responses: ArrayLike,
-    weights: ArrayLike | None = None,
+    weights: ArrayLike,
     *,
     levels: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -61,9 +61,7 @@ def compare_arms(
     Args:
         responses: Of every arm and repeat, shape (A, R), R being those repeats that
             all arms have.
-        weights: Shape (num_contrasts, A), each row adding up to 0. `None` compares
-            every arm with the mean of all others, A contrasts: no (A, A) weights, which
-            are 190 MB in a study of 100 classes.
+        weights: Shape (num_contrasts, A), each row adding up to 0.
         levels: Where arms have different levels, those of other networks, shape
             (A, num_baseline): their means are taken away, and what each network adds
             to a contrast in this way is a second term of its squared standard error,
@@ -81,51 +79,103 @@ def compare_arms(
         >>> result = compare_arms(responses, weights, min_arms=3)
         >>> [round(float(x[0]), 4) for x in (result.difference, result.df, result.t)]
         [0.75, 2.0, 1.2247]
-        >>> compare_arms(responses, min_arms=3).difference.round(4).tolist()
-        [-1.5, 0.75, 0.75]
     """
     responses = np.asarray(responses, np.float64)
     num_arms, num_repeats = responses.shape
-    if weights is not None:
-        weights = np.asarray(weights, np.float64)
-    num_contrasts = num_arms if weights is None else len(weights)
-    nothing = np.full(num_contrasts, np.nan)
+    weights = np.asarray(weights, np.float64)
     # What the levels add to every contrast; zeros of nobody without levels.
-    of_levels, num_levels = np.zeros((num_contrasts, 2)), 2
+    of_levels, num_levels = np.zeros((len(weights), 2)), 2
     if levels is not None:
         levels = np.asarray(levels, np.float64)
-        of_levels, num_levels = _contrasts(weights, levels), levels.shape[1]
-    difference = nothing
+        of_levels, num_levels = weights @ levels, levels.shape[1]
+    difference = np.full(len(weights), np.nan)
     if num_arms and num_repeats and num_levels:
-        difference = _contrasts(weights, responses.mean(axis=1))
-        difference = difference - of_levels.mean(axis=1)
-    reason = ""
-    if num_repeats < 2:
-        reason = FEW_BLOCKS
-    elif num_levels < 2:
+        difference = weights @ responses.mean(axis=1) - of_levels.mean(axis=1)
+    reason = _why_untested(responses, min_arms)
+    if not reason and num_levels < 2:
         reason = FEW_BASELINES
-    elif num_arms < min_arms:
-        reason = FEW_ARMS
-    elif not (sd := _residual_sd(responses)) > ROUNDING * np.abs(responses).max():
-        reason = NO_RESIDUAL
     if reason:
-        return BlockComparison(
-            n=num_repeats,
-            difference=difference,
-            ci_low=nothing,
-            ci_high=nothing,
-            t=nothing,
-            df=nothing,
-            p_value=nothing,
-            reason=reason,
-        )
-    of_arms = sd**2 * _squares(weights, num_arms) / num_repeats
+        return _untested(num_repeats, difference, reason)
+    sd = _residual_sd(responses)
+    of_arms = sd**2 * (weights**2).sum(axis=1) / num_repeats
     level_error = of_levels.var(axis=1, ddof=1) / num_levels
     error = np.sqrt(of_arms + level_error)
     df = error**4 / (
         of_arms**2 / ((num_arms - 1) * (num_repeats - 1))
         + level_error**2 / (num_levels - 1)
     )
+    return _tested(num_repeats, difference, error, df, confidence)
+
+
+def compare_with_baseline(
+    responses: ArrayLike,
+    baseline: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    min_arms: int = MIN_ARMS,
+) -> BlockComparison:
+    """Tests every arm against the baseline networks of the same repeats.
+
+    The difference of two treatments of the block design: with `MS` as in
+    `compare_arms`, from the arms alone, its variance is `2 MS / R`, the baseline's
+    noise being taken for the arms'. What other arms do to the target does not enter.
+
+    Args:
+        responses: Of every arm and repeat, shape (A, R).
+        baseline: What the baseline network of the repeat has in place of it, shape
+            (A, R) or (R,).
+        confidence: Level of the intervals, in (0, 1).
+        min_arms: Arms that there must be, at least 2.
+
+    Returns:
+        A `BlockComparison` of A contrasts; `reason` as `compare_arms` has it.
+
+    Example:
+        >>> responses, baseline = [[1, 2], [2, 4], [3, 3]], [1, 3]
+        >>> result = compare_with_baseline(responses, baseline)
+        >>> result.difference.tolist(), result.t.round(4).tolist()
+        ([-0.5, 1.0, 1.0], [-0.7071, 1.4142, 1.4142])
+    """
+    responses = np.asarray(responses, np.float64)
+    num_arms, num_repeats = responses.shape
+    difference = np.full(num_arms, np.nan)
+    if num_repeats:
+        difference = (responses - np.asarray(baseline, np.float64)).mean(axis=1)
+    reason = _why_untested(responses, min_arms)
+    if reason:
+        return _untested(num_repeats, difference, reason)
+    error = np.full(num_arms, _residual_sd(responses) * np.sqrt(2 / num_repeats))
+    df = np.full(num_arms, (num_arms - 1.0) * (num_repeats - 1))
+    return _tested(num_repeats, difference, error, df, confidence)
+
+
+def _why_untested(responses: FloatArray, min_arms: int) -> str:
+    """Why the noise is not known; "" if it is."""
+    num_arms, num_repeats = responses.shape
+    if num_repeats < 2:
+        return FEW_BLOCKS
+    if num_arms < min_arms:
+        return FEW_ARMS
+    if not _residual_sd(responses) > ROUNDING * np.abs(responses).max():
+        return NO_RESIDUAL
+    return ""
+
+
+def _untested(num_repeats: int, difference: FloatArray, reason: str) -> BlockComparison:
+    nothing = np.full(difference.shape, np.nan)
+    return BlockComparison(
+        n=num_repeats,
+        difference=difference,
+        ci_low=nothing,
+        ci_high=nothing,
+        t=nothing,
+        df=nothing,
+        p_value=nothing,
+        reason=reason,
+    )
+
+
+def _tested(num_repeats: int, difference, error, df, confidence) -> BlockComparison:
     t = difference / error
     half = scipy.stats.t.ppf((1 + confidence) / 2, df) * error
     return BlockComparison(
@@ -151,24 +201,6 @@ def _residual_sd(responses: FloatArray) -> float:
     )
     df = max((num_arms - 1) * (num_repeats - 1), 1)
     return float(np.sqrt((residuals**2).sum() / df))
-
-
-def _contrasts(weights: FloatArray | None, values: FloatArray) -> FloatArray:
-    """Of values `(A, ...)`; see `compare_arms` for the weights."""
-    if weights is not None:
-        return weights @ values
-    num_arms = len(values)
-    if num_arms < 2:
-        return np.full(values.shape, np.nan)
-    # x - (sum of all - x) / (A - 1)
-    return (values - values.mean(axis=0)) * (num_arms / (num_arms - 1))
-
-
-def _squares(weights: FloatArray | None, num_arms: int) -> FloatArray:
-    """Sum of every contrast's squared weights."""
-    if weights is not None:
-        return (weights**2).sum(axis=1)
-    return np.full(num_arms, num_arms / (num_arms - 1))
 
 
 def group_against_others(members: NDArray[np.bool_]) -> FloatArray:

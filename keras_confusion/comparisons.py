@@ -53,13 +53,13 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
         One row per response, pair and target, with the columns of `stats.Comparison`
         (`difference_points` and its interval in percentage points), `q_value` within
         the family, the bits, the paired comparison within repeats with its own
-        `paired_q_value`, and that with other arms, `blocks_*`. `family` is "third"
+        `paired_q_value`, and that in blocks, `blocks_*`. `family` is "third"
         where the target is outside the pair, else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
     parts: list[Columns] = []
     for response in RESPONSES:
-        of_arms = arm_contrasts.by_pair(study, *_arms_and_levels(study, response))
+        of_arms = arm_contrasts.by_pair(study, *_arms_and_baselines(study, response))
         for index, pair in enumerate(study.pairs):
             in_arm = study.confused_pair == index
             if response == "accuracy":
@@ -127,7 +127,9 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
         rates = _centred(study) if without_pair else study.confused
-        of_arms = arm_contrasts.by_class(study, *_arms_and_levels(study, response))
+        values, baselines = _arms_and_baselines(study, response)
+        levels = baselines if without_pair else None
+        of_arms = arm_contrasts.by_class(study, values, levels)
         within_repeats = rates.accuracy
         if without_pair:
             within_repeats = arm_contrasts.less_own_baseline(
@@ -222,10 +224,12 @@ def _level_contrast(study: StudyResponses, target, confused, comparison):
     return (weights[used] @ of_pairs[used])[None]
 
 
-def _arms_and_levels(study: StudyResponses, response: str):
-    """Accuracies of the confused networks, and of baselines without each pair."""
+def _arms_and_baselines(study: StudyResponses, response: str):
+    """Accuracies `(num_confused, K)`, and of baselines `(P, num_baseline, K)`."""
     if response == "accuracy":
-        return study.confused.accuracy, None
+        plain = study.baseline.accuracy
+        of_pairs = np.broadcast_to(plain, (len(study.pairs), *plain.shape))
+        return study.confused.accuracy, of_pairs
     return study.confused_without_pair.accuracy, study.baseline_without_pair.accuracy
 
 

@@ -252,7 +252,7 @@ def _caption(table: pd.DataFrame, test: str) -> str:
         correlation = significance.correlation_within_repeats(table)
         cell += f" in {span('paired_n')} repeats, correlation {correlation:.2f}"
     if test == significance.BLOCKS:
-        cell = f"A cell: arms against other arms in {span('blocks_n')} repeats"
+        cell += f" in {span('blocks_n')} repeats"
     return (
         f"● significant ({significance.TITLES[test]}, Benjamini–Hochberg "
         f"q ≤ {SIGNIFICANCE}).  Grey: not defined.  {cell}."

@@ -58,9 +58,8 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
 
     Returns:
         One row per response, measure, test of `significance.TESTS`, pair and target,
-        with `class_a`, `class_b`, `target`, `difference` (confused minus baseline, or
-        minus the other arms; a share or bits), `p_value`, and `q_value` within the
-        response, measure and test.
+        with `class_a`, `class_b`, `target`, `difference` (confused minus baseline, a
+        share or bits), `p_value`, and `q_value` within the response, measure and test.
     """
     targets = np.arange(len(study.prior))
     parts: list[Columns] = []
@@ -68,8 +67,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         of_study = _values_of_study(study, response)
         for measure in MEASURES:
             confused, baseline = of_study[measure]
-            levels = None if response == "accuracy" else baseline
-            of_arms = arm_contrasts.by_pair(study, confused, levels)
+            of_arms = arm_contrasts.by_pair(study, confused, baseline)
             for index, pair in enumerate(study.pairs):
                 third = ~np.isin(targets, pair)
                 in_arm = study.confused_pair == index

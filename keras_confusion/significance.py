@@ -2,7 +2,7 @@
 
     welch    networks against networks, all of them, as if all were independent
     paired   repeats: the difference within each, of networks that share their seeds
-    blocks   arms against other arms within repeats, the noise known from all arms
+    blocks   differences within repeats, the noise known from all arms
 
 The tables of `comparisons` hold all three.
 """
@@ -11,7 +11,7 @@ import pandas as pd
 
 WELCH, PAIRED, BLOCKS = "welch", "paired", "blocks"
 TESTS = (WELCH, PAIRED, BLOCKS)
-TITLES = {WELCH: "Welch's t", PAIRED: "paired t", BLOCKS: "t of arms in blocks"}
+TITLES = {WELCH: "Welch's t", PAIRED: "paired t", BLOCKS: "t in blocks"}
 # What is called a finding.
 SIGNIFICANCE = 0.05
 # From so many on Welch's p-values can be trusted whatever the other group.
@@ -109,10 +109,8 @@ def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
     if test == BLOCKS:
         num_blocks = max(int(table["blocks_n"].max()) for table in tables.values())
         return (
-            f"Test: {TITLES[test]}: an arm against the other arms without the target, "
-            f"within repeats (n = {num_blocks}), the noise known from all of them. "
-            "Costs and gains are against these, not the baseline: where many arms move "
-            "a target, the others seem to move it the other way."
+            f"Test: {TITLES[test]}: differences within repeats (n = {num_blocks}), the "
+            "noise known from all arms without the target."
         )
     num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
     if not known:

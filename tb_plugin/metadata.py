@@ -147,7 +147,7 @@ CELL_COLUMNS = (
     "paired_p_value",
     "paired_q_value",
     "paired_correlation",
-    # An arm against other arms, repeats being blocks.
+    # Within repeats, the noise known from all arms.
     "blocks_n",
     "blocks_difference_points",
     "blocks_ci_low_points",

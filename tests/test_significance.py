@@ -56,9 +56,9 @@ def test_caution_is_of_networks_that_were_tested():
     assert significance.caution(table[2:], "welch") == ""
 
 
-def test_line_on_arms_in_blocks_says_what_they_are_compared_with():
+def test_line_on_arms_in_blocks():
     line = significance.describe_test(
         {"pairs": table_of([0.2]).assign(blocks_n=3)}, "blocks"
     )
     assert "within repeats (n = 3)" in line
-    assert "not the baseline" in line
+    assert "known from all arms" in line

@@ -93,7 +93,7 @@ const SECTIONS = [
     ],
   ],
   [
-    "Arms against other arms, repeats as blocks",
+    "Within repeats, the noise known from all arms",
     [
       ["Repeats", (s) => `${s.blocks_n ?? 0}`],
       ["Difference", (s) => points(s.blocks_difference_points)],
