@@ -97,7 +97,8 @@ def open_folder(
         stored = read_description(directory, kind=description["kind"])
         stored["settings"] = {**added_settings, **stored["settings"]}
         _check_same(directory, stored, description, growing)
-        asked = {name: description["settings"][name] for name in growing}
+        settings = description["settings"]
+        asked = {name: settings[name] for name in growing if name in settings}
         grown = stored["settings"] | asked
         if grown != stored["settings"]:
             _write_description(study_file, stored | {"settings": grown})

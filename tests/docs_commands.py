@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import io
+import os
 import re
 import runpy
 import shlex
@@ -127,9 +128,12 @@ def _check_pip(item: Item, arguments: list[str]) -> None:
 
 def made_by_make(item: Item) -> list[Item]:
     """The commands that make would run now, from `make --dry-run`."""
+    # These tests may be run by make themselves, which tells its children.
+    of_make = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     done = subprocess.run(
         ["make", "--dry-run", *words_of(item.text)[1:]],
         cwd=ROOT,
+        env={name: os.environ[name] for name in os.environ.keys() - of_make},
         capture_output=True,
         text=True,
         check=False,
