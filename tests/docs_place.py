@@ -23,7 +23,7 @@ _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 # What is asked for -> a small file with the same classes. Others are small already.
 _SMALL_DATA = {"digits": "digits.npz", "cifar10": "cifar10.npz"}
 _KEPT_DATA = ("reviews", "planted", "path/to/folder", "arrays.npz", "my_data.npz")
-_ALL_PAIRS = {"digits": ("2-4", "3-8"), "cifar10": ("cat-dog", "cat-deer")}
+_ALL_PAIRS = {"digits": ("2-4", "3-8"), "cifar10": ("cat-dog", "automobile-cat")}
 # By program: options that always get these values, and others that get them if given.
 _CONFUSION, _PROTOTYPES = (
     "scripts/run_confusion_study.py",
