@@ -7,6 +7,7 @@ import shutil
 import sys
 
 from keras_confusion import (
+    backends,
     classifier_settings,
     confusion_study,
     explaining,
@@ -33,10 +34,12 @@ EXIT_ERROR = 1
 def run_confusion_study(
     directory,
     *,
-    workers=None,
-    networks_per_program=None,
     data_dir=None,
     test=None,
+    workers=None,
+    backend=backends.LOKY,
+    address=None,
+    networks_per_program=None,
     **settings,
 ) -> int:
     """Runs a confusion study with a progress bar, writes the report and prints it.
@@ -63,6 +66,8 @@ def run_confusion_study(
         summary = confusion_study.run_confusion_study(
             directory,
             workers=workers,
+            backend=backend,
+            address=address,
             networks_per_program=networks_per_program,
             data_dir=data_dir,
             on_network=writer.add_network,
@@ -277,8 +282,9 @@ def explain_generalization(
 
 def _write_confusion_summaries(directory: pathlib.Path) -> None:
     writer = StudySummaries(directory)
-    for row in results.read_networks(directory).to_dict("records"):
-        writer.add_network(row)
+    for networks in results.iterate_networks(directory):
+        for row in networks.to_dict("records"):
+            writer.add_network(row)
     writer.close()
 
 

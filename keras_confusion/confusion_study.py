@@ -2,39 +2,32 @@
 
 An arm is the baseline (labels untouched) or a pair of classes that are confused. Every
 network is one independent shard: a worker process gets the settings and the network's
-place in the plan, trains it, and writes its row. What is on disk is not trained again.
+place in the plan, trains it, and its row is written. What is on disk is not trained
+again.
 """
 
 import dataclasses
-import functools
-import os
 import pathlib
-import signal
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from collections.abc import Callable, Iterator
 
 from keras_confusion import (
+    backends,
+    merging,
     results,
     runtime,
     study_folder,
     study_networks,
     study_plan,
+    study_worker,
 )
+from keras_confusion.backends import Workers
 from keras_confusion.progress import Progress
 from keras_confusion.study_plan import Network, StudyPlan
 from keras_confusion.study_settings import StudySettings, check_settings
 
-# Modules that import TensorFlow are imported in the functions that need them: a worker
-# process reads this module before it has started TensorFlow.
-
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
-SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class WorkersKilledError(RuntimeError):
@@ -66,6 +59,8 @@ def run_confusion_study(
     directory,
     *,
     workers: int | None = None,
+    backend: str = backends.LOKY,
+    address: str | None = None,
     networks_per_program: int | None = None,
     data_dir=None,
     on_network: Callable[[dict], None] | None = None,
@@ -78,8 +73,11 @@ def run_confusion_study(
 
     Args:
         directory: The study's folder, a string or path.
-        workers: Processes; `None` takes one per core, or one on a GPU. On CPUs each
-            computes in one thread, and results do not depend on their number.
+        workers: Processes; `None` takes one per core, or one on a GPU, and on a cluster
+            see `backends.connect`. On CPUs each computes in one thread, and results do
+            not depend on their number.
+        backend: One of `backends.BACKENDS`: where the processes are.
+        address: Of a cluster, see `backends.connect`.
         networks_per_program: Networks that are packed into one program and trained at
             a time, each as it would be alone but for rounding. `None` takes one on
             CPUs, and on a GPU as many as fit; one where the model cannot be packed.
@@ -95,6 +93,8 @@ def run_confusion_study(
         ValueError: If a setting does not make sense.
         study_folder.StudyFolderError: If the folder holds something else.
         OSError: If results cannot be written, or data cannot be fetched.
+        backends.ClusterError: If a cluster cannot be used, or was lost.
+        WorkersKilledError: If workers die again and again.
     """
     # Worker processes that are used again keep the working directory they had.
     directory = pathlib.Path(directory).absolute()
@@ -104,24 +104,34 @@ def run_confusion_study(
     for name, value in at_least_one.items():
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    runtime.start_tensorflow(threads=1)
-    workers = workers or runtime.default_num_workers()
-    plan = StudyPlan.make(
-        study_settings, directory, data_dir, networks_per_program=networks_per_program
-    )
-    plan.check_memory(workers)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
-    with study_folder.locked(directory):
-        results.open_study(directory, plan.description(), plan.dataset.test.labels)
-        return _run(plan, workers, on_network)
+    backends.check_backend(backend, address)
+    # Where others compute, this machine's GPUs are theirs, or nobody's.
+    runtime.start_tensorflow(threads=1, gpus=backend == backends.LOKY)
+    with backends.connect(backend, address=address, workers=workers) as found:
+        plan = StudyPlan.make(
+            study_settings,
+            directory,
+            data_dir,
+            networks_per_program=networks_per_program,
+            machine=found.ask(runtime.this_machine) if found.is_cluster else None,
+        )
+        if not found.is_cluster:
+            plan.check_memory(found.number)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
+        with study_folder.locked(directory):
+            results.open_study(directory, plan.description(), plan.dataset.test.labels)
+            return _run(plan, found, on_network)
 
 
-def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
+def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
     start = time.perf_counter()
     planned = plan.networks()
+    damage: list[str] = []
+    merging.mend_networks(plan.directory, damage.append)
+    merging.merge_networks(plan.directory)
     taken: dict[tuple[str, int], dict] = {}
 
     def take(row: dict) -> None:
@@ -131,13 +141,17 @@ def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
             on_network(row)
 
     def take_from_disk() -> None:
-        for row in results.read_networks(plan.directory).to_dict("records"):
-            if (row["arm"], row["repeat"]) not in taken:
-                take(row)
+        for networks in results.iterate_networks(plan.directory):
+            for row in networks.to_dict("records"):
+                if (row["arm"], row["repeat"]) not in taken:
+                    take(row)
 
     take_from_disk()
     num_before, crashes = len(taken), 0
+    num_merged = num_before
     progress = Progress(len(planned), done=num_before, unit="networks")
+    for text in damage:
+        progress.note(text)
     try:
         while missing := _missing(planned, taken):
             try:
@@ -145,9 +159,12 @@ def _run(plan: StudyPlan, workers: int, on_network) -> StudySummary:
                     crashes = 0
                     take(row)
                     progress.show(len(taken))
+                    if len(taken) - num_merged >= merging.NETWORKS_A_FILE:
+                        merging.merge_networks(plan.directory)
+                        num_merged = len(taken)
                     if row["note"]:
                         progress.note(f"{describe_network(plan, row)}: {row['note']}")
-            except TerminatedWorkerError:
+            except backends.WorkerDiedError:
                 crashes += 1
                 if crashes == MAX_CRASHES:
                     raise WorkersKilledError(
@@ -191,63 +208,18 @@ def _missing(planned, taken) -> list[Network]:
     ]
 
 
-def _train_all(plan: StudyPlan, networks, workers: int) -> Iterator[dict]:
-    """Yields the row of every network as it is finished, in any order."""
+def _train_all(plan: StudyPlan, networks, workers: Workers) -> Iterator[dict]:
+    """Yields the row of every network when it is written, in any order."""
     packs = study_plan.packs(networks, plan.networks_per_program)
-    if workers == 1 and (runtime.num_gpus() or runtime.is_single_threaded()):
+    in_here = runtime.num_gpus() or runtime.is_single_threaded()
+    if workers.number == 1 and in_here and not workers.is_cluster:
         for pack in packs:
-            yield from _train_and_write(plan, pack)
+            yield from study_worker.write(
+                plan, study_networks.train_networks(plan, pack)
+            )
         return
-    parallel = joblib.Parallel(
-        # joblib trains in this process for n_jobs=1; where TensorFlow has more than one
-        # thread here, one task at a time goes to another process instead.
-        n_jobs=max(workers, 2),
-        pre_dispatch=1 if workers == 1 else "2*n_jobs",
-        backend="loky",
-        batch_size=1,
-        return_as="generator_unordered",
-    )
-    bare = dataclasses.replace(plan)  # without a trainer
-    study = uuid.uuid4().hex
-    for rows in parallel(
-        joblib.delayed(_train_in_worker)(study, os.getpid(), bare, pack)
-        for pack in packs
+    assignment = study_worker.assign(plan, is_cluster=workers.is_cluster)
+    for rows, is_written in workers.run(
+        study_worker.train, ((assignment, pack) for pack in packs)
     ):
-        yield from rows
-
-
-# In a worker: the plan of the study that it works for, with its data and its compiled
-# loop. Plans cannot be compared: a model function comes as a new one with every task.
-_plan_of_study: dict[str, StudyPlan] = {}
-
-
-def _train_in_worker(
-    study: str, parent: int, plan: StudyPlan, networks: Sequence[Network]
-) -> list[dict]:
-    if study not in _plan_of_study:
-        # Ctrl-C reaches every process of the terminal; the parent handles it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _watch(parent)
-        runtime.start_tensorflow(threads=1)
-        _plan_of_study.clear()
-        _plan_of_study[study] = plan
-    return _train_and_write(_plan_of_study[study], networks)
-
-
-@functools.cache
-def _watch(parent: int) -> None:
-    """Ends this process when its parent is gone, killed and unable to say so."""
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _train_and_write(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
-    return [
-        results.write_network(plan.directory, row, num_classes=plan.dataset.num_classes)
-        for row in study_networks.train_networks(plan, networks)
-    ]
+        yield from rows if is_written else study_worker.write(plan, rows)

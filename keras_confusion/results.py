@@ -2,7 +2,8 @@
 
     study.json            settings, class names, versions, commit
     test_labels.npy       int32 (num_test,), the true labels of the test examples
-    networks/*.parquet    one row per trained network, see `SCHEMA`
+    networks/*.parquet    one row per trained network, a file each, and files of many;
+                          see `network_files` and `merging`
     events/               TensorBoard's event files; tables/ and figures/: the report
 
 Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
@@ -10,6 +11,7 @@ Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
 
 import datetime
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,64 +19,20 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import ArrayLike
 
-from keras_confusion.study_folder import (
-    StudyFolderError,
-    open_folder,
-    write_atomically,
+from keras_confusion import network_files, row_checksums
+from keras_confusion.network_files import (
+    COLUMNS,
+    SCHEMA,
+    DamagedFileError,
+    network_schema,
 )
+from keras_confusion.study_folder import open_folder, write_atomically
 from keras_confusion.study_settings import ADDED_SETTINGS
 
 KIND = "confusion"
+# In memory, of networks that are read together.
+BATCH_BYTES = 64_000_000
 BASELINE = "baseline"
-
-# Types of the label columns depend on the number of classes, see `network_schema`.
-SCHEMA = pa.schema(
-    [
-        pa.field("arm", pa.string(), nullable=False),
-        # Null for the baseline.
-        ("class_a", pa.int16()),
-        ("class_b", pa.int16()),
-        pa.field("repeat", pa.int32(), nullable=False),
-        # `seed` belongs to the repeat, or to the network in a study with own seeds;
-        # the other seeds are derived from it.
-        pa.field("seed", pa.int64(), nullable=False),
-        ("initialisation_seed", pa.int64()),
-        ("order_seed", pa.int64()),
-        ("corruption_seed", pa.int64()),
-        ("recipe", pa.string()),
-        ("epochs", pa.int32()),
-        # 0; 1 where the first attempt failed and the network was trained anew.
-        ("attempt", pa.int8()),
-        ("failed", pa.bool_()),
-        ("note", pa.string()),
-        # Nats, the mean over each epoch.
-        ("epoch_losses", pa.list_(pa.float32())),
-        ("final_training_loss", pa.float64()),
-        ("seconds", pa.float64()),
-        ("finished_at", pa.timestamp("ms", tz="UTC")),
-        # The three most probable labels of every test example, null if failed.
-        ("predictions", pa.list_(pa.uint8())),
-        ("second_labels", pa.list_(pa.uint8())),
-        ("third_labels", pa.list_(pa.uint8())),
-        # Mean log2-probability of the true class, per class (K).
-        ("log2_probability", pa.list_(pa.float32())),
-        # The same over the classes outside the pair: (K) for an arm, (pairs x K) row by
-        # row for a baseline network; NaN for the classes of the pair.
-        ("log2_probability_without_pair", pa.list_(pa.float32())),
-    ]
-)
-_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
-
-
-def network_schema(num_classes: int) -> pa.Schema:
-    """`SCHEMA` with the smallest label type that holds the classes."""
-    if num_classes <= 256:
-        return SCHEMA
-    schema = SCHEMA
-    for name in _LABEL_COLUMNS:
-        field = pa.field(name, pa.list_(pa.uint16()))
-        schema = schema.set(schema.get_field_index(name), field)
-    return schema
 
 
 def arm_name(pair: tuple[int, int] | None) -> str:
@@ -139,9 +97,12 @@ def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> di
     pair = None if row["class_a"] is None else (row["class_a"], row["class_b"])
     row = {"finished_at": datetime.datetime.now(datetime.UTC), **row}
     table = pa.Table.from_pylist([row], schema=network_schema(num_classes))
+    table = row_checksums.add_checksums(table)
     write_atomically(
         network_path(directory, pair, row["repeat"]),
-        lambda file: pa.parquet.write_table(table, file, compression="zstd"),
+        lambda file: pa.parquet.write_table(
+            table, file, compression=network_files.COMPRESSION
+        ),
     )
     return row
 
@@ -149,27 +110,83 @@ def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> di
 def read_networks(directory: pathlib.Path) -> pd.DataFrame:
     """Reads every trained network, in the order of arm and repeat.
 
+    All of them are in memory together: `iterate_networks` for studies of any size.
+
     Returns:
-        A frame with the columns of `SCHEMA`; `class_a` and `class_b` are nullable
+        A frame with the columns `COLUMNS`; `class_a` and `class_b` are nullable
         integers, list columns hold NumPy arrays.
 
     Raises:
-        StudyFolderError: If a file cannot be read; the message names it.
+        DamagedFileError: If a file is damaged; the message names it.
     """
-    tables = []
-    for path in sorted((pathlib.Path(directory) / "networks").glob("*.parquet")):
-        try:
-            tables.append(pa.parquet.read_table(path))
-        except (OSError, pa.ArrowException) as error:
-            raise StudyFolderError(
-                f"{path} cannot be read ({error}). Delete it and run the study "
-                "again: only this network is trained anew."
-            ) from error
-    if not tables:
-        return SCHEMA.empty_table().to_pandas(types_mapper=_PANDAS_TYPES.get)
-    networks = pa.concat_tables(tables).to_pandas(types_mapper=_PANDAS_TYPES.get)
+    networks = list(iterate_networks(directory))
+    if not networks:
+        return _to_pandas(SCHEMA.empty_table().select(COLUMNS))
     order = ["class_a", "class_b", "repeat"]
-    return networks.sort_values(order, na_position="first", ignore_index=True)
+    return pd.concat(networks, ignore_index=True).sort_values(
+        order, na_position="first", ignore_index=True
+    )
+
+
+def iterate_networks(
+    directory: pathlib.Path, columns: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Reads every trained network once, some at a time.
+
+    Networks that a running study finishes meanwhile may be among them.
+
+    Args:
+        directory: The study's folder.
+        columns: Of `COLUMNS`; `None` takes all.
+
+    Yields:
+        Frames as `read_networks` returns them, with networks in no order that is
+        promised, of about `BATCH_BYTES` at most.
+
+    Raises:
+        DamagedFileError: If a file is damaged; the message names it.
+    """
+    seen: set[network_files.Key] = set()
+    batch: list[pa.Table] = []
+    num_bytes = 0
+    for path, table in _iterate_tables(directory):
+        keys = network_files.network_keys(table)
+        is_new = np.array([key not in seen for key in keys], bool)
+        seen.update(keys)
+        if not row_checksums.intact(table).all():
+            raise DamagedFileError(path, "a row is not as it was written")
+        table = table.select(COLUMNS if columns is None else list(columns))
+        batch.append(table if is_new.all() else table.filter(is_new))
+        num_bytes += table.nbytes
+        if num_bytes >= BATCH_BYTES:
+            yield _to_pandas(pa.concat_tables(batch))
+            batch, num_bytes = [], 0
+    if any(part.num_rows for part in batch):
+        yield _to_pandas(pa.concat_tables(batch))
+
+
+def _iterate_tables(
+    directory: pathlib.Path,
+) -> Iterator[tuple[pathlib.Path, pa.Table]]:
+    """All files by their names, those of many networks by parts."""
+    networks, done = pathlib.Path(directory) / "networks", set()
+    while True:
+        is_complete = True
+        for path in sorted(networks.glob("*.parquet")):
+            if path in done:
+                continue
+            try:
+                yield from ((path, table) for table in network_files.iterate_file(path))
+            except FileNotFoundError:
+                # Merged by a running study since the folder was listed.
+                is_complete = False
+            done.add(path)
+        if is_complete:
+            return
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas(types_mapper=_PANDAS_TYPES.get)
 
 
 _PANDAS_TYPES = {pa.int16(): pd.Int16Dtype(), pa.int64(): pd.Int64Dtype()}

@@ -4,6 +4,7 @@ Importing this module does not import TensorFlow; `start_tensorflow` does.
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -41,7 +42,7 @@ def _native_stderr_held_back() -> Iterator[None]:
             os.close(real_stderr)
 
 
-def start_tensorflow(*, threads: int | None = None) -> None:
+def start_tensorflow(*, threads: int | None = None, gpus: bool = True) -> None:
     """Imports TensorFlow and Keras and settles how they use this machine.
 
     Call it before anything else touches TensorFlow. `TF_CPP_MIN_LOG_LEVEL=0` in the
@@ -52,6 +53,7 @@ def start_tensorflow(*, threads: int | None = None) -> None:
             fastest where several processes share the cores, and makes training
             bit-identical between processes. `None` leaves TensorFlow's choice. Has no
             effect where TensorFlow already runs in this process, or sees a GPU.
+        gpus: Whether this process may use GPUs.
     """
     wants_messages = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -66,12 +68,14 @@ def start_tensorflow(*, threads: int | None = None) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+        found = tf.config.list_physical_devices("GPU") if gpus else []
         try:
-            if threads is not None and not gpus:
+            if not gpus:
+                tf.config.set_visible_devices([], "GPU")
+            if threads is not None and not found:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
-            for gpu in gpus:
+            for gpu in found:
                 tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
             # TensorFlow runs already in this process, and keeps its settings.
@@ -91,7 +95,7 @@ def num_gpus() -> int:
     """Number of GPUs that TensorFlow sees. Imports TensorFlow."""
     import tensorflow as tf
 
-    return len(tf.config.list_physical_devices("GPU"))
+    return len(tf.config.get_visible_devices("GPU"))
 
 
 def gpu_memory_bytes() -> int | None:
@@ -109,6 +113,25 @@ def gpu_memory_bytes() -> int | None:
     return limits[0]
 
 
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What of a machine decides how networks are trained on it.
+
+    Args:
+        dtype_policy: See `default_dtype_policy`.
+        gpu_memory_bytes: See `gpu_memory_bytes`.
+    """
+
+    dtype_policy: str
+    gpu_memory_bytes: int | None
+
+
+def this_machine() -> Machine:
+    """The machine of this process. Starts TensorFlow."""
+    start_tensorflow(threads=1)
+    return Machine(default_dtype_policy(), gpu_memory_bytes())
+
+
 def default_num_workers() -> int:
     """One process where TensorFlow sees a GPU, else one per physical core."""
     return 1 if num_gpus() else joblib.cpu_count(only_physical_cores=True)
@@ -118,7 +141,7 @@ def default_dtype_policy() -> str:
     """`"mixed_bfloat16"` where the GPU or the processor has it, else `"float32"`."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         capability = details.get("compute_capability", (0, 0))

@@ -55,10 +55,20 @@ class StudyPlan:
         data_dir,
         *,
         networks_per_program: int | None = 1,
+        machine: runtime.Machine | None = None,
     ) -> "StudyPlan":
-        """Settles the settings; see `confusion_study.run_confusion_study`."""
+        """Settles the settings; see `confusion_study.run_confusion_study`.
+
+        Args:
+            settings: What was asked for.
+            directory: The study's folder.
+            data_dir: Where TensorFlow Datasets keeps its data.
+            networks_per_program: `None` takes as many as fit.
+            machine: That trains the networks; `None` takes this one.
+        """
         from keras_confusion import models
 
+        machine = machine or runtime.this_machine()
         data_dir = None if data_dir is None else str(data_dir)
         if settings.image_size is not None:
             height, width = settings.image_size
@@ -80,7 +90,7 @@ class StudyPlan:
             baseline_repeats = round(settings.repeats * math.sqrt(len(pairs)))
         dtype_policy = settings.dtype_policy
         if dtype_policy == "auto":
-            dtype_policy = runtime.default_dtype_policy()
+            dtype_policy = machine.dtype_policy
         plan = cls(settings, directory, data_dir, pairs, baseline_repeats, dtype_policy)
         # What is wrong with recipe or model shows here, once, not in every worker.
         _ = plan.recipe
@@ -104,7 +114,7 @@ class StudyPlan:
                 "seed. Use initializers and layers with seeds derived from it."
             )
         if networks_per_program is None:
-            networks_per_program = plan.fitting_networks_per_program()
+            networks_per_program = plan.fitting_networks_per_program(machine)
         elif networks_per_program > 1:
             plan.check_packing()
         return dataclasses.replace(plan, networks_per_program=networks_per_program)
@@ -165,11 +175,11 @@ class StudyPlan:
             self.dataset.train.labels, transition, corruption_seed
         )
 
-    def fitting_networks_per_program(self) -> int:
+    def fitting_networks_per_program(self, machine: runtime.Machine) -> int:
         """One on CPUs; on a GPU as many arms of a repeat as its memory holds."""
         from keras_confusion import packable, packing
 
-        memory_bytes = runtime.gpu_memory_bytes()
+        memory_bytes = machine.gpu_memory_bytes
         if memory_bytes is None or self.settings.streaming:
             return 1
         try:

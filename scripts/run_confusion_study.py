@@ -102,7 +102,8 @@ def parse_arguments(given=None) -> argparse.Namespace:
         "--workers",
         type=int,
         metavar="N",
-        help="processes (default: one per core, or one on a GPU)",
+        help="processes (default: one per core or GPU of this machine or the cluster; "
+        "one on a machine with GPUs)",
     )
     training.add_argument(
         "--networks-per-program",
@@ -111,6 +112,19 @@ def parse_arguments(given=None) -> argparse.Namespace:
         metavar="N",
         help="networks that are trained at a time, packed into one program: a number, "
         "or auto, one on CPUs and on a GPU as many as fit (default: auto)",
+    )
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--backend",
+        choices=("loky", "ray", "dask"),
+        default="loky",
+        help="where the processes are: on this machine, or a cluster (default: loky)",
+    )
+    cluster.add_argument(
+        "--address",
+        metavar="A",
+        help="of the cluster: auto or ray://HOST:PORT; tcp://HOST:PORT or the file that "
+        "Dask's scheduler wrote",
     )
     parser.add_argument(
         "--out",
