@@ -43,9 +43,10 @@ def parse_arguments(given=None) -> argparse.Namespace:
         "--only",
         nargs="+",
         choices=SUBJECTS,
-        default=list(SUBJECTS),
+        default=[key for key, subject in SUBJECTS.items() if not subject.needs_disk],
         metavar="SUBJECT",
-        help=f"some of {', '.join(SUBJECTS)}, see benchmarks/README.md (default: all)",
+        help=f"some of {', '.join(SUBJECTS)}, see benchmarks/README.md (default: all "
+        "but large)",
     )
     parser.add_argument(
         "--quick",

@@ -3,7 +3,7 @@
     python -m benchmarks.analysis_speed STUDY
 
 prints seconds of every step and the peak of the process's memory as JSON on its last
-line. The report holds the steps before it once more, and draws the figures.
+line. The report holds the steps before it once more, and writes tables and figures.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     """Analyses a study; seconds by step, and memory in MB."""
     from keras_confusion import comparisons, report, responses, results, study_folder
 
-    memory_before = peak_memory_mb()
+    memory_before, processor_before = peak_memory_mb(), time.process_time()
     seconds, clock = {}, time.perf_counter()
 
     def done(step: str) -> None:
@@ -28,25 +28,35 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
         now = time.perf_counter()
         seconds[step], clock = now - clock, now
 
-    networks = results.read_networks(directory)
-    done("read the networks")
     description = study_folder.read_description(directory)
     names = description["class_names"]
-    study = responses.study_responses(
-        networks,
+    collector = responses.ResponseCollector(
         results.read_test_labels(directory),
         num_classes=len(names),
         pairs=description["settings"]["pairs"],
     )
-    done("both responses")
+    # Networks are never in memory all together: the steps take turns.
+    reading, counting = 0.0, 0.0
+    for networks in results.iterate_networks(directory):
+        begun = time.perf_counter()
+        reading += begun - clock
+        for row in networks.to_dict("records"):
+            collector.add(row)
+        clock = time.perf_counter()
+        counting += clock - begun
+    study = collector.study()
+    seconds["read the networks"] = reading
+    seconds["both responses"] = counting + time.perf_counter() - clock
+    clock = time.perf_counter()
     comparisons.target_by_pair(study, names)
     done("table target x pair")
     comparisons.target_by_class(study, names)
     done("table target x class")
-    del networks, study
+    del collector, study, networks
     clock = time.perf_counter()
     report.write_report(directory)
     done("whole report")
+    seconds["processor time of all this"] = time.process_time() - processor_before
     return {**seconds, MEMORY: peak_memory_mb() - memory_before}
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import comparisons, runtime, significance
+from keras_confusion import comparisons, runtime, significance, study_reading
 
 NUM_STUDIES, REPEATS, EPOCHS = 6, 3, 4
 FRACTION = 0.2
@@ -48,20 +48,12 @@ def run_study(seed: int, *, epochs: int, workers=None) -> pathlib.Path:
 
 def tests_of(directory: pathlib.Path) -> pd.DataFrame:
     """One row per comparison, response, test and cell: `p_value` and `q_value`."""
-    from keras_confusion import responses, results, study_folder
-
-    description = study_folder.read_description(directory)
-    names = description["class_names"]
-    study = responses.study_responses(
-        results.read_networks(directory),
-        results.read_test_labels(directory),
-        num_classes=len(names),
-        pairs=description["settings"]["pairs"],
-    )
-    by_pair = comparisons.target_by_pair(study, names)
+    study = study_reading.read_study(directory)
+    names, of_study = study.class_names, study.responses
+    by_pair = comparisons.target_by_pair(of_study, names)
     tables = {
         "target x pair": by_pair[by_pair["family"] == "third"],
-        "target x class": comparisons.target_by_class(study, names),
+        "target x class": comparisons.target_by_class(of_study, names),
     }
     return pd.concat(
         [

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import timing
-from keras_confusion.responses import Rates, StudyResponses
+from keras_confusion import study_reading
+from keras_confusion.rates import CountedRates, ListedRates, Rates
+from keras_confusion.responses import StudyResponses
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 # The later half of the digits: they are taken for each other more often.
@@ -101,7 +103,7 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         baseline_repeats: Baseline networks, one a repeat, at least `repeats`.
         workers: See `confusion_study.run_confusion_study`.
     """
-    from keras_confusion import confusion_study, results, study_folder
+    from keras_confusion import confusion_study
 
     digits = FOLDER / "null-digits.npz"
     if not digits.exists():
@@ -119,37 +121,23 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         **TRAINING,
         **POOLS[name],
     )
-    networks = results.read_networks(directory)
-    networks = networks[~networks["failed"].astype(bool)]
+    study = study_reading.read_study(directory, single_networks=True)
+    networks = study.networks[~study.networks["failed"]]
     is_baseline = networks["class_a"].isna().to_numpy(bool)
     repeat = networks["repeat"].to_numpy(np.int64)
     return Pool(
-        study=_responses(directory, networks),
+        study=study.responses,
         confused_repeat=repeat[~is_baseline],
         baseline_repeat=repeat[is_baseline],
         num_repeats=repeats,
-        class_names=study_folder.read_description(directory)["class_names"],
+        class_names=study.class_names,
         seconds=float(networks["seconds"].sum()),
     )
 
 
 def read_responses(directory: pathlib.Path) -> StudyResponses:
-    """The responses of a study's networks."""
-    from keras_confusion import results
-
-    return _responses(directory, results.read_networks(directory))
-
-
-def _responses(directory: pathlib.Path, networks) -> StudyResponses:
-    from keras_confusion import responses, results, study_folder
-
-    description = study_folder.read_description(directory, kind=results.KIND)
-    return responses.study_responses(
-        networks,
-        results.read_test_labels(directory),
-        num_classes=len(description["class_names"]),
-        pairs=description["settings"]["pairs"],
-    )
+    """The responses of a study's networks, of single ones too."""
+    return study_reading.read_study(directory, single_networks=True).responses
 
 
 def small_studies(
@@ -188,14 +176,10 @@ def take(study: StudyResponses, confused, baseline) -> StudyResponses:
         confused_pair=study.confused_pair[confused],
         confused_seed=study.confused_seed[confused],
         baseline_seed=study.baseline_seed[baseline],
-        confused=_map(study.confused, lambda values: values[confused]),
-        confused_without_pair=_map(
-            study.confused_without_pair, lambda values: values[confused]
-        ),
-        baseline=_map(study.baseline, lambda values: values[baseline]),
-        baseline_without_pair=_map(
-            study.baseline_without_pair, lambda values: values[:, baseline]
-        ),
+        confused=study.confused.select(confused),
+        confused_without_pair=study.confused_without_pair.select(confused),
+        baseline=study.baseline.select(baseline),
+        baseline_without_pair=_listed(study).take(baseline),
     )
 
 
@@ -205,14 +189,24 @@ def of_log2_probability(study: StudyResponses) -> StudyResponses:
     Tests do not change with scale and origin; this one keeps shares between 0 and 1.
     """
 
-    def rates(values: Rates) -> Rates:
+    def rates(values: Rates | CountedRates) -> Rates:
+        values = values.select(slice(None))
         return dataclasses.replace(values, accuracy=1 + values.log2_probability / 100)
 
-    names = ("confused", "confused_without_pair", "baseline", "baseline_without_pair")
+    names = ("confused", "confused_without_pair", "baseline")
     return dataclasses.replace(
-        study, **{name: rates(getattr(study, name)) for name in names}
+        study,
+        baseline_without_pair=ListedRates(rates(_listed(study).rates)),
+        **{name: rates(getattr(study, name)) for name in names},
     )
 
 
-def _map(rates: Rates, function) -> Rates:
-    return Rates(*(function(getattr(rates, f.name)) for f in dataclasses.fields(Rates)))
+def _listed(study: StudyResponses) -> ListedRates:
+    """All responses of single baseline networks, if the study was read with them."""
+    without_pair = study.baseline_without_pair
+    if not isinstance(without_pair, ListedRates):
+        raise ValueError(
+            "Expected a study with the responses of single networks. Received: counts. "
+            "Use read_study(..., single_networks=True)."
+        )
+    return without_pair

@@ -8,7 +8,8 @@ import scipy.stats
 
 from benchmarks import null_networks
 from keras_confusion import comparisons, significance
-from keras_confusion.responses import Rates, StudyResponses
+from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.responses import StudyResponses
 
 CONFIDENCE = 0.95
 LEVELS = (0.05, 0.01)
@@ -138,19 +139,22 @@ def correlations(study: StudyResponses, field: str) -> dict[str, dict[str, float
     ]
     of_seed = {seed: row for row, seed in enumerate(seeds)}
     confused = np.full((2, len(seeds), num_pairs, num_classes), np.nan)
-    both = study.confused, study.confused_without_pair
+    both = [
+        getattr(rates.select(slice(None)), field)
+        for rates in (study.confused, study.confused_without_pair)
+    ]
     for network, seed in enumerate(study.confused_seed):
         if seed in of_seed:
-            for response, rates in enumerate(both):
-                confused[response, of_seed[seed], study.confused_pair[network]] = (
-                    getattr(rates, field)[network]
-                )
+            place = of_seed[seed], study.confused_pair[network]
+            for response, values in enumerate(both):
+                confused[response, *place] = values[network]
     position = [int(np.flatnonzero(study.baseline_seed == seed)[0]) for seed in seeds]
     plain = getattr(study.baseline, field)[position]
+    without_pair = getattr(study.baseline_without_pair.rates, field)
     baseline = np.stack(
         [
             np.repeat(plain[:, None], num_pairs, axis=1),
-            np.swapaxes(getattr(study.baseline_without_pair, field)[:, position], 0, 1),
+            np.swapaxes(without_pair[:, position], 0, 1),
         ]
     )
     found = {}
@@ -268,8 +272,8 @@ def drawn_studies(
                 )
             ),
             baseline=_rates(of_network[:baseline_repeats, -1]),
-            baseline_without_pair=_rates(
-                np.where(members[:, None], np.nan, of_baseline + level[:, None])
+            baseline_without_pair=ListedRates(
+                _rates(np.where(members[:, None], np.nan, of_baseline + level[:, None]))
             ),
             prior=np.full(num_classes, 1 / num_classes),
             test_images_per_class=np.full(num_classes, 1000),

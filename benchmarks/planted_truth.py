@@ -20,7 +20,7 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import measures, planted, runtime, significance
+from keras_confusion import measures, planted, runtime, significance, study_reading
 
 NUM_DATASETS, REPEATS, EPOCHS, NUM_OTHER_PAIRS = 5, 10, 10, 3
 QUICK_REPEATS, QUICK_EPOCHS = 2, 1
@@ -77,15 +77,7 @@ def tested_cells(directory: pathlib.Path) -> tuple[pd.DataFrame, np.ndarray]:
         `measures.target_by_pair_tests` with the column `kind` of `planted.Cell`, and
         accuracies `(num_baseline, K)`.
     """
-    from keras_confusion import responses, results, study_folder
-
-    description = study_folder.read_description(directory)
-    study = responses.study_responses(
-        results.read_networks(directory),
-        results.read_test_labels(directory),
-        num_classes=len(description["class_names"]),
-        pairs=description["settings"]["pairs"],
-    )
+    study = study_reading.read_study(directory, single_networks=True).responses
     kinds = {(*cell.pair, cell.target): cell.kind for cell in planted.truth()}
     tests = measures.target_by_pair_tests(study)
     places = zip(tests["class_a"], tests["class_b"], tests["target"], strict=True)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.poster_points import Measured
-from keras_confusion import figures
+from keras_confusion import figures, heat_maps
 from keras_confusion.significance import PAIRED, SIGNIFICANCE
 
 DPI = 150
@@ -66,8 +66,8 @@ def draw(measured: Measured, blocks: list[dict]) -> Figure:
 def _heat_map(axis, measured: Measured, row: dict, order: list[int], limit: float):
     grid = np.ix_(order, order)
     values = measured.matrix(row["response"], "difference_points")[grid]
-    colormap = matplotlib.colormaps[figures.COLORMAP].with_extremes(
-        bad=figures.MISSING_COLOR
+    colormap = matplotlib.colormaps[heat_maps.COLORMAP].with_extremes(
+        bad=heat_maps.MISSING_COLOR
     )
     image = axis.imshow(
         np.ma.masked_invalid(values),

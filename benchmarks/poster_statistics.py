@@ -150,7 +150,7 @@ def mean_of_cells(study: StudyResponses, response: str, share: np.ndarray) -> In
         of_network[study.confused_pair == arm] for arm in np.flatnonzero(weights.any(1))
     ]
     if without_pair:
-        of_baseline = np.nan_to_num(study.baseline_without_pair.accuracy)
+        of_baseline = np.nan_to_num(study.baseline_without_pair.rates.accuracy)
         groups.append(-np.einsum("pbt,pt->b", of_baseline, weights))
     estimate = 100 * sum(float(group.mean()) for group in groups)
     terms = np.array([1e4 * group.var(ddof=1) / len(group) for group in groups])

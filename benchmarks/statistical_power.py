@@ -19,7 +19,7 @@ import numpy as np
 import scipy.stats
 
 from benchmarks import tables, timing
-from keras_confusion import runtime
+from keras_confusion import runtime, study_reading
 
 TITLE = "Networks and seconds for a standard error of 0.5 points"
 REFERENCE = "tutorial"
@@ -102,7 +102,7 @@ def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: i
         Accuracy of every class `(networks, K)`, and seconds of every network that are
         not a worker's first one.
     """
-    from keras_confusion import confusion_study, responses, results, study_folder
+    from keras_confusion import confusion_study
 
     name = f"{pathlib.Path(dataset).stem}-{recipe}-{dtype_policy}-{networks}x{epochs}"
     directory = FOLDER / name
@@ -117,16 +117,10 @@ def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: i
         repeats=1,
         baseline_repeats=networks,
     )
-    trained = results.read_networks(directory)
-    num_classes = len(study_folder.read_description(directory)["class_names"])
-    study = responses.study_responses(
-        trained,
-        results.read_test_labels(directory),
-        num_classes=num_classes,
-        pairs=[(0, 1)],
-    )
+    study = study_reading.read_study(directory)
+    trained, baseline = study.networks, study.responses.baseline
     in_time = trained.sort_values("finished_at")["seconds"].to_numpy()
-    return study.baseline.accuracy, in_time[runtime.default_num_workers() :]
+    return baseline.accuracy, in_time[runtime.default_num_workers() :]
 
 
 def spread(accuracies: np.ndarray) -> Spread:

@@ -16,11 +16,13 @@ class Subject:
             its, where it has them.
         takes: Options of the command line that it takes.
         needs_gpu: Whether it is left out where no NVIDIA GPU is.
+        needs_disk: Whether it takes gigabytes and is left out unless it is named.
     """
 
     module: str
     takes: tuple[str, ...] = ("rounds",)
     needs_gpu: bool = False
+    needs_disk: bool = False
 
 
 SUBJECTS = {
@@ -34,6 +36,7 @@ SUBJECTS = {
     "steps": Subject("training_steps"),
     "profile": Subject("step_profile", takes=()),
     "gpu": Subject("packed_speed", takes=(), needs_gpu=True),
+    "large": Subject("large_study", takes=(), needs_disk=True),
 }
 
 

@@ -15,7 +15,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from keras_confusion.bits import FloatArray
-from keras_confusion.stats import ROUNDING
+from keras_confusion.moments import ROUNDING
 
 FEW_BLOCKS = "fewer than 2 repeats with all arms"
 FEW_BASELINES = "fewer than 2 baseline networks"
@@ -47,7 +47,7 @@ def compare_arms(
     responses: ArrayLike,
     weights: ArrayLike,
     *,
-    levels: ArrayLike | None = None,
+    of_levels: ArrayLike | None = None,
     confidence: float = 0.95,
     min_arms: int = MIN_ARMS,
 ) -> BlockComparison:
@@ -62,9 +62,10 @@ def compare_arms(
         responses: Of every arm and repeat, shape (A, R), R being those repeats that
             all arms have.
         weights: Shape (num_contrasts, A), each row adding up to 0.
-        levels: Where arms have different levels, those of other networks, shape
-            (A, num_baseline): their means are taken away, and what each network adds
-            to a contrast in this way is a second term of its squared standard error,
+        of_levels: Where arms have different levels, what other networks add to every
+            contrast by way of these, shape (num_contrasts, num_baseline): the weights
+            times the networks' responses in place of the arms'. Their means are taken
+            away, and are a second term of the squared standard error,
             var / num_baseline, and of Satterthwaite's (1946) degrees of freedom.
         confidence: Level of the intervals, in (0, 1).
         min_arms: Arms that there must be, at least 2.
@@ -84,10 +85,10 @@ def compare_arms(
     num_arms, num_repeats = responses.shape
     weights = np.asarray(weights, np.float64)
     # What the levels add to every contrast; zeros of nobody without levels.
-    of_levels, num_levels = np.zeros((len(weights), 2)), 2
-    if levels is not None:
-        levels = np.asarray(levels, np.float64)
-        of_levels, num_levels = weights @ levels, levels.shape[1]
+    if of_levels is None:
+        of_levels = np.zeros((len(weights), 2))
+    of_levels = np.asarray(of_levels, np.float64)
+    num_levels = of_levels.shape[1]
     difference = np.full(len(weights), np.nan)
     if num_arms and num_repeats and num_levels:
         difference = weights @ responses.mean(axis=1) - of_levels.mean(axis=1)

@@ -4,12 +4,14 @@ One row per class of the arrays; differences in percentage points.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from keras_confusion import stats
-from keras_confusion.responses import Rates
+from keras_confusion.moments import Moments, moments
+from keras_confusion.rates import Rates
 
 POINTS = 100.0
 NO_PAIRS = "no networks of both groups share their seeds"
@@ -18,27 +20,65 @@ NO_PAIRS = "no networks of both groups share their seeds"
 Columns: TypeAlias = dict[str, Any]
 
 
-def compare_rates(
-    confused: Rates, comparison: Rates, *, prior, images, level=None
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What is compared of a group of networks, or of several; arrays `(rows,)`.
+
+    Args:
+        accuracy: Their accuracies.
+        false_positive_rate: Mean over networks.
+        log2_probability: Mean over networks, bits.
+    """
+
+    accuracy: Moments
+    false_positive_rate: np.ndarray
+    log2_probability: np.ndarray
+
+
+def joined(groups: Sequence[Group]) -> Group:
+    """The rows of several groups under each other."""
+    accuracy = [group.accuracy for group in groups]
+    return Group(
+        Moments(
+            np.concatenate([np.broadcast_to(m.n, m.mean.shape) for m in accuracy]),
+            np.concatenate([m.mean for m in accuracy]),
+            np.concatenate([m.sd for m in accuracy]),
+        ),
+        np.concatenate([group.false_positive_rate for group in groups]),
+        np.concatenate([group.log2_probability for group in groups]),
+    )
+
+
+def group_of(rates: Rates) -> Group:
+    """Describes networks, `(num_networks, classes)`, by class."""
+    return Group(
+        moments(rates.accuracy.T),
+        mean_over_networks(rates.false_positive_rate),
+        mean_over_networks(rates.log2_probability),
+    )
+
+
+def compare_groups(
+    confused: Group, comparison: Group, *, prior, images, level: Moments | None = None
 ) -> Columns:
     """Compares two groups of networks as independent ones.
 
     Args:
-        confused: Responses `(num_confused, classes)`.
-        comparison: Responses `(num_comparison, classes)`.
-        prior: Share of each class among the test images, `(classes,)`.
-        images: Test images of each class, `(classes,)`.
-        level: See `stats.compare`, `(classes, num_level)`.
+        confused: Of some rows.
+        comparison: Of the same rows.
+        prior: Share of each row's class among the test images.
+        images: Test images of each row's class.
+        level: See `stats.compare`, of every row.
 
     Returns:
         The columns of `stats.Comparison`, `difference` and its interval in percentage
         points, and the bits.
     """
-    record = stats.compare(confused.accuracy.T, comparison.accuracy.T, level=level)
+    record = stats.compare_moments(confused.accuracy, comparison.accuracy, level=level)
     sd_comparison = record.sd_comparison
-    if level is not None and level.shape[-1] > 1:
+    if level is not None and np.min(level.n) > 1:
         # The error of the level counts with the comparison's, as in `stats.compare`.
-        of_level = level.var(axis=-1, ddof=1) / level.shape[-1]
+        of_level = level.sd**2 / level.n
         sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
     in_points = {"difference", "ci_low", "ci_high"}
     columns: Columns = {}
@@ -65,15 +105,44 @@ def compare_rates(
     )
     columns["entropy_bits"] = stats.entropy_bits(p, q)
     columns["mutual_information_bits"] = stats.mutual_information_bits(
-        p, _mean_rate(comparison.false_positive_rate), prior=prior
+        p, np.clip(comparison.false_positive_rate, 0, 1), prior=prior
     ) - stats.mutual_information_bits(
-        q, _mean_rate(confused.false_positive_rate), prior=prior
+        q, np.clip(confused.false_positive_rate, 0, 1), prior=prior
     )
     columns["log_likelihood_bits"] = stats.log_likelihood_bits(
-        mean_over_networks(comparison.log2_probability),
-        mean_over_networks(confused.log2_probability),
+        comparison.log2_probability, confused.log2_probability
     )
     return columns
+
+
+class RepeatMeans:
+    """Means over the networks of every repeat.
+
+    Args:
+        of_network: int array `(num_networks,)`, the same number for networks of one
+            repeat.
+        repeats: int array, sorted, the repeats that are wanted.
+    """
+
+    def __init__(self, of_network: np.ndarray, repeats: np.ndarray):
+        order = np.argsort(of_network, kind="stable")
+        order = order[np.isin(of_network[order], repeats)]
+        first = np.searchsorted(of_network[order], repeats)
+        counts = np.diff(np.append(first, len(order)))
+        self.known = counts > 0
+        self._order, self._first = order, first[self.known]
+        self._counts = counts[self.known][:, None]
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Means of values `(num_networks, classes)`, `(classes, repeats)`.
+
+        Repeats that are not `known` are NaN.
+        """
+        means = np.full((values.shape[1], len(self.known)), np.nan)
+        if len(self._first):
+            sums = np.add.reduceat(values[self._order], self._first, axis=0)
+            means[:, self.known] = (sums / self._counts).T
+        return means
 
 
 def paired_columns(confused, confused_repeat, comparison, comparison_repeat) -> Columns:
@@ -93,14 +162,41 @@ def paired_columns(confused, confused_repeat, comparison, comparison_repeat) -> 
         has its own seeds.
     """
     repeats = np.intersect1d(confused_repeat, comparison_repeat)
+    of_confused = RepeatMeans(confused_repeat, repeats).of(confused)
+    of_comparison = RepeatMeans(comparison_repeat, repeats).of(comparison)
+    return compare_repeats(of_confused, of_comparison, np.ones(of_confused.shape, bool))
 
-    def by_repeat(values, of_repeat):
-        means = [values[of_repeat == repeat].mean(axis=0) for repeat in repeats]
-        return np.array(means).reshape(len(repeats), values.shape[1]).T
 
-    record = stats.compare_paired(
-        by_repeat(confused, confused_repeat), by_repeat(comparison, comparison_repeat)
-    )
+def compare_repeats(
+    confused: np.ndarray, comparison: np.ndarray, known: np.ndarray
+) -> Columns:
+    """Compares two groups repeat by repeat.
+
+    Args:
+        confused: Means of every repeat, `(rows, repeats)`.
+        comparison: Those of the same repeats.
+        known: Which repeats each row has in both groups, bool `(rows, repeats)`.
+
+    Returns:
+        As `paired_columns`.
+    """
+    if known.all():
+        return _compare_repeats(confused, comparison)
+    columns: Columns = {}
+    patterns, of_row = np.unique(known, axis=0, return_inverse=True)
+    for number, repeats in enumerate(patterns):
+        rows = np.flatnonzero(of_row.ravel() == number)
+        found = _compare_repeats(
+            confused[np.ix_(rows, repeats)], comparison[np.ix_(rows, repeats)]
+        )
+        for name, values in found.items():
+            kind = object if name == "paired_reason" else np.asarray(values).dtype
+            columns.setdefault(name, np.empty(len(known), kind))[rows] = values
+    return columns
+
+
+def _compare_repeats(confused: np.ndarray, comparison: np.ndarray) -> Columns:
+    record = stats.compare_paired(confused, comparison)
     return {
         "paired_n": record.n,
         "paired_difference_points": np.asarray(record.difference) * POINTS,
@@ -109,7 +205,7 @@ def paired_columns(confused, confused_repeat, comparison, comparison_repeat) -> 
         "paired_t": record.t,
         "paired_p_value": record.p_value,
         "paired_correlation": record.correlation,
-        "paired_reason": record.reason if len(repeats) else NO_PAIRS,
+        "paired_reason": record.reason if confused.shape[-1] else NO_PAIRS,
     }
 
 
@@ -118,8 +214,3 @@ def mean_over_networks(values: np.ndarray) -> np.ndarray:
     if len(values) == 0:
         return np.full(values.shape[1:], np.nan)
     return values.mean(axis=0)
-
-
-def _mean_rate(values: np.ndarray) -> np.ndarray:
-    """Mean over networks of centred rates, brought back into [0, 1]."""
-    return np.clip(mean_over_networks(values), 0, 1)

@@ -11,20 +11,18 @@ Differences are confused minus comparison, in percentage points; bits are positi
 not confusing gains information.
 """
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 
 from keras_confusion import arm_contrasts, stats
-from keras_confusion.comparison_columns import (
-    Columns,
-    compare_rates,
-    mean_over_networks,
-    paired_columns,
-)
-from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+from keras_confusion.arm_groups import ArmGroups
+from keras_confusion.comparison_columns import Columns, compare_groups
+from keras_confusion.moments import moments
+from keras_confusion.pair_groups import PairGroups, prior_outside
+from keras_confusion.responses import RESPONSES, StudyResponses
 
+# Pairs that are compared at once.
+PAIRS_TOGETHER = 50
 IN_PAIR = "the target is in the pair"
 # What the column `reason` of both tables can say; "" where there is a test.
 REASONS = (
@@ -57,50 +55,39 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
         where the target is outside the pair, else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
-    parts: list[Columns] = []
+    table = _Table(len(RESPONSES) * len(study.pairs) * len(targets))
+    members = arm_contrasts.members_of(study)
     for response in RESPONSES:
-        of_arms = arm_contrasts.by_pair(study, *_arms_and_baselines(study, response))
-        for index, pair in enumerate(study.pairs):
-            in_arm = study.confused_pair == index
-            if response == "accuracy":
-                confused, comparison = study.confused, study.baseline
-                prior = study.prior
-            else:
-                confused = study.confused_without_pair
-                comparison = _select(study.baseline_without_pair, index)
-                prior = _prior_outside(study, pair)
-            is_member = np.isin(targets, pair)
+        without_pair = response == "accuracy_without_pair"
+        rates = study.confused_without_pair if without_pair else study.confused
+        of_arms = arm_contrasts.by_pair(
+            study, rates.accuracy_of, _levels(study, response)
+        )
+        groups = PairGroups(study, response)
+        for first in range(0, len(study.pairs), PAIRS_TOGETHER):
+            pairs = slice(first, first + PAIRS_TOGETHER)
+            labels = np.repeat(np.array(study.pairs[pairs]), len(targets), axis=0)
+            is_member = members[pairs].ravel()
             columns = {
                 "response": response,
                 "family": np.where(is_member, "members", "third"),
-                "target": targets,
-                "target_name": names,
-                "class_a": pair[0],
-                "class_b": pair[1],
-                "class_a_name": class_names[pair[0]],
-                "class_b_name": class_names[pair[1]],
-                **compare_rates(
-                    _select(confused, in_arm),
-                    comparison,
-                    prior=prior,
-                    images=study.test_images_per_class,
-                ),
-                **paired_columns(
-                    _select(confused, in_arm).accuracy,
-                    study.confused_seed[in_arm],
-                    comparison.accuracy,
-                    study.baseline_seed,
-                ),
-                **of_arms[index],
+                "target": np.tile(targets, len(members[pairs])),
+                "target_name": np.tile(names, len(members[pairs])),
+                "class_a": labels[:, 0],
+                "class_b": labels[:, 1],
+                "class_a_name": names[labels[:, 0]],
+                "class_b_name": names[labels[:, 1]],
+                **groups.columns(range(len(study.pairs))[pairs]),
+                **{name: cells[pairs].ravel() for name, cells in of_arms.items()},
             }
             columns["blocks_reason"] = np.where(
                 is_member, IN_PAIR, columns["blocks_reason"]
             )
-            if response == "accuracy_without_pair":
+            if without_pair:
                 for reason in ("reason", "paired_reason"):
                     columns[reason] = np.where(is_member, IN_PAIR, columns[reason])
-            parts.append(columns)
-    return _with_q_values(_table(parts), ["response", "family"])
+            table.append(columns, len(is_member))
+    return _with_q_values(table.frame(), ["response", "family"])
 
 
 def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
@@ -120,62 +107,55 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
         One row per response, target and class; columns as `target_by_pair`, with
         `class` and `class_name` in place of the pair.
     """
-    num_classes = len(class_names)
-    has_class = arm_contrasts.members_of(study)[study.confused_pair]
-    priors = np.stack([_prior_outside(study, pair) for pair in study.pairs])
-    parts: list[Columns] = []
+    num_classes, names = len(class_names), np.array(class_names, object)
+    groups, blocks = ArmGroups(study), arm_contrasts.ByClass(study)
+    own = arm_contrasts.own_baseline(study)
+    priors = np.stack([prior_outside(study, pair) for pair in study.pairs])
+    table = _Table(len(RESPONSES) * num_classes * (num_classes - 1))
     for response in RESPONSES:
         without_pair = response == "accuracy_without_pair"
-        rates = _centred(study) if without_pair else study.confused
-        values, baselines = _arms_and_baselines(study, response)
-        levels = baselines if without_pair else None
-        of_arms = arm_contrasts.by_class(study, values, levels)
-        within_repeats = rates.accuracy
+        rates = study.confused_without_pair if without_pair else study.confused
+        means = groups.means_of_arms(rates)
+        shifts = np.zeros((len(study.pairs), num_classes))
         if without_pair:
-            within_repeats = arm_contrasts.less_own_baseline(
-                study,
-                study.confused_without_pair.accuracy,
-                study.baseline_without_pair.accuracy,
-            )
+            shifts = level_shifts(study)
+            means = {
+                field: of_arms - level_shifts(study, field)
+                for field, of_arms in means.items()
+            }
         for target in range(num_classes):
-            without_target = ~has_class[:, target]
-            of_target = _select(rates, (slice(None), [target]))
-            for other in range(num_classes):
-                if other == target:
-                    continue
-                confused = without_target & has_class[:, other]
-                comparison = without_target & ~has_class[:, other]
-                prior, level = study.prior[target], None
-                if without_pair:
-                    arms = study.confused_pair[confused | comparison]
-                    prior = priors[arms, target].mean() if len(arms) else np.nan
-                    level = _level_contrast(study, target, confused, comparison)
-                values = within_repeats[:, [target]]
-                known = np.isfinite(values[:, 0])
-                parts.append(
-                    {
-                        "response": response,
-                        "target": target,
-                        "target_name": class_names[target],
-                        "class": other,
-                        "class_name": class_names[other],
-                        **compare_rates(
-                            _select(of_target, confused),
-                            _select(of_target, comparison),
-                            prior=np.array([prior]),
-                            images=study.test_images_per_class[[target]],
-                            level=level,
-                        ),
-                        **paired_columns(
-                            values[confused & known],
-                            study.confused_seed[confused & known],
-                            values[comparison & known],
-                            study.confused_seed[comparison & known],
-                        ),
-                        **of_arms[target, other],
-                    }
-                )
-    return _with_q_values(_table(parts), ["response"])
+            others = np.delete(np.arange(num_classes), target)
+            accuracy = rates.accuracy_of(target)
+            within_repeats, level, of_levels = accuracy, None, None
+            prior = study.prior[target]
+            if without_pair:
+                within_repeats = arm_contrasts.less_own_baseline(study, target, own)
+                levels = study.baseline_without_pair.accuracy_of(target)
+                level = moments(groups.level_contrasts(target, levels))
+                of_levels = groups.level_contrasts(target, levels, by_networks=False)
+                prior = groups.mean_over_networks(target, priors[:, target])
+            shifted = accuracy - shifts[study.confused_pair, target]
+            columns = {
+                "response": response,
+                "target": target,
+                "target_name": class_names[target],
+                "class": others,
+                "class_name": names[others],
+                **compare_groups(
+                    *groups.groups(
+                        target,
+                        shifted,
+                        {field: of_arms[:, target] for field, of_arms in means.items()},
+                    ),
+                    prior=prior,
+                    images=study.test_images_per_class[target],
+                    level=level,
+                ),
+                **groups.paired_columns(target, within_repeats),
+                **blocks.columns(target, accuracy, of_levels),
+            }
+            table.append(columns, len(others))
+    return _with_q_values(table.frame(), ["response"])
 
 
 def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
@@ -193,72 +173,53 @@ def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
         pair, less the mean of that over all pairs without the class. NaN for the
         pair's own classes, and everywhere while there is no baseline network.
     """
-    of_pairs = np.swapaxes(getattr(study.baseline_without_pair, field), 0, 1)
-    level, members = mean_over_networks(of_pairs), arm_contrasts.members_of(study)
+    level = study.baseline_without_pair.mean(field)
+    members = arm_contrasts.members_of(study)
     # A class that is in every pair has no level: its rows have no networks either.
     num_pairs = np.maximum((~members).sum(axis=0), 1)
     return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
 
 
-def _level_contrast(study: StudyResponses, target, confused, comparison):
-    """What each baseline network adds to the difference by way of the levels.
+def _levels(study: StudyResponses, response: str):
+    """Gives accuracies of baseline networks, each pair left out, `(P, networks)`."""
+    if response == "accuracy_without_pair":
+        return study.baseline_without_pair.accuracy_of
+    plain, num_pairs = study.baseline, len(study.pairs)
+
+    def accuracy_of(target: int, networks: np.ndarray) -> np.ndarray:
+        accuracy = plain.accuracy_of(target)[networks]
+        return np.broadcast_to(accuracy, (num_pairs, len(accuracy)))
+
+    return accuracy_of
+
+
+class _Table:
+    """A table that rows are put into; frames of each part would take most of the time.
 
     Args:
-        study: The responses of all networks.
-        target: The target class.
-        confused: bool `(num_confused,)`, the networks of the one group.
-        comparison: bool `(num_confused,)`, those of the other.
-
-    Returns:
-        Float array `(1, num_baseline)`: over the arms of each group, weighted by their
-        networks, the mean of the baseline network's response without the arm's pair,
-        confused minus comparison.
+        num_rows: How many rows there will be.
     """
-    of_pairs = study.baseline_without_pair.accuracy[:, :, target]
-    num_pairs = len(study.pairs)
-    weights = np.zeros(num_pairs)
-    for group, sign in ((confused, 1), (comparison, -1)):
-        counts = np.bincount(study.confused_pair[group], minlength=num_pairs)
-        weights += sign * counts / max(counts.sum(), 1)
-    used = weights != 0
-    return (weights[used] @ of_pairs[used])[None]
 
+    def __init__(self, num_rows: int):
+        self._num_rows, self._filled = num_rows, 0
+        self._columns: dict[str, np.ndarray] = {}
 
-def _arms_and_baselines(study: StudyResponses, response: str):
-    """Accuracies `(num_confused, K)`, and of baselines `(P, num_baseline, K)`."""
-    if response == "accuracy":
-        plain = study.baseline.accuracy
-        of_pairs = np.broadcast_to(plain, (len(study.pairs), *plain.shape))
-        return study.confused.accuracy, of_pairs
-    return study.confused_without_pair.accuracy, study.baseline_without_pair.accuracy
+    def append(self, part: Columns, num_rows: int) -> None:
+        """Adds rows, of which each column has an array or one value for all."""
+        if not self._columns:
+            for name, values in part.items():
+                kind = np.asarray(values).dtype
+                # Other parts may have longer texts.
+                kind = np.dtype(object) if kind.kind == "U" else kind
+                self._columns[name] = np.empty(self._num_rows, kind)
+        rows = slice(self._filled, self._filled + num_rows)
+        for name, values in part.items():
+            self._columns[name][rows] = values
+        self._filled += num_rows
 
-
-def _prior_outside(study: StudyResponses, pair) -> np.ndarray:
-    """Share of each class among the test images outside a pair, `(K,)`."""
-    prior = study.prior / (1 - study.prior[list(pair)].sum())
-    prior[list(pair)] = np.nan
-    return prior
-
-
-def _centred(study: StudyResponses) -> Rates:
-    """Rates without the pair, moved from their pair's level to the common one."""
-
-    def centre(field: str):
-        values = getattr(study.confused_without_pair, field)
-        return values - level_shifts(study, field)[study.confused_pair]
-
-    return Rates(*(centre(field.name) for field in dataclasses.fields(Rates)))
-
-
-def _table(parts: list[Columns]) -> pd.DataFrame:
-    """One table of all parts. A frame of each would take most of the time."""
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate(
-            [np.broadcast_to(part[name], len(part["kl_bits"])) for part in parts]
-        )
-
-    return pd.DataFrame({name: column(name) for name in parts[0]})
+    def frame(self) -> pd.DataFrame:
+        """The table."""
+        return pd.DataFrame(self._columns, copy=False)
 
 
 def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
@@ -269,7 +230,3 @@ def _with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
         )
         table.insert(table.columns.get_loc(p_value) + 1, q_value, q_values)
     return table
-
-
-def _select(rates: Rates, index) -> Rates:
-    return Rates(*(getattr(rates, f.name)[index] for f in dataclasses.fields(Rates)))

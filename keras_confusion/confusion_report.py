@@ -16,6 +16,7 @@ from keras_confusion import (
     results,
     significance,
     study_folder,
+    study_reading,
     tables,
 )
 from keras_confusion.report_files import Report, ReportFiles
@@ -50,41 +51,58 @@ def write_confusion_report(directory, *, test: str = significance.WELCH) -> Repo
     """
     significance.check_test(test)
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=results.KIND)
-    networks = results.read_networks(directory)
-    if networks["failed"].astype(bool).all():
+    study = study_reading.read_study(directory)
+    description, class_names = study.description, study.class_names
+    if study.networks["failed"].all():
         raise study_folder.StudyFolderError(
             f"Expected trained networks in {directory}. Received: "
-            f"{len(networks)}, all of them failed. Run the study first."
+            f"{len(study.networks)}, all of them failed. Run the study first."
         )
-    class_names = description["class_names"]
-    study = responses.study_responses(
-        networks,
-        results.read_test_labels(directory),
-        num_classes=len(class_names),
-        pairs=description["settings"]["pairs"],
-    )
-    all_tables = {
-        "target_by_pair": comparisons.target_by_pair(study, class_names),
-        "arms": tables.arms(networks, study, class_names),
-        "classes": tables.classes(study, class_names),
-        "networks": tables.networks_table(networks, study, class_names),
-    }
-    if _has_all_pairs(description):
-        by_class = comparisons.target_by_class(study, class_names)
-        all_tables["target_by_class"] = by_class
-    if planted_findings.is_planted(description):
-        all_tables["planted_truth"] = planted_findings.truth_table(
-            all_tables["target_by_pair"], test
-        )
+    per_network = tables.networks_table(study)
     with ReportFiles(directory) as files:
+        # Before other tables take memory.
+        files.table(
+            "networks",
+            tables.networks_with_classes(study, per_network),
+            num_cells=len(per_network)
+            * (per_network.shape[1] + len(responses.RESPONSES) * len(class_names)),
+        )
+        all_tables = {
+            "arms": tables.arms(study, per_network),
+            "classes": tables.classes(study.responses, class_names),
+            "target_by_pair": comparisons.target_by_pair(study.responses, class_names),
+        }
+        if _has_all_pairs(description):
+            by_class = comparisons.target_by_class(study.responses, class_names)
+            all_tables["target_by_class"] = by_class
+        if planted_findings.is_planted(description):
+            all_tables["planted_truth"] = planted_findings.truth_table(
+                all_tables["target_by_pair"], test
+            )
+        # Tables and pictures need no single networks any more.
+        del study
         for name, table in all_tables.items():
             files.table(name, table)
-        _write_figures(files, all_tables, description, test)
+        _write_figures(files, all_tables, per_network, description, test)
+    text = findings_text(all_tables, description, test=test)
     return Report(
-        text=findings_text(all_tables, description, test=test),
+        text=text + _compressed_line(files.table_files),
         table_files=files.table_files,
         figure_files=files.figure_files,
+    )
+
+
+def _compressed_line(paths: list[pathlib.Path]) -> str:
+    """Says which tables are compressed, and how large they are; "" if none is."""
+    large = [path for path in paths if path.suffix == ".gz"]
+    if not large:
+        return ""
+    sizes = ", ".join(
+        f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in large
+    )
+    return (
+        f"Large tables are compressed: {sizes}. pandas, R and DuckDB read them as they "
+        "are.\n"
     )
 
 
@@ -96,8 +114,7 @@ def findings_text(
 ) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
-    by_pair = significance.told_by(all_tables["target_by_pair"], test)
-    third = by_pair[by_pair["family"] == "third"]
+    third = significance.told_third(all_tables["target_by_pair"], test)
     has_all_pairs = _has_all_pairs(description)
     told = {"pairs": third}
     if has_all_pairs:
@@ -202,8 +219,8 @@ def _small(value: float) -> str:
     return f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
 
 
-def _write_figures(files, all_tables, description, test) -> None:
-    num_networks = len(all_tables["networks"])
+def _write_figures(files, all_tables, per_network, description, test) -> None:
+    num_networks = len(per_network)
     class_names = description["class_names"]
     by_pair = all_tables["target_by_pair"]
     num_classes, tree = len(class_names), None
@@ -228,7 +245,7 @@ def _write_figures(files, all_tables, description, test) -> None:
             f"target_by_pair_{measure}",
             figures.target_by_pair(by_pair, measure, class_names, order, test=test),
         )
-    write("accuracy_by_arm", network_figures.accuracy_by_arm(all_tables["networks"]))
+    write("accuracy_by_arm", network_figures.accuracy_by_arm(per_network))
     if tree is not None:
         learned = by_class[by_class["response"] == "accuracy_without_pair"]
         margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2

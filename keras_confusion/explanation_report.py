@@ -10,9 +10,8 @@ from keras_confusion import (
     comparisons,
     explanation_figures,
     figures,
-    responses,
-    results,
     study_folder,
+    study_reading,
 )
 from keras_confusion.explanation_figures import class_names_of, unit_name
 from keras_confusion.explanations import Explanation
@@ -74,32 +73,19 @@ def folder_name(target: int, pair: tuple[int, int], class_names) -> str:
     return f"{names[0]}_without_{names[1]}-{names[2]}"
 
 
-def study_finding(
-    directory: pathlib.Path,
-    networks: pd.DataFrame,
-    target: int,
-    pair: tuple[int, int],
-) -> dict:
+def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -> dict:
     """The study's own word: accuracy_without_pair of a target and a pair.
 
     Args:
         directory: The study's folder.
-        networks: As `results.read_networks` returns it.
         target: Label of the target class.
         pair: Labels (a, b), a < b.
 
     Returns:
         A row of `comparisons.target_by_pair`.
     """
-    description = study_folder.read_description(directory, kind=results.KIND)
-    class_names = description["class_names"]
-    study = responses.study_responses(
-        networks,
-        results.read_test_labels(directory),
-        num_classes=len(class_names),
-        pairs=description["settings"]["pairs"],
-    )
-    table = comparisons.target_by_pair(study, class_names)
+    study = study_reading.read_study(directory)
+    table = comparisons.target_by_pair(study.responses, study.class_names)
     is_wanted = (
         (table["response"] == "accuracy_without_pair")
         & (table["target"] == target)

@@ -13,12 +13,15 @@ of its images: below that it rises). `kl_bits` is a function of both groups' mea
 is zero only where they are equal: its test is that of the difference.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 
 from keras_confusion import arm_contrasts, stats
 from keras_confusion.comparison_columns import POINTS, Columns, paired_columns
-from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.responses import RESPONSES, StudyResponses
 from keras_confusion.significance import BLOCKS, PAIRED, WELCH
 
 MEASURES = (
@@ -54,7 +57,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     """Tests every measure for every pair and every target outside it.
 
     Args:
-        study: The responses of all networks.
+        study: The responses of all networks, read with `single_networks`.
 
     Returns:
         One row per response, measure, test of `significance.TESTS`, pair and target,
@@ -67,7 +70,11 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         of_study = _values_of_study(study, response)
         for measure in MEASURES:
             confused, baseline = of_study[measure]
-            of_arms = arm_contrasts.by_pair(study, confused, baseline)
+            of_arms = arm_contrasts.by_pair(
+                study,
+                functools.partial(_of_target, confused),
+                functools.partial(_of_networks, baseline),
+            )
             for index, pair in enumerate(study.pairs):
                 third = ~np.isin(targets, pair)
                 in_arm = study.confused_pair == index
@@ -79,7 +86,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
                     of_baseline[:, third],
                     study.baseline_seed,
                 )
-                blocks = {key: value[third] for key, value in of_arms[index].items()}
+                blocks = {key: of[index, third] for key, of in of_arms.items()}
                 place = {
                     "response": response,
                     "measure": measure,
@@ -109,14 +116,24 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     return table
 
 
+def _of_target(values: np.ndarray, target: int) -> np.ndarray:
+    return values[:, target]
+
+
+def _of_networks(values: np.ndarray, target: int, networks: np.ndarray) -> np.ndarray:
+    return values[:, networks, target]
+
+
 def _values_of_study(
     study: StudyResponses, response: str
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By measure, values `(num_confused, K)` and baselines `(P, num_baseline, K)`."""
     num_pairs = len(study.pairs)
     if response == "accuracy":
-        confused = network_values(study.confused, study.prior)
-        baseline = network_values(study.baseline, study.prior)
+        confused, baseline = (
+            network_values(rates.select(slice(None)), study.prior)
+            for rates in (study.confused, study.baseline)
+        )
         return {
             measure: (
                 confused[measure],
@@ -130,6 +147,14 @@ def _values_of_study(
     priors = np.stack(
         [study.prior / (1 - study.prior[list(pair)].sum()) for pair in study.pairs]
     )
-    confused = network_values(study.confused_without_pair, priors[study.confused_pair])
-    baseline = network_values(study.baseline_without_pair, priors[:, None])
+    without_pair = study.baseline_without_pair
+    if not isinstance(without_pair, ListedRates):
+        raise ValueError(
+            "Expected a study with the responses of single networks. Received: counts. "
+            "Use read_study(..., single_networks=True)."
+        )
+    confused = network_values(
+        study.confused_without_pair.select(slice(None)), priors[study.confused_pair]
+    )
+    baseline = network_values(without_pair.rates, priors[:, None])
     return {measure: (confused[measure], baseline[measure]) for measure in MEASURES}

@@ -18,8 +18,11 @@ def is_planted(description: dict) -> bool:
     settings = description["settings"]
     if planted.seed_of(settings["dataset"]) is None:
         return False
-    return settings["corruption"] == "merge" or (
-        settings["corruption"] == "swap" and settings["fraction"] == HALF
+    if tuple(description["class_names"]) != planted.CLASS_NAMES:
+        return False
+    corruption = settings.get("corruption")
+    return corruption == "merge" or (
+        corruption == "swap" and settings.get("fraction") == HALF
     )
 
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from keras_confusion import prototype_tables
 from keras_confusion.dissimilarity import Kind
-from keras_confusion.figures import ACCENT, MISSING_COLOR, MUTED, STYLE
+from keras_confusion.figures import ACCENT, MUTED, STYLE
+from keras_confusion.heat_maps import MISSING_COLOR
 
 MAGNITUDES = "cividis"
 MAX_SLICES = 12

@@ -1,9 +1,13 @@
 """Tables and figures of a report, as files and for TensorBoard."""
 
+import contextlib
 import dataclasses
+import gzip
 import io
 import pathlib
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import BinaryIO
 
 import matplotlib
 import pandas as pd
@@ -14,6 +18,12 @@ from keras_confusion.summaries import RunWriter
 from tb_plugin import metadata
 
 FIGURE_DPI = 150
+# Of a table that is written as it is, about 90 MB; larger ones are compressed.
+MAX_PLAIN_CELLS = 5_000_000
+# Rows that are written together.
+ROWS_A_PART = 10_000
+# Higher levels take far longer, and digits get little smaller.
+_GZIP_LEVEL = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Report:
 
     Args:
         text: What was found, for a terminal.
-        table_files: CSV files.
+        table_files: CSV files, large ones compressed.
         figure_files: PNG files; each has an SVG beside it.
     """
 
@@ -59,12 +69,37 @@ class ReportFiles:
     ) -> None:
         self._events.close()
 
-    def table(self, name: str, table: pd.DataFrame) -> None:
-        """Writes `tables/<name>.csv`."""
-        path = self._directory / "tables" / f"{name}.csv"
-        text = table.to_csv(index=False)
-        study_folder.write_atomically(path, lambda file: file.write(text.encode()))
+    def table(
+        self,
+        name: str,
+        table: pd.DataFrame | Iterable[pd.DataFrame],
+        *,
+        num_cells: int | None = None,
+    ) -> pathlib.Path:
+        """Writes `tables/<name>.csv`, or `<name>.csv.gz` if it has many cells.
+
+        Args:
+            name: Name of the file.
+            table: The table, or its rows in parts.
+            num_cells: Rows times columns; to be given with parts.
+
+        Returns:
+            The file.
+        """
+        if isinstance(table, pd.DataFrame):
+            num_cells, parts = table.size, _parts(table)
+        else:
+            parts = iter(table)
+        folder = self._directory / "tables"
+        names = [f"{name}.csv", f"{name}.csv.gz"]
+        if num_cells is not None and num_cells > MAX_PLAIN_CELLS:
+            names.reverse()
+        path = folder / names[0]
+        study_folder.write_atomically(path, lambda file: _write_csv(file, path, parts))
+        # Of an earlier report, when the study was smaller or larger.
+        (folder / names[1]).unlink(missing_ok=True)
         self.table_files.append(path)
+        return path
 
     def figure(
         self, name: str, figure: Figure, *, step: int, tag: str | None = None
@@ -82,6 +117,27 @@ class ReportFiles:
         self.figure_files.append(path)
         self._events.image(metadata.PREFIX_FIGURE + (tag or name), picture, step)
         self._events.flush()
+
+
+def _parts(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Rows of a table, some at a time; of an empty one its header."""
+    for first in range(0, max(len(table), 1), ROWS_A_PART):
+        yield table.iloc[first : first + ROWS_A_PART]
+
+
+def _write_csv(
+    file: BinaryIO, path: pathlib.Path, parts: Iterable[pd.DataFrame]
+) -> None:
+    """Writes a table part by part, compressed if the path says so."""
+    with contextlib.ExitStack() as stack:
+        write = file.write
+        if path.suffix == ".gz":
+            # Neither a name nor a time in it: the same table is the same file.
+            write = stack.enter_context(
+                gzip.GzipFile("", "wb", _GZIP_LEVEL, fileobj=file, mtime=0)
+            ).write
+        for number, part in enumerate(parts):
+            write(part.to_csv(index=False, header=number == 0).encode())
 
 
 def write_figure(path: pathlib.Path, figure: Figure) -> bytes:

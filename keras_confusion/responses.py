@@ -11,33 +11,21 @@ comparison in both groups, that competition is gone.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.special
 
+from keras_confusion import answer_counts
+from keras_confusion.answer_counts import Pair
+from keras_confusion.network_counts import BaselineCounts, ConfusedCounts, top_labels
+from keras_confusion.rates import CountedRates, Rates, RatesWithoutPairs
+
 RESPONSES = ("accuracy", "accuracy_without_pair")
 NUM_KEPT_LABELS = 3
-_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 _DIGITS_LEFT = 1e-6
-
-Pair = Sequence[int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Rates:
-    """Responses of networks; arrays of shape `(..., num_classes)`.
-
-    Args:
-        accuracy: Share of a class's test images that are given the class, 0 to 1.
-        false_positive_rate: Share of the other test images that are given the class.
-        log2_probability: Mean log2-probability of the true class, bits, 0 or less.
-    """
-
-    accuracy: np.ndarray
-    false_positive_rate: np.ndarray
-    log2_probability: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +42,7 @@ class StudyResponses:
         confused_without_pair: Rates `(num_confused, K)`, the network's own pair left
             out; NaN for its two classes.
         baseline: Rates `(num_baseline, K)` over all classes.
-        baseline_without_pair: Rates `(P, num_baseline, K)`, each pair left out.
+        baseline_without_pair: Those of the baseline networks, each pair left out.
         prior: Share of test images of each class, `(K,)`.
         test_images_per_class: int array `(K,)`.
     """
@@ -63,10 +51,10 @@ class StudyResponses:
     confused_pair: np.ndarray
     confused_seed: np.ndarray
     baseline_seed: np.ndarray
-    confused: Rates
-    confused_without_pair: Rates
-    baseline: Rates
-    baseline_without_pair: Rates
+    confused: Rates | CountedRates
+    confused_without_pair: Rates | CountedRates
+    baseline: Rates | CountedRates
+    baseline_without_pair: RatesWithoutPairs
     prior: np.ndarray
     test_images_per_class: np.ndarray
 
@@ -113,96 +101,119 @@ def summarise_logits(
     }
 
 
+class ResponseCollector:
+    """Takes the networks of a study one by one, in any order, and keeps counts of them.
+
+    Memory is 16 bytes a network and class with up to 65,535 test images; of a baseline
+    network moreover 2 K^2 bytes, and some for every image whose third label is right.
+    Answers are not kept.
+
+    Args:
+        test_labels: int array `(num_test,)`.
+        num_classes: Number of classes, K.
+        pairs: The study's pairs (a, b), in the order of `study.json`.
+        single_networks: Whether to keep of every baseline network all responses with
+            each pair left out, `ListedRates`, in place of counts and means: what
+            measures of single networks need, 24 P K bytes each.
+    """
+
+    def __init__(
+        self,
+        test_labels: np.ndarray,
+        *,
+        num_classes: int,
+        pairs: Iterable[Pair],
+        single_networks: bool = False,
+    ):
+        self._pairs = [(int(a), int(b)) for a, b in pairs]
+        self._number = {pair: index for index, pair in enumerate(self._pairs)}
+        # Labels of one small type are compared faster.
+        labels = np.asarray(test_labels).astype(np.min_scalar_type(num_classes))
+        self._confused = ConfusedCounts(labels, num_classes)
+        self._baseline = BaselineCounts(
+            labels,
+            num_classes,
+            np.array(self._pairs, np.int64).reshape(-1, 2),
+            keep_all=single_networks,
+        )
+        self._images = np.bincount(labels, minlength=num_classes)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Adds a network, a row of `results.COLUMNS`; does nothing if it failed."""
+        if row["failed"]:
+            return
+        if pd.isna(row["class_a"]):
+            self._baseline.add(row)
+        else:
+            pair = int(row["class_a"]), int(row["class_b"])
+            self._confused.add(row, pair, self._number[pair])
+
+    def study(self) -> StudyResponses:
+        """The responses of all networks so far, by pair and repeat.
+
+        Raises:
+            ValueError: If a network was added twice.
+        """
+        confused, baseline = self._confused.in_order(), self._baseline.in_order()
+        return StudyResponses(
+            pairs=self._pairs,
+            confused_pair=confused.pair,
+            confused_seed=confused.seed,
+            baseline_seed=baseline.seed,
+            confused=confused.rates,
+            confused_without_pair=confused.without_pair,
+            baseline=baseline.rates,
+            baseline_without_pair=baseline.without_pair,
+            prior=self._images / self._images.sum(),
+            test_images_per_class=self._images,
+        )
+
+
 def study_responses(
-    networks: pd.DataFrame,
+    networks: pd.DataFrame | Iterable[pd.DataFrame],
     test_labels: np.ndarray,
     *,
     num_classes: int,
     pairs: Iterable[Pair],
+    single_networks: bool = False,
 ) -> StudyResponses:
     """Computes all responses of a study.
 
     Args:
-        networks: As `results.read_networks` returns it.
+        networks: As `results.read_networks` or `results.iterate_networks` returns them.
         test_labels: int array `(num_test,)`.
         num_classes: Number of classes, K.
         pairs: The study's pairs (a, b), in the order of `study.json`.
+        single_networks: See `ResponseCollector`.
 
     Returns:
-        `StudyResponses`.
+        `StudyResponses`, networks by pair and repeat.
     """
-    plain_pairs = [(int(a), int(b)) for a, b in pairs]
-    networks = networks[~networks["failed"].astype(bool)]
-    is_baseline = networks["class_a"].isna().to_numpy(bool)
-    baseline, confused = networks[is_baseline], networks[~is_baseline]
-    baseline_top, confused_top = (
-        _top_labels(group, len(test_labels)) for group in (baseline, confused)
+    collector = ResponseCollector(
+        test_labels,
+        num_classes=num_classes,
+        pairs=pairs,
+        single_networks=single_networks,
     )
-    pair_index = {pair: index for index, pair in enumerate(plain_pairs)}
-    confused_pair = np.array(
-        [
-            pair_index[int(a), int(b)]
-            for a, b in zip(confused["class_a"], confused["class_b"], strict=True)
-        ],
-        np.int64,
-    )
-    confused_log2 = _stack(confused["log2_probability_without_pair"], (num_classes,))
-    baseline_log2 = _stack(
-        baseline["log2_probability_without_pair"], (len(plain_pairs), num_classes)
-    )
-    confused_without_pair = _empty_rates(len(confused), num_classes)
-    baseline_without_pair = []
-    for index, pair in enumerate(plain_pairs):
-        in_arm = confused_pair == index
-        arm_rates = _rates_without_pair(
-            confused_top[:, in_arm], test_labels, pair, confused_log2[in_arm]
-        )
-        for field in dataclasses.fields(Rates):
-            getattr(confused_without_pair, field.name)[in_arm] = getattr(
-                arm_rates, field.name
-            )
-        baseline_without_pair.append(
-            _rates_without_pair(
-                baseline_top, test_labels, pair, baseline_log2[:, index]
-            )
-        )
-    counts = np.bincount(test_labels, minlength=num_classes)
-    return StudyResponses(
-        pairs=plain_pairs,
-        confused_pair=confused_pair,
-        confused_seed=confused["seed"].to_numpy(np.int64),
-        baseline_seed=baseline["seed"].to_numpy(np.int64),
-        confused=_rates(
-            confused_top[0],
-            test_labels,
-            _stack(confused["log2_probability"], (num_classes,)),
-        ),
-        confused_without_pair=confused_without_pair,
-        baseline=_rates(
-            baseline_top[0],
-            test_labels,
-            _stack(baseline["log2_probability"], (num_classes,)),
-        ),
-        baseline_without_pair=Rates(
-            *(
-                np.stack(
-                    [getattr(rates, field.name) for rates in baseline_without_pair]
-                )
-                for field in dataclasses.fields(Rates)
-            )
-        ),
-        prior=counts / counts.sum(),
-        test_images_per_class=counts,
-    )
+    if isinstance(networks, pd.DataFrame):
+        networks = [networks]
+    for some in networks:
+        for row in some.to_dict("records"):
+            collector.add(row)
+    return collector.study()
 
 
 def network_accuracies(
-    row: dict, test_labels: np.ndarray, *, num_classes: int, pairs: Iterable[Pair]
+    row: Mapping[str, Any],
+    test_labels: np.ndarray,
+    *,
+    num_classes: int,
+    pairs: Iterable[Pair],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both responses of one network.
 
     Args:
-        row: A row of `results.SCHEMA` that did not fail.
+        row: A row of `results.COLUMNS` that did not fail.
         test_labels: int array `(num_test,)`.
         num_classes: Number of classes, K.
         pairs: Pairs of classes to leave out in turn.
@@ -211,90 +222,16 @@ def network_accuracies(
         `accuracy` `(K,)` and `accuracy_without_pair` `(len(pairs), K)`, NaN for the
         classes of the pair; shares.
     """
-    top = np.stack([np.asarray(row[column]) for column in _LABEL_COLUMNS])[:, None]
-    no_bits = np.full((1, num_classes), np.nan)
-    without_pairs = [
-        _rates_without_pair(top, test_labels, pair, no_bits).accuracy[0]
-        for pair in pairs
-    ]
-    return (
-        _rates(top[0], test_labels, no_bits).accuracy[0],
-        np.reshape(without_pairs, (-1, num_classes)),
+    top, left_out = top_labels(row), np.array(list(pairs), np.int64).reshape(-1, 2)
+    counts = answer_counts.pair_hits(
+        top, test_labels, answer_counts.pair_table(left_out, num_classes)
     )
-
-
-def winners_without_pair(top_labels: np.ndarray, pair: Pair) -> np.ndarray:
-    """The most probable label outside a pair.
-
-    Args:
-        top_labels: int array `(3, ...)`, the three most probable labels in order.
-        pair: Two classes.
-
-    Returns:
-        int array `(...)`. Among three labels one is always outside.
-    """
-    first, second, third = top_labels
-    second_or_third = np.where(np.isin(second, pair), third, second)
-    return np.where(np.isin(first, pair), second_or_third, first)
-
-
-def _rates(
-    winners: np.ndarray, test_labels: np.ndarray, log2_probability: np.ndarray
-) -> Rates:
-    """Rates of `winners` `(num_networks, num_test)` over all the test images."""
-    num_classes = log2_probability.shape[-1]
-    is_class = test_labels[:, None] == np.arange(num_classes)
-    counts = is_class.sum(axis=0)
-    num_networks = len(winners)
-    hits = np.empty((num_networks, num_classes))
-    given = np.empty((num_networks, num_classes))
-    for network, labels in enumerate(winners):
-        given[network] = np.bincount(labels, minlength=num_classes)
-        right = labels[labels == test_labels]
-        hits[network] = np.bincount(right, minlength=num_classes)
+    images = np.bincount(test_labels, minlength=num_classes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return Rates(
-            accuracy=hits / counts,
-            false_positive_rate=(given - hits) / (len(test_labels) - counts),
-            log2_probability=log2_probability,
-        )
-
-
-def _rates_without_pair(
-    top_labels: np.ndarray,
-    test_labels: np.ndarray,
-    pair: Pair,
-    log2_probability: np.ndarray,
-) -> Rates:
-    """Rates on the test images outside the pair, with the pair left out of the race.
-
-    Images of the pair cannot be given their own class here; where the network puts
-    them instead says nothing about the other classes, so they are left out too.
-    """
-    outside = ~np.isin(test_labels, pair)
-    winners = winners_without_pair(top_labels[:, :, outside], pair)
-    rates = _rates(winners, test_labels[outside], log2_probability)
-    for field in dataclasses.fields(Rates):
-        getattr(rates, field.name)[:, list(pair)] = np.nan
-    return rates
-
-
-def _empty_rates(num_networks: int, num_classes: int) -> Rates:
-    return Rates(*(np.full((num_networks, num_classes), np.nan) for _ in range(3)))
-
-
-def _top_labels(networks: pd.DataFrame, num_test: int) -> np.ndarray:
-    """Int array `(3, num_networks, num_test)`."""
-    if networks.empty:
-        return np.empty((NUM_KEPT_LABELS, 0, num_test), np.uint8)
-    return np.stack([np.stack(networks[column].to_list()) for column in _LABEL_COLUMNS])
-
-
-def _stack(column: pd.Series, shape: tuple[int, ...]) -> np.ndarray:
-    """A column of flat arrays as one float64 array `(len(column), *shape)`."""
-    if column.empty:
-        return np.empty((0, *shape))
-    return np.stack(column.to_list()).astype(np.float64).reshape(-1, *shape)
+        without_pairs = answer_counts.counts_of_pairs(counts, left_out) / images
+        accuracy = counts.plain / images
+    np.put_along_axis(without_pairs, left_out, np.nan, 1)
+    return accuracy, without_pairs
 
 
 def _log_outside(log_probabilities: np.ndarray, pair: Pair) -> np.ndarray:

@@ -27,6 +27,23 @@ _OF_A_TEST = (
     "q_value",
     "reason",
 )
+_TOLD = {
+    *_OF_A_TEST,
+    "response",
+    "family",
+    "target",
+    "target_name",
+    "class_a",
+    "class_b",
+    "class_a_name",
+    "class_b_name",
+    "n_confused",
+    "n_comparison",
+    "kl_bits",
+    "paired_n",
+    "paired_correlation",
+    "blocks_n",
+}
 
 
 def check_test(test: str) -> None:
@@ -56,6 +73,29 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
     told = {column: table[f"{test}_{column}"] for column in _OF_A_TEST}
     df = table["blocks_df"] if test == BLOCKS else table["paired_n"] - 1
     return table.assign(**told, df=df)
+
+
+def told_third(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
+    """Target x pair as one test has it: third classes, and what is told of them.
+
+    A copy of all columns is some hundred megabytes in a study of 100 classes.
+
+    Args:
+        by_pair: As `comparisons.target_by_pair` returns it.
+        test: One of `TESTS`.
+
+    Returns:
+        Rows whose target is outside the pair, as `told_by` gives them, with the columns
+        that sentences and pictures take.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
+    check_test(test)
+    columns = [
+        column for column in by_pair if column in _TOLD or column.startswith(f"{test}_")
+    ]
+    return told_by(by_pair.loc[by_pair["family"] == "third", columns], test)
 
 
 def correlation_within_repeats(table: pd.DataFrame) -> float:

@@ -25,12 +25,14 @@ from keras_confusion.bits import (
     log_likelihood_bits,
     mutual_information_bits,
 )
+from keras_confusion.moments import Moments, moments
 
 __all__ = [
     "Comparison",
     "PairedComparison",
     "benjamini_hochberg",
     "compare",
+    "compare_moments",
     "compare_paired",
     "entropy_bits",
     "kl_bits",
@@ -38,10 +40,6 @@ __all__ = [
     "log_likelihood_bits",
     "mutual_information_bits",
 ]
-
-# A deviation below this share of the values is rounding, not variance: the steps
-# 0.3 - 0.2 and 0.2 - 0.1 are not quite equal in floating point.
-ROUNDING = 100 * np.finfo(np.float64).eps
 
 # Why there is no test, in `Comparison` and `PairedComparison`.
 FEW_NETWORKS = "fewer than 2 networks in a group"
@@ -142,42 +140,68 @@ def compare(
         'fewer than 2 networks in a group'
     """
     confused, comparison = _broadcast(confused, comparison, confidence)
-    n1, n2 = confused.shape[-1], comparison.shape[-1]
-    mean1, sd1 = _mean_and_sd(confused, magnitude=confused)
-    mean2, sd2 = _mean_and_sd(comparison, magnitude=comparison)
+    return compare_moments(
+        moments(confused),
+        moments(comparison),
+        confidence=confidence,
+        level=None if level is None else moments(level),
+    )
+
+
+def compare_moments(
+    confused: Moments,
+    comparison: Moments,
+    *,
+    confidence: float = 0.95,
+    level: Moments | None = None,
+) -> Comparison:
+    """Compares two independent groups of which number, mean and sd are known.
+
+    Args:
+        confused: Of one group or several.
+        comparison: Of as many groups, or of one; shapes broadcast.
+        confidence: See `compare`.
+        level: See `compare`.
+
+    Returns:
+        As `compare`.
+    """
     with np.errstate(invalid="ignore"):
-        difference = mean1 - mean2
-    n3, variance3 = 2, np.zeros(())
-    if level is not None:
-        level = np.asarray(level, dtype=np.float64)
-        n3 = level.shape[-1]
-        _, sd3 = _mean_and_sd(level, magnitude=level)
-        variance3 = np.broadcast_to(sd3**2 / max(n3, 1), difference.shape)
+        difference = np.asarray(confused.mean - comparison.mean)
+    shape = difference.shape
+    groups = [confused, comparison] if level is None else [confused, comparison, level]
+    n = [np.broadcast_to(group.n, shape) for group in groups]
+    n1, n2 = n[:2]
+    mean1, mean2 = (np.broadcast_to(group.mean, shape) for group in groups[:2])
+    sd = [np.broadcast_to(group.sd, shape) for group in groups]
+    sd1, sd2 = sd[:2]
     # A level that is not known leaves the difference unknown: NaN takes the reason.
     reason = _reason(
-        min(n1, n2, n3),
-        np.minimum(sd1, sd2) + 0 * variance3,
+        np.minimum.reduce(n),
+        np.minimum(sd1, sd2) + 0 * sd[-1],
         few=FEW_NETWORKS,
         still=NO_VARIANCE,
     )
     tested = reason == ""
-    statistics = np.full((8, *tested.shape), np.nan)
+    statistics = np.full((8, *shape), np.nan)
     if tested.any():
-        terms = [(sd1[tested] ** 2 / n1, n1 - 1), (sd2[tested] ** 2 / n2, n2 - 1)]
-        if level is not None:
-            terms.append((variance3[tested], n3 - 1))
+        n1_, n2_ = n1[tested], n2[tested]
+        terms = [
+            (of_group[tested] ** 2 / number[tested], number[tested] - 1)
+            for of_group, number in zip(sd, n, strict=True)
+        ]
         variance = sum(term for term, _ in terms)
         df = variance**2 / sum(term**2 / freedom for term, freedom in terms)
         t = difference[tested] / np.sqrt(variance)
         p_value = 2 * scipy.stats.t.sf(np.abs(t), df)
         half = scipy.stats.t.ppf((1 + confidence) / 2, df) * np.sqrt(variance)
-        m = n1 + n2 - 2
-        pooled = ((n1 - 1) * sd1[tested] ** 2 + (n2 - 1) * sd2[tested] ** 2) / m
+        m = n1_ + n2_ - 2
+        pooled = ((n1_ - 1) * sd1[tested] ** 2 + (n2_ - 1) * sd2[tested] ** 2) / m
         # poch(x, 0.5) is gamma(x + 0.5) / gamma(x), and does not overflow.
         correction = scipy.special.poch((m - 1) / 2, 0.5) / np.sqrt(m / 2)
         g = correction * difference[tested] / np.sqrt(pooled)
         z = scipy.special.ndtri((1 + confidence) / 2)
-        margin = z * np.sqrt((n1 + n2) / (n1 * n2) + g**2 / (2 * (n1 + n2)))
+        margin = z * np.sqrt((n1_ + n2_) / (n1_ * n2_) + g**2 / (2 * (n1_ + n2_)))
         low, high = difference[tested] - half, difference[tested] + half
         welch = low, high, t, df, p_value
         statistics[:, tested] = *welch, g, g - margin, g + margin
@@ -219,17 +243,15 @@ def compare_paired(
             f"Received: {confused.shape[-1]} confused and {comparison.shape[-1]} "
             "comparison values. Use `compare` for groups that are not paired."
         )
-    _, sd1 = _mean_and_sd(confused, magnitude=confused)
-    _, sd2 = _mean_and_sd(comparison, magnitude=comparison)
+    sd1, sd2 = moments(confused).sd, moments(comparison).sd
     with np.errstate(invalid="ignore"):
         differences = confused - comparison
     # Subtracting keeps the rounding errors of the groups, however small the difference.
     magnitude = np.maximum(np.abs(confused), np.abs(comparison))
-    difference, sd = _mean_and_sd(differences, magnitude=magnitude)
+    n, difference, sd = moments(differences, magnitude=magnitude)
     # Var(x - y) = Var(x) + Var(y) - 2 Cov(x, y), solved for the correlation.
     product = np.where(sd1 * sd2 > 0, sd1 * sd2, np.nan)
     correlation = np.clip((sd1**2 + sd2**2 - sd**2) / (2 * product), -1, 1)
-    n = confused.shape[-1]
     reason = _reason(n, sd, few=FEW_REPEATS, still=NO_VARIANCE_OF_DIFFERENCES)
     tested = reason == ""
     statistics = np.full((5, *tested.shape), np.nan)
@@ -295,24 +317,10 @@ def _broadcast(
     return first, second
 
 
-def _mean_and_sd(
-    values: FloatArray, *, magnitude: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Over the last axis; sd is 0 where it is rounding error of `magnitude`."""
-    mean = sd = np.full(values.shape[:-1], np.nan)
-    with np.errstate(invalid="ignore"):
-        if values.shape[-1] > 0:
-            mean = values.mean(axis=-1)
-        if values.shape[-1] > 1:
-            sd = values.std(axis=-1, ddof=1)
-            sd = np.where(sd <= ROUNDING * np.abs(magnitude).max(axis=-1), 0, sd)
-    return mean, sd
-
-
-def _reason(n: int, sd: FloatArray, *, few: str, still: str) -> NDArray[np.str_]:
+def _reason(n: ArrayLike, sd: FloatArray, *, few: str, still: str) -> NDArray[np.str_]:
     """Why there is no test: `few` if n < 2, `still` where sd is 0; "" if there is."""
     # Without two networks sd is undefined as well: the first reason that holds counts.
-    conditions = [np.full(sd.shape, n < 2), np.isnan(sd), sd == 0]
+    conditions = [np.broadcast_to(np.asarray(n) < 2, sd.shape), np.isnan(sd), sd == 0]
     return np.select(conditions, [few, UNDEFINED_RESPONSE, still], default="")
 
 

@@ -1,102 +1,142 @@
 """Tables that describe a study: every arm, every class, every network."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
-from keras_confusion import stats
+from keras_confusion.moments import moments
 from keras_confusion.responses import RESPONSES, StudyResponses
+from keras_confusion.study_reading import Study
+
+# Networks whose accuracies are made together.
+_NETWORKS_A_PART = 5000
 
 
-def arms(networks: pd.DataFrame, study: StudyResponses, class_names) -> pd.DataFrame:
+def networks_table(study: Study) -> pd.DataFrame:
+    """One row per network: its seeds, loss, time and accuracy; no test answers.
+
+    Returns:
+        `study.networks` with the names of the classes of its pair, and `accuracy` over
+        the test set, NaN if it failed.
+    """
+    table, names = study.networks.copy(), study.class_names
+    for column in ("class_a", "class_b"):
+        of_pair = [None if pd.isna(k) else names[int(k)] for k in table[column]]
+        table.insert(table.columns.get_loc(column) + 1, f"{column}_name", of_pair)
+    prior = study.responses.prior
+    parts = [accuracy @ prior for _, accuracy, _ in _accuracies(study)]
+    table["accuracy"] = np.concatenate([*parts, np.empty(0)])
+    return table
+
+
+def networks_with_classes(
+    study: Study, per_network: pd.DataFrame
+) -> Iterator[pd.DataFrame]:
+    """The accuracies of every class beside those of `networks_table`, in parts.
+
+    Args:
+        study: The study.
+        per_network: As `networks_table` returns it.
+
+    Yields:
+        Rows of the table with `accuracy_<class>` and `accuracy_without_pair_<class>`.
+    """
+    names = study.class_names
+    for networks, *accuracies in _accuracies(study):
+        columns = {
+            f"{response}_{name}": values[:, label]
+            for response, values in zip(RESPONSES, accuracies, strict=True)
+            for label, name in enumerate(names)
+        }
+        part = per_network.iloc[networks]
+        yield part.join(pd.DataFrame(columns, index=part.index))
+
+
+def _accuracies(study: Study) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Some networks, their accuracies and those without the pair, `(n, K)` each."""
+    done = ~study.networks["failed"].to_numpy(bool)
+    is_baseline = study.networks["class_a"].isna().to_numpy(bool)
+    position = np.full(len(done), -1)
+    for group in (done & is_baseline, done & ~is_baseline):
+        position[group] = np.arange(group.sum())
+    of_study, num_classes = study.responses, len(study.class_names)
+    for first in range(0, len(done), _NETWORKS_A_PART):
+        networks = np.arange(first, min(first + _NETWORKS_A_PART, len(done)))
+        accuracy, without_pair = np.full((2, len(networks), num_classes), np.nan)
+        here = done[networks] & is_baseline[networks]
+        accuracy[here] = of_study.baseline.select(position[networks[here]]).accuracy
+        here = done[networks] & ~is_baseline[networks]
+        chosen = position[networks[here]]
+        accuracy[here] = of_study.confused.select(chosen).accuracy
+        without_pair[here] = of_study.confused_without_pair.select(chosen).accuracy
+        yield networks, accuracy, without_pair
+
+
+def arms(study: Study, per_network: pd.DataFrame) -> pd.DataFrame:
     """Describes the networks of every arm.
+
+    Args:
+        study: The study.
+        per_network: As `networks_table` returns it.
 
     Returns:
         One row per arm: its classes, number of networks and of failures, mean, sd,
         lowest and highest accuracy over the test set, mean accuracy of the pair's
         own classes and of the third classes, mean training loss and seconds.
     """
-    per_network = networks_table(networks, study, class_names)
-    accuracy = per_network[[f"accuracy_{name}" for name in class_names]].to_numpy(float)
-    rows = []
-    for arm, group in per_network.groupby("arm", sort=False):
-        done = group[~group["failed"]]
-        member = np.zeros(len(class_names), bool)
-        if pd.notna(group["class_a"].iloc[0]):
-            member[[int(group["class_a"].iloc[0]), int(group["class_b"].iloc[0])]] = (
-                True
-            )
-        of_arm = accuracy[done.index]
-        rows.append(
-            {
-                "arm": arm,
-                "class_a_name": group["class_a_name"].iloc[0],
-                "class_b_name": group["class_b_name"].iloc[0],
-                "n": len(done),
-                "num_failed": len(group) - len(done),
-                "mean_accuracy": done["accuracy"].mean(),
-                "sd_accuracy": done["accuracy"].std(),
-                "lowest_accuracy": done["accuracy"].min(),
-                "highest_accuracy": done["accuracy"].max(),
-                "mean_accuracy_members": _mean(of_arm[:, member]),
-                "mean_accuracy_third": _mean(of_arm[:, ~member]),
-                "mean_training_loss": done["final_training_loss"].mean(),
-                "mean_seconds": done["seconds"].mean(),
-            }
-        )
-    return pd.DataFrame(rows)
+    done = per_network[~per_network["failed"]].groupby("arm", sort=False)
+    of_all = per_network.groupby("arm", sort=False)
+    table = of_all[["class_a_name", "class_b_name"]].first(skipna=False)
+    table["n"] = done.size().reindex(table.index, fill_value=0)
+    table["num_failed"] = of_all.size() - table["n"]
+    accuracy = done["accuracy"]
+    table["mean_accuracy"] = accuracy.mean()
+    table["sd_accuracy"] = accuracy.std()
+    table["lowest_accuracy"] = accuracy.min()
+    table["highest_accuracy"] = accuracy.max()
+    pairs = of_all[["class_a", "class_b"]].first(skipna=False)
+    by_kind = [
+        (_mean(of_arm[:, member]), _mean(of_arm[:, ~member]))
+        for of_arm, member in _arms(study, pairs.itertuples(index=False))
+    ]
+    table[["mean_accuracy_members", "mean_accuracy_third"]] = by_kind
+    table["mean_training_loss"] = done["final_training_loss"].mean()
+    table["mean_seconds"] = done["seconds"].mean()
+    return table.reset_index()
+
+
+def _arms(study: Study, pairs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Accuracies of the networks of arms, `(n, K)`, and which classes are confused."""
+    of_study = study.responses
+    number = {pair: index for index, pair in enumerate(of_study.pairs)}
+    # Networks are in the order of the pairs.
+    bounds = np.searchsorted(of_study.confused_pair, np.arange(len(number) + 1))
+    for class_a, class_b in pairs:
+        member = np.zeros(len(study.class_names), bool)
+        if pd.isna(class_a):
+            yield of_study.baseline.select(slice(None)).accuracy, member
+            continue
+        pair = int(class_a), int(class_b)
+        member[list(pair)] = True
+        index = number[pair]
+        networks = slice(bounds[index], bounds[index + 1])
+        yield of_study.confused.select(networks).accuracy, member
 
 
 def classes(study: StudyResponses, class_names) -> pd.DataFrame:
     """Describes the baseline's accuracy on every class: n, mean, sd."""
-    # Compared with itself for its mean and sd, which know rounding from variance.
-    accuracy = stats.compare(study.baseline.accuracy.T, study.baseline.accuracy.T)
+    accuracy = moments(study.baseline.select(slice(None)).accuracy.T)
     return pd.DataFrame(
         {
             "class": np.arange(len(class_names)),
             "class_name": list(class_names),
             "test_images": study.test_images_per_class,
-            "n_baseline": accuracy.n_comparison,
-            "mean_accuracy": accuracy.mean_comparison,
-            "sd_accuracy": accuracy.sd_comparison,
+            "n_baseline": accuracy.n,
+            "mean_accuracy": accuracy.mean,
+            "sd_accuracy": accuracy.sd,
         }
     )
-
-
-def networks_table(
-    networks: pd.DataFrame, study: StudyResponses, class_names
-) -> pd.DataFrame:
-    """One row per network: its seeds, loss, time and accuracies; no test answers."""
-    keep = [
-        "arm",
-        "class_a",
-        "class_b",
-        "repeat",
-        "seed",
-        "recipe",
-        "epochs",
-        "attempt",
-    ]
-    keep += ["failed", "note", "final_training_loss", "seconds", "finished_at"]
-    table = networks[keep].reset_index(drop=True)
-    table["failed"] = table["failed"].astype(bool)
-    for column in ("class_a", "class_b"):
-        names = [None if pd.isna(k) else class_names[int(k)] for k in table[column]]
-        table.insert(table.columns.get_loc(column) + 1, f"{column}_name", names)
-    is_baseline = table["class_a"].isna()
-    done = ~table["failed"]
-    table["accuracy"] = np.nan
-    accuracies = np.full((len(table), len(class_names)), np.nan)
-    accuracies[done & is_baseline] = study.baseline.accuracy
-    accuracies[done & ~is_baseline] = study.confused.accuracy
-    without_pair = np.full((len(table), len(class_names)), np.nan)
-    without_pair[done & ~is_baseline] = study.confused_without_pair.accuracy
-    table["accuracy"] = accuracies @ study.prior
-    columns = {
-        f"{response}_{name}": values[:, label]
-        for response, values in zip(RESPONSES, (accuracies, without_pair), strict=True)
-        for label, name in enumerate(class_names)
-    }
-    return table.join(pd.DataFrame(columns, index=table.index))
 
 
 def matrix(

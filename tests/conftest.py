@@ -20,7 +20,7 @@ from keras_confusion import (
     training,
     training_intervals,
 )
-from keras_confusion.responses import Rates
+from keras_confusion.rates import ListedRates, Rates
 from tb_plugin import metadata
 
 runtime.start_tensorflow(threads=1)
@@ -68,8 +68,8 @@ def study(rng):
             rates(rng, len(confused_pair), 4), confused_pair
         ),
         baseline=rates(rng, NUM_BASELINE, 4),
-        baseline_without_pair=blank_members(
-            rates(rng, len(PAIRS), NUM_BASELINE, 4), range(len(PAIRS))
+        baseline_without_pair=ListedRates(
+            blank_members(rates(rng, len(PAIRS), NUM_BASELINE, 4), range(len(PAIRS)))
         ),
         prior=np.array([0.4, 0.2, 0.2, 0.2]),
         test_images_per_class=np.array([40, 20, 20, 20]),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_confusion import arm_contrasts, block_design, comparisons, significance
-from keras_confusion.responses import Rates, StudyResponses
+from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.responses import StudyResponses
 
 NUM_CLASSES = 7
 NAMES = [f"class{label}" for label in range(NUM_CLASSES)]
@@ -51,7 +52,7 @@ def study_of(seed=0, *, shared=True, missing=()):
         confused=rates(accuracy),
         confused_without_pair=rates(without_pair),
         baseline=rates(baseline),
-        baseline_without_pair=rates(baseline[None] + level[:, None]),
+        baseline_without_pair=ListedRates(rates(baseline[None] + level[:, None])),
         prior=np.full(NUM_CLASSES, 1 / NUM_CLASSES),
         test_images_per_class=np.full(NUM_CLASSES, 100),
     )
@@ -113,16 +114,19 @@ def test_networks_with_their_own_seeds_have_no_blocks():
 
 def test_own_baseline_is_that_of_the_repeat_and_the_pair():
     study = study_of()
-    values = arm_contrasts.less_own_baseline(
-        study,
-        study.confused_without_pair.accuracy,
-        study.baseline_without_pair.accuracy,
+    own = arm_contrasts.own_baseline(study)
+    values = np.stack(
+        [
+            arm_contrasts.less_own_baseline(study, target, own)
+            for target in range(NUM_CLASSES)
+        ],
+        axis=1,
     )
     network = 5
     arm, repeat = study.confused_pair[network], study.confused_seed[network]
     expected = (
         study.confused_without_pair.accuracy[network]
-        - study.baseline_without_pair.accuracy[arm, repeat]
+        - study.baseline_without_pair.rates.accuracy[arm, repeat]
     )
     np.testing.assert_array_equal(values[network], expected)
 
@@ -139,8 +143,11 @@ def test_networks_with_their_own_seeds_take_no_room():
         confused_seed=np.arange(num_arms * repeats),
     )
     tracemalloc.start()
-    levels = np.broadcast_to(np.zeros((1, 3, 25)), (len(pairs), 3, 25))
-    arm_contrasts.by_pair(study, values, levels)
+    arm_contrasts.by_pair(
+        study,
+        lambda target: values[:, target],
+        lambda target, networks: np.zeros((len(pairs), len(networks))),
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # Arms x networks are 7 MB; in a study of 100 classes, 1.6 GB.

@@ -108,7 +108,9 @@ def test_levels_are_taken_away_and_their_error_counts():
     weights = block_design.group_against_others(np.arange(12)[None] < 4)
     plain = block_design.compare_arms(responses, weights)
     found = block_design.compare_arms(
-        responses + levels.mean(axis=1, keepdims=True), weights, levels=levels
+        responses + levels.mean(axis=1, keepdims=True),
+        weights,
+        of_levels=weights @ levels,
     )
     np.testing.assert_allclose(found.difference, plain.difference)
     # The squares of both standard errors add up, by Welch and Satterthwaite.
@@ -130,7 +132,8 @@ def test_p_values_are_uniform_where_levels_are_estimated():
         block_design.compare_arms(
             generator.normal(size=(36, 3)) + true_levels,
             weights,
-            levels=true_levels + together * generator.normal(size=(1, 10)),
+            of_levels=weights
+            @ (true_levels + together * generator.normal(size=(1, 10))),
         ).p_value[0]
         for _ in range(1500)
     ]

@@ -5,6 +5,8 @@ import pytest
 import scipy.stats
 
 from keras_confusion import comparison_columns, comparisons, responses, stats
+from keras_confusion.arm_groups import ArmGroups
+from keras_confusion.rates import ListedRates, Rates
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -29,9 +31,7 @@ def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
         confused, comparison = study.confused, study.baseline
     else:
         confused = study.confused_without_pair
-        comparison = comparisons._select(
-            study.baseline_without_pair, PAIRS.index((1, 3))
-        )
+        comparison = study.baseline_without_pair.rates.select(PAIRS.index((1, 3)))
     confused_values = confused.accuracy[in_arm, 2]
     test = scipy.stats.ttest_ind(
         confused_values, comparison.accuracy[:, 2], equal_var=False
@@ -127,10 +127,10 @@ def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
     # Leaving out different pairs gives different levels, in both groups alike.
     level = rng.uniform(0.4, 0.8, (len(PAIRS), 4))
     noise = rng.normal(0, 0.001, study.confused.accuracy.shape)
-    study.baseline_without_pair.accuracy[:] = level[:, None, :]
+    study.baseline_without_pair.rates.accuracy[:] = level[:, None, :]
     study.confused_without_pair.accuracy[:] = level[study.confused_pair] + noise
     for index, pair in enumerate(PAIRS):
-        study.baseline_without_pair.accuracy[index][:, pair] = np.nan
+        study.baseline_without_pair.rates.accuracy[index][:, pair] = np.nan
         study.confused_without_pair.accuracy[
             np.ix_(study.confused_pair == index, pair)
         ] = np.nan
@@ -147,7 +147,7 @@ def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
 def test_level_shifts_are_what_is_taken_from_single_networks(study):
     shifts = comparisons.level_shifts(study)
     # Ship is outside of three pairs; the baseline's means without each of them.
-    means = study.baseline_without_pair.accuracy[:, :, 3].mean(axis=1)
+    means = study.baseline_without_pair.rates.accuracy[:, :, 3].mean(axis=1)
     outside = [PAIRS.index(pair) for pair in ((0, 1), (0, 2), (1, 2))]
     assert shifts[0, 3] == pytest.approx(means[0] - means[outside].mean())
     for index, pair in enumerate(PAIRS):
@@ -169,10 +169,8 @@ def test_no_baseline_for_pairs_that_were_not_run(study):
             **vars(study),
             "confused_pair": study.confused_pair[:REPEATS],
             "confused_seed": study.confused_seed[:REPEATS],
-            "confused": comparisons._select(study.confused, slice(REPEATS)),
-            "confused_without_pair": comparisons._select(
-                study.confused_without_pair, slice(REPEATS)
-            ),
+            "confused": study.confused.select(slice(REPEATS)),
+            "confused_without_pair": study.confused_without_pair.select(slice(REPEATS)),
         }
     )
     table = comparisons.target_by_pair(few, NAMES)
@@ -191,7 +189,7 @@ def null_study(rng, *, repeats, baseline):
 
     def drawn(level):
         accuracy = level + rng.normal(0, 0.02, level.shape)
-        return responses.Rates(accuracy, 0 * accuracy + 0.1, 0 * accuracy - 1)
+        return Rates(accuracy, 0 * accuracy + 0.1, 0 * accuracy - 1)
 
     return responses.StudyResponses(
         pairs=PAIRS,
@@ -201,7 +199,9 @@ def null_study(rng, *, repeats, baseline):
         confused=drawn(level[pair]),
         confused_without_pair=drawn(level[pair]),
         baseline=drawn(np.tile(level[0], (baseline, 1))),
-        baseline_without_pair=drawn(np.repeat(level[:, None], baseline, axis=1)),
+        baseline_without_pair=ListedRates(
+            drawn(np.repeat(level[:, None], baseline, axis=1))
+        ),
         prior=np.full(4, 0.25),
         test_images_per_class=np.full(4, 100),
     )
@@ -225,7 +225,9 @@ def test_error_of_the_levels_is_part_of_the_error(monkeypatch):
     assert 0.02 < paired < 0.085
     # Taken for known, levels from six networks make one in four tests false.
     monkeypatch.setattr(
-        comparisons, "_level_contrast", lambda *arguments: np.zeros((1, 1000))
+        ArmGroups,
+        "level_contrasts",
+        lambda *arguments, **options: np.zeros((3, 1000)),
     )
     assert false_findings(repeats=20, baseline=6)[0] > 0.2
 
@@ -236,7 +238,7 @@ def test_level_is_the_third_term_of_welchs_error(study):
     arm_pairs = [PAIRS[index] for index in study.confused_pair]
     confused = np.array([0 in pair and 3 not in pair for pair in arm_pairs])
     comparison = np.array([0 not in pair and 3 not in pair for pair in arm_pairs])
-    baseline = study.baseline_without_pair.accuracy[:, :, 3]
+    baseline = study.baseline_without_pair.rates.accuracy[:, :, 3]
     level = baseline.mean(axis=1)[study.confused_pair]
     values = study.confused_without_pair.accuracy[:, 3] - level
     # Cat is confused with dog and with car; neither is in dog and car.

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import planted_truth
 from keras_confusion import datasets, measures, planted, stats
-from keras_confusion.responses import RESPONSES, Rates, StudyResponses
+from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.responses import RESPONSES, StudyResponses
 
 LABEL = {name: label for label, name in enumerate(planted.CLASS_NAMES)}
 
@@ -152,11 +153,7 @@ def responses_of(generator, accuracies):
         confused=confused,
         confused_without_pair=confused,
         baseline=baseline,
-        baseline_without_pair=Rates(
-            baseline.accuracy[None],
-            baseline.false_positive_rate[None],
-            baseline.log2_probability[None],
-        ),
+        baseline_without_pair=ListedRates(baseline.select(None)),
         prior=np.full(4, 0.25),
         test_images_per_class=np.full(4, 100),
     )

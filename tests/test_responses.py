@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from keras_confusion import responses
+from keras_confusion import answer_counts, responses
 
 # Four classes, eight test images, two of each class.
 TEST_LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
@@ -55,21 +55,21 @@ def test_summary_of_logits_by_hand():
 def test_winner_without_pair():
     top = np.array([[0, 1, 2, 1], [1, 0, 1, 2], [2, 3, 0, 0]])
     np.testing.assert_array_equal(
-        responses.winners_without_pair(top, (0, 1)), [2, 3, 2, 2]
+        answer_counts.winners_without_pair(top, (0, 1)), [2, 3, 2, 2]
     )
 
 
 def test_accuracies_of_one_network_are_those_of_the_study(rng):
     rows = [row(None, 0, random_logits(rng)), row(PAIRS[1], 0, random_logits(rng))]
     study = responses.study_responses(
-        frame(rows), TEST_LABELS, num_classes=4, pairs=PAIRS
+        frame(rows), TEST_LABELS, num_classes=4, pairs=PAIRS, single_networks=True
     )
     accuracy, without_pairs = responses.network_accuracies(
         rows[0], TEST_LABELS, num_classes=4, pairs=PAIRS
     )
     np.testing.assert_array_equal(accuracy, study.baseline.accuracy[0])
     np.testing.assert_array_equal(
-        without_pairs, study.baseline_without_pair.accuracy[:, 0]
+        without_pairs, study.baseline_without_pair.rates.accuracy[:, 0]
     )
     accuracy, without_pairs = responses.network_accuracies(
         rows[1], TEST_LABELS, num_classes=4, pairs=[PAIRS[1]]
@@ -88,7 +88,9 @@ def test_responses_agree_with_an_obvious_loop(rng):
         for key in [(None, 0), (None, 1), (PAIRS[0], 0), (PAIRS[1], 0), (PAIRS[0], 1)]
     }
     networks = frame([row(pair, r, value) for (pair, r), value in logits.items()])
-    study = responses.study_responses(networks, TEST_LABELS, num_classes=4, pairs=PAIRS)
+    study = responses.study_responses(
+        networks, TEST_LABELS, num_classes=4, pairs=PAIRS, single_networks=True
+    )
 
     def expected(values, target, pair=()):
         values = values.copy()
@@ -109,7 +111,8 @@ def test_responses_agree_with_an_obvious_loop(rng):
             rates.log2_probability[index],
         )
 
-    confused = [key for key in logits if key[0] is not None]
+    # By pair and repeat, whatever order they came in.
+    confused = sorted(key for key in logits if key[0] is not None)
     for network, (pair, repeat) in enumerate(confused):
         values = logits[pair, repeat]
         assert study.pairs[study.confused_pair[network]] == pair
@@ -132,7 +135,9 @@ def test_responses_agree_with_an_obvious_loop(rng):
             for index, pair in enumerate(PAIRS):
                 if target not in pair:
                     np.testing.assert_allclose(
-                        received(study.baseline_without_pair, index, network, target),
+                        received(
+                            study.baseline_without_pair.rates, index, network, target
+                        ),
                         expected(values, target, pair),
                     )
 
@@ -159,9 +164,9 @@ def test_competition_moves_accuracy_and_not_accuracy_without_pair():
     study = responses.study_responses(networks, TEST_LABELS, num_classes=4, pairs=PAIRS)
     assert study.baseline.accuracy[0, 2] == 0
     assert study.confused.accuracy[0, 2] == 1
-    assert study.baseline_without_pair.accuracy[0, 0, 2] == 1
+    assert study.baseline_without_pair.accuracy_of_pair(0)[0, 2] == 1
     assert study.confused_without_pair.accuracy[0, 2] == 1
     np.testing.assert_allclose(
-        study.baseline_without_pair.log2_probability[0, 0, 2],
+        study.baseline_without_pair.mean("log2_probability")[0, 2],
         study.confused_without_pair.log2_probability[0, 2],
     )

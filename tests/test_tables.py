@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from keras_confusion import comparisons, tables
+from keras_confusion.study_reading import Study
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -31,7 +32,7 @@ def test_matrix_puts_every_cell_in_its_place(study):
     assert values[3, 0] == cell(by_class, target=3, **{"class": 0})["t"]
 
 
-def test_tables_of_networks_arms_and_classes(study):
+def test_tables_of_networks_arms_and_classes(study, monkeypatch):
     rows = [
         {
             "arm": arm,
@@ -57,19 +58,24 @@ def test_tables_of_networks_arms_and_classes(study):
     # One more that failed: it must shift no other row.
     rows.insert(3, rows[0] | {"failed": True, "repeat": 99})
     networks = pd.DataFrame(rows).astype({"class_a": "Int16", "class_b": "Int16"})
-    per_network = tables.networks_table(networks, study, NAMES)
+    whole = Study({"class_names": NAMES}, networks, study)
+    monkeypatch.setattr(tables, "_NETWORKS_A_PART", 7)
+    per_network = tables.networks_table(whole)
+    parts = list(tables.networks_with_classes(whole, per_network))
+    assert [len(part) for part in parts] == [7, 7, 7, 7, 7, 7, 4]
     assert np.isnan(per_network.loc[3, "accuracy"])
     np.testing.assert_allclose(
         per_network.loc[4, "accuracy"], study.baseline.accuracy[3] @ study.prior
     )
-    last = per_network.iloc[-1]
+    last = parts[-1].iloc[-1]
+    assert last["accuracy"] == per_network["accuracy"].iloc[-1]
     assert last["class_a_name"] == "car"
     assert last["accuracy_ship"] == study.confused.accuracy[-1, 3]
     assert (
         last["accuracy_without_pair_cat"]
         == (study.confused_without_pair.accuracy[-1, 0])
     )
-    arms = tables.arms(networks, study, NAMES).set_index("arm")
+    arms = tables.arms(whole, per_network).set_index("arm")
     assert arms.loc["baseline", "n"] == NUM_BASELINE
     assert arms.loc["baseline", "num_failed"] == 1
     of_arm = study.confused.accuracy[study.confused_pair == 5]
