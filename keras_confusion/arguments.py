@@ -61,6 +61,7 @@ def add_classifier_arguments(parser: argparse.ArgumentParser) -> None:
         "--augment", action="store_true", help="flip and move training images"
     )
     add_dtype_argument(training)
+    add_deterministic_argument(training)
     training.add_argument("--seed", type=int, default=0, metavar="S")
 
 
@@ -72,6 +73,16 @@ def add_dtype_argument(group: argparse._ArgumentGroup) -> None:
         choices=("auto", "float32", "mixed_bfloat16"),
         default="auto",
         help="auto: mixed_bfloat16 where the machine computes in it",
+    )
+
+
+def add_deterministic_argument(group: argparse._ArgumentGroup) -> None:
+    """Adds whether the same bits must come out again."""
+    group.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same command gives the same bits again on the same machine, however "
+        "often it is stopped and by however many workers; slower on a GPU",
     )
 
 

@@ -11,6 +11,11 @@ tasks out, and the cluster decides where they run.
 import contextlib
 import dataclasses
 import logging
+import pathlib
+import signal
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,19 +23,19 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from keras_confusion import runtime
+from keras_confusion.errors import ClusterError
 
 LOKY, RAY, DASK = BACKENDS = ("loky", "ray", "dask")
 # Tasks that wait at Dask's scheduler: workers may join at any time, as many as these.
 _MOST_DASK_TASKS = 1024
 _RAY_IS_HERE = "auto"
+SECONDS_TO_CONNECT = 10.0
+# For the file of a scheduler that is just being started.
+SECONDS_TO_WAIT = 60.0
 
 
 class WorkerDiedError(RuntimeError):
     """A worker process was killed in the middle of a task."""
-
-
-class ClusterError(RuntimeError):
-    """A cluster cannot be used as asked, or was lost; the message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,18 +179,23 @@ def _ray(address: str | None, workers: int | None) -> Iterator[Workers]:
     joblib.register_parallel_backend(RAY, GeneratingRayBackend)
     # Ray's pool warns of an argument that joblib passes.
     logging.getLogger("ray.util.multiprocessing.pool").setLevel(logging.ERROR)
+    address = address or _RAY_IS_HERE
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
-            address=address or _RAY_IS_HERE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        if ":" in address:
+            # Ray would try for minutes.
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
         raise ClusterError(
-            f"Expected a Ray cluster at {address or _RAY_IS_HERE}. Received: {error} "
-            "Use the address that `ray start --head` printed."
+            f"Expected a Ray cluster at {address}. Received: {error}. Use the address "
+            "that `ray start --head` printed."
         ) from error
     try:
+        # Ray has a handler of its own, which says nothing and ends otherwise.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
         resources = ray.cluster_resources()
         per_worker = "num_gpus" if resources.get("GPU") else "num_cpus"
         number = workers or int(resources.get("GPU") or resources.get("CPU", 1))
@@ -222,10 +232,11 @@ def _dask(address: str | None, workers: int | None) -> Iterator[Workers]:
     # Where the scheduler is lost, the error says so once.
     for name in ("distributed.client", "distributed.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    where = {"address": address}
-    if address is not None and address.endswith(".json"):
-        where = {"scheduler_file": address}
+    is_file = address is not None and address.endswith(".json")
+    where = {"scheduler_file" if is_file else "address": address}
     try:
+        if address is not None and is_file:
+            _wait_for(pathlib.Path(address))
         client = distributed.Client(**where, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
@@ -248,6 +259,14 @@ def _dask(address: str | None, workers: int | None) -> Iterator[Workers]:
             died=(distributed.KilledWorker,),
             lost=(CommClosedError, *_cancelled()),
         )
+
+
+def _wait_for(file: pathlib.Path) -> None:
+    """A job starts its scheduler and the study together; Dask would wait for ever."""
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    file.stat()
 
 
 def _cancelled() -> tuple[type[BaseException], ...]:

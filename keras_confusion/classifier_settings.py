@@ -27,6 +27,8 @@ class ClassifierSettings:
         dtype_policy: "auto", "float32" or "mixed_bfloat16".
         image_size: (height, width) to which images of other sizes are brought.
         seed: Integer, 0 or more, from which every draw is derived.
+        deterministic: Holds TensorFlow to operations that give the same bits whenever
+            they are run.
     """
 
     dataset: str = "digits"
@@ -41,6 +43,7 @@ class ClassifierSettings:
     dtype_policy: str = "auto"
     image_size: tuple[int, int] | None = None
     seed: int = 0
+    deterministic: bool = False
 
     def recipe_for(self, num_train: int):
         """The `recipes.Recipe`, with what was asked for in place of its own."""

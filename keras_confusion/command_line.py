@@ -1,4 +1,4 @@
-"""How the scripts end: exit codes, and errors as messages."""
+"""How the scripts end: exit codes, signals, and errors as messages."""
 
 import errno
 import os
@@ -7,11 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from keras_confusion import confusion_study, errors, study_folder
+from keras_confusion import errors, termination
 
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = termination.EXIT_TERMINATED
 
 
 def exit_code(
@@ -26,23 +27,28 @@ def exit_code(
         **options: Its keyword arguments.
 
     Returns:
-        The command's own exit code, 1 after such an error, 130 after Ctrl-C. Other
-        exceptions are defects and keep their traceback.
+        The command's own exit code, 1 after such an error, 130 after Ctrl-C, 143 after
+        SIGTERM, see `termination`. Other exceptions are defects and keep their
+        traceback.
     """
+    then = "goes on with what is missing" if resumes else "begins anew"
+    stopped = f"Stopped. The same command {then}."
     try:
-        return command(*args, **options)
-    except KeyboardInterrupt:
-        then = "goes on with what is missing" if resumes else "begins anew"
-        print(f"\nStopped. The same command {then}.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        with termination.leaving_on_sigterm(stopped):
+            return command(*args, **options)
+    except KeyboardInterrupt as error:
+        print(f"\n{stopped}", file=sys.stderr)
+        is_terminated = isinstance(error, termination.Terminated)
+        return EXIT_TERMINATED if is_terminated else EXIT_INTERRUPTED
     except BrokenPipeError:
         # Who reads the output has had enough, such as `head`; Python would fail once
         # more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     except (
-        study_folder.StudyFolderError,
-        confusion_study.WorkersKilledError,
+        errors.StudyFolderError,
+        errors.WorkersKilledError,
+        errors.ClusterError,
         errors.DeviceMemoryError,
         errors.NonFiniteLossError,
     ) as error:
@@ -72,6 +78,6 @@ def _explain(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"No permission to write {error.filename or 'a file'} ({error.strerror}). "
-            "Use another --out."
+            "Use another --out, or a copy of the folder that can be written."
         )
     return str(error)

@@ -10,7 +10,9 @@ from keras_confusion import (
     backends,
     classifier_settings,
     confusion_study,
+    description_checks,
     explaining,
+    network_checks,
     prototype_results,
     prototype_study,
     provenance,
@@ -146,7 +148,7 @@ def train_classifier(directory, *, data_dir=None, **settings) -> int:
     directory = pathlib.Path(directory)
     chosen = ClassifierSettings(**settings)
     classifier_settings.check_settings(chosen)
-    runtime.start_tensorflow()
+    runtime.start_tensorflow(deterministic=chosen.deterministic)
     from keras_confusion import datasets, saving, trained_models
 
     saving.check_folder(directory)
@@ -188,6 +190,7 @@ def analyse_study(directory, *, test=None) -> int:
     """
     directory = pathlib.Path(directory)
     description = study_folder.read_description(directory)
+    description_checks.check_complete(description, directory)
     write = {
         results.KIND: _write_confusion_summaries,
         prototype_results.KIND: _write_prototype_summaries,
@@ -218,12 +221,6 @@ def probe_saved_model(
         0.
     """
     directory = pathlib.Path(out)
-    if not (pathlib.Path(model) / "model.json").exists():
-        print(
-            f"{model} has no model.json of this project. Loading a model runs what is "
-            "in it: go on only if you trust who made it.",
-            file=sys.stderr,
-        )
     runtime.start_tensorflow()
     from keras_confusion import pair_probe, pair_report, probes
 
@@ -259,7 +256,7 @@ def probe_saved_model(
 
 
 def explain_generalization(
-    directory, *, target, pair, repeats=3, units=6, data_dir=None
+    directory, *, target, pair, repeats=3, units=6, data_dir=None, model=None
 ) -> int:
     """Explains a generalization, see `explaining.explain_generalization`; prints it.
 
@@ -273,6 +270,7 @@ def explain_generalization(
         repeats=repeats,
         units=units,
         data_dir=data_dir,
+        model=model,
     )
     print(made.text)
     print("Tables:      " + "\n             ".join(map(str, made.table_files)))
@@ -282,7 +280,12 @@ def explain_generalization(
 
 def _write_confusion_summaries(directory: pathlib.Path) -> None:
     writer = StudySummaries(directory)
+    description = study_folder.read_description(directory, kind=results.KIND)
+    test_labels = results.read_test_labels(directory)
     for networks in results.iterate_networks(directory):
+        network_checks.check_networks(
+            networks, description, test_labels=test_labels, source=directory
+        )
         for row in networks.to_dict("records"):
             writer.add_network(row)
     writer.close()

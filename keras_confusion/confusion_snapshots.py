@@ -22,6 +22,52 @@ TIMES_ITS_OWN = 10
 BYTES_A_DOUBLING = 10_000_000
 
 
+# Networks are written one by one until networks x classes are so many, ...
+SINGLE_CELLS = 30_000
+# ... then in blocks: so many of those before, ...
+BLOCK_GROWTH = 0.01
+# ... or what comes in so much of the time, and within these seconds.
+BLOCK_SHARE_OF_TIME = 0.001
+LEAST_BLOCK_SECONDS, MOST_BLOCK_SECONDS = 5.0, 300.0
+
+
+class BlockSchedule:
+    """Says when a block of networks is to be written.
+
+    A point of a tag costs TensorBoard some kB of memory, whatever is in it: a study of
+    a quarter of a million networks gets some hundred of them where its networks are
+    written anew, and some thousand in a month of training.
+
+    Args:
+        num_classes: Number of classes.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, num_classes: int, clock: Callable[[], float] = time.monotonic):
+        self._num_single = SINGLE_CELLS // num_classes
+        self._clock = clock
+        self._begun = self._last = clock()
+        self._num_written = 0
+
+    def is_due(self, num_networks: int) -> bool:
+        """Whether it is time for a block that ends with so many networks."""
+        num_waiting = num_networks - self._num_written
+        if num_networks <= self._num_single:
+            return num_waiting > 0
+        now = self._clock()
+        wait = np.clip(
+            BLOCK_SHARE_OF_TIME * (now - self._begun),
+            LEAST_BLOCK_SECONDS,
+            MOST_BLOCK_SECONDS,
+        )
+        is_large = num_waiting >= BLOCK_GROWTH * self._num_written
+        return num_waiting > 0 and (is_large or now - self._last >= wait)
+
+    def written(self, num_networks: int) -> None:
+        """Takes note of a block that ended with so many networks."""
+        self._num_written, self._last = num_networks, self._clock()
+
+
 class Schedule:
     """Says when the next snapshot is due.
 
@@ -76,16 +122,12 @@ def has_pair_cells(description: dict) -> bool:
     return num_pairs * len(description["class_names"]) <= metadata.MAX_PAIR_CELLS
 
 
-def network(
-    row: dict, pair: int, accuracy: np.ndarray, without_pair: np.ndarray
-) -> np.ndarray:
-    """The array of `metadata.TAG_NETWORK`.
+def network(row: dict, pair: int) -> np.ndarray:
+    """A row of `metadata.TAG_NETWORKS`.
 
     Args:
         row: A row of `results.SCHEMA`.
         pair: Number of its pair, -1 for the baseline.
-        accuracy: Per class, `(K,)`; NaN if it failed.
-        without_pair: Per class, `(K,)`; NaN for its own pair.
     """
     columns = {
         "pair": pair,
@@ -94,20 +136,36 @@ def network(
         "finished_at": row["finished_at"].timestamp(),
         "seconds": row["seconds"],
     }
-    about = [columns[name] for name in metadata.NETWORK_COLUMNS]
-    return np.concatenate([np.array(about, np.float64), accuracy, without_pair])
+    return np.array([columns[name] for name in metadata.NETWORK_COLUMNS], np.float64)
+
+
+def correct_images(shares: np.ndarray, test_images: np.ndarray) -> np.ndarray:
+    """A row of `metadata.TAG_CORRECT`.
+
+    Args:
+        shares: float64 `(2, K)`: accuracies of classes, and without the network's own
+            pair; NaN where there are none.
+        test_images: int array `(K,)`, test images of every class.
+
+    Returns:
+        Unsigned integers `(2 * K,)`, of as few bytes as hold all numbers of images.
+    """
+    # One number more, for none.
+    of_type = np.min_scalar_type(int(test_images.max()) + 1)
+    none = np.iinfo(of_type).max
+    counts = np.where(np.isfinite(shares), np.rint(shares * test_images), none)
+    return counts.astype(of_type).ravel()
 
 
 def snapshot(
-    description: dict, test_labels: np.ndarray, networks: pd.DataFrame
+    description: dict, study: responses.StudyResponses
 ) -> dict[str, np.ndarray]:
     """All comparisons of some networks, by tag.
 
     Args:
         description: As `study_folder.read_description` returns it.
-        test_labels: int array `(num_test,)`.
-        networks: Rows of `results.read_networks`. Where there are too few of them,
-            cells are NaN and have a reason.
+        study: The responses of the networks. Where there are too few of them, cells
+            are NaN and have a reason.
 
     Returns:
         Arrays of `metadata.TAG_BY_CLASS`, `TAG_BY_PAIR`, `TAG_LEVEL_SHIFTS` and
@@ -115,9 +173,6 @@ def snapshot(
     """
     class_names, pairs = description["class_names"], description["settings"]["pairs"]
     num_classes = len(class_names)
-    study = responses.study_responses(
-        networks, test_labels, num_classes=num_classes, pairs=pairs
-    )
     arrays = {metadata.TAG_LEVEL_SHIFTS: comparisons.level_shifts(study)}
     if has_pair_cells(description):
         by_pair = comparisons.target_by_pair(study, class_names)

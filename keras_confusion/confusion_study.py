@@ -22,16 +22,13 @@ from keras_confusion import (
     study_worker,
 )
 from keras_confusion.backends import Workers
+from keras_confusion.errors import WorkersKilledError
 from keras_confusion.progress import Progress
 from keras_confusion.study_plan import Network, StudyPlan
 from keras_confusion.study_settings import StudySettings, check_settings
 
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
-
-
-class WorkersKilledError(RuntimeError):
-    """Worker processes die again and again; the message says what to try."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +90,7 @@ def run_confusion_study(
         ValueError: If a setting does not make sense.
         study_folder.StudyFolderError: If the folder holds something else.
         OSError: If results cannot be written, or data cannot be fetched.
-        backends.ClusterError: If a cluster cannot be used, or was lost.
+        errors.ClusterError: If a cluster cannot be used, or was lost.
         WorkersKilledError: If workers die again and again.
     """
     # Worker processes that are used again keep the working directory they had.
@@ -106,7 +103,11 @@ def run_confusion_study(
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
     backends.check_backend(backend, address)
     # Where others compute, this machine's GPUs are theirs, or nobody's.
-    runtime.start_tensorflow(threads=1, gpus=backend == backends.LOKY)
+    runtime.start_tensorflow(
+        threads=1,
+        gpus=backend == backends.LOKY,
+        deterministic=study_settings.deterministic,
+    )
     with backends.connect(backend, address=address, workers=workers) as found:
         plan = StudyPlan.make(
             study_settings,

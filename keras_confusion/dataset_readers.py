@@ -6,13 +6,18 @@ memory; token sequences as an array.
 """
 
 import dataclasses
+import os
+import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import planted
+from keras_confusion import image_headers, planted
+
+# Of one image, decoded: 89 million pixels.
+MAX_IMAGE_BYTES = 2**28
 
 DEFAULT_IMAGE_SIZE = (32, 32)
 _FOLDER_TEST_FRACTION = 1 / 5
@@ -94,13 +99,15 @@ def read_planted(seed, image_size):
     )
 
 
-def read_folder(folder, image_size):
+def read_folder(folder, image_size, max_bytes=None):
     """Read a folder with one folder of images per class.
 
     Args:
         folder: `pathlib.Path` that holds `train` and `test`, each with one folder per
             class, or the class folders themselves.
         image_size: `(h, w)` to which images are resized; None for (32, 32).
+        max_bytes: Most bytes of a file, and of an image when it is decoded; None for
+            `MAX_IMAGE_BYTES`.
 
     Returns:
         `DatasetContents` whose images are read on demand, uint8 with three channels.
@@ -137,9 +144,9 @@ def read_folder(folder, image_size):
     train_paths, train_labels = train_paths[order], train_labels[order]
     return DatasetContents(
         class_names,
-        _stream_files(train_paths, image_size),
+        _stream_files(train_paths, image_size, max_bytes or MAX_IMAGE_BYTES),
         train_labels,
-        _stream_files(test_paths, image_size),
+        _stream_files(test_paths, image_size, max_bytes or MAX_IMAGE_BYTES),
         test_labels,
     )
 
@@ -202,8 +209,9 @@ def _list_images(folder, at_least=1):
         )
     paths, labels = [], []
     for label, class_folder in enumerate(class_folders):
+        # Names of files are bytes, and need not be text.
         found = sorted(
-            str(path)
+            os.fsencode(path)
             for path in class_folder.iterdir()
             if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
         )
@@ -220,25 +228,43 @@ def _list_images(folder, at_least=1):
     return class_names, np.array(paths), np.array(labels)
 
 
-def _decode_file(path):
+def _decode_file(path, max_bytes):
     """Decode one image file to uint8 `[h, w, 3]`; the error names the file."""
-    path = path.decode()
+    path = os.fsdecode(path)
     try:
-        with open(path, "rb") as file:
-            contents = file.read()
+        contents = _read_file(path, max_bytes)
+        num_bytes = 3 * image_headers.promised_pixels(contents)
+        if num_bytes > max_bytes:
+            raise ValueError(
+                f"it takes {num_bytes} bytes when it is decoded, where {max_bytes} are "
+                "the most: make it smaller, or give load_dataset a larger max_bytes"
+            )
         return tf.io.decode_image(contents, 3, expand_animations=False).numpy()
-    except (OSError, tf.errors.InvalidArgumentError) as error:
+    except (OSError, ValueError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error))
         raise ValueError(
             "Expected a readable BMP, GIF, JPEG or PNG image. "
-            f"Received: {path} ({reason}). Use a valid image or remove the file."
+            f"Received: {path!a} ({reason}). Use a valid image or remove the file."
         ) from None
 
 
-def _stream_files(paths, image_size):
+def _read_file(path, max_bytes):
+    """Read a file or what a link leads to; a pipe would be waited for."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("no ordinary file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"{status.st_size} bytes, where {max_bytes} are the most")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _stream_files(paths, image_size, max_bytes):
     def open_file(path):
         # Through Python, because TensorFlow's own error would not name the file.
-        image = tf.numpy_function(_decode_file, [path], tf.uint8, stateful=False)
+        image = tf.numpy_function(
+            lambda path: _decode_file(path, max_bytes), [path], tf.uint8, stateful=False
+        )
         image = resize_images(tf.ensure_shape(image, (None, None, 3)), image_size)
         return tf.ensure_shape(image, (*image_size, 3))
 

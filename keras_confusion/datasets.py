@@ -18,7 +18,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion import planted
-from keras_confusion.dataset_checks import check_labels, checked_image_size
+from keras_confusion.dataset_checks import (
+    check_class_names,
+    check_labels,
+    check_max_bytes,
+    checked_image_size,
+)
 from keras_confusion.dataset_readers import (
     DatasetContents,
     ImageStream,
@@ -32,6 +37,7 @@ from keras_confusion.tfds_reader import (
     DatasetUnavailableError,
     read_tensorflow_dataset,
 )
+from keras_confusion.value_checks import MAX_TEXT_LENGTH, echo, is_printable
 
 __all__ = [
     "DatasetUnavailableError",
@@ -240,7 +246,7 @@ class LabelledDataset:
         return digest.hexdigest()
 
 
-def load_dataset(name, *, data_dir=None, image_size=None):
+def load_dataset(name, *, data_dir=None, image_size=None, max_bytes=None):
     """Load a data set of images or token sequences by name or path.
 
     An existing folder or a path that ends in `.npz` is read as such; TensorFlow
@@ -267,6 +273,10 @@ def load_dataset(name, *, data_dir=None, image_size=None):
             TFDS_DATA_DIR or its own default if None.
         image_size: `(h, w)` in pixels to which images are resized; None keeps the size
             they have, and means (32, 32) where images differ in size. Not for tokens.
+        max_bytes: Largest size in memory of one image of a folder, or of all arrays of
+            an `.npz` file; what promises more is refused, as a small file may promise
+            terabytes. None for `dataset_readers.MAX_IMAGE_BYTES`, and for the limits
+            of `npz_limits`.
 
     Returns:
         `LabelledDataset`. Images that are read from disk are not yet read.
@@ -277,17 +287,18 @@ def load_dataset(name, *, data_dir=None, image_size=None):
             nor to be downloaded.
     """
     image_size = checked_image_size(image_size)
+    check_max_bytes(max_bytes)
     name = os.fspath(name)
-    path = Path(name).expanduser()
+    path, is_folder = _path_of(name)
     planted_seed = planted.seed_of(name)
     if planted_seed is not None:
         contents = read_planted(planted_seed, image_size)
     elif name in _BUILT_IN_READERS:
         contents = _BUILT_IN_READERS[name](image_size)
-    elif name and path.is_dir():
-        contents = read_folder(path, image_size)
+    elif is_folder:
+        contents = read_folder(path, image_size, max_bytes)
     elif path.suffix == ".npz":
-        contents = read_npz(path, image_size)
+        contents = read_npz(path, image_size, max_bytes)
     else:
         contents = read_tensorflow_dataset(name, data_dir, image_size, _BUILT_IN_NAMES)
     found = _labelled_dataset(name, contents)
@@ -299,14 +310,25 @@ def load_dataset(name, *, data_dir=None, image_size=None):
     return found
 
 
+def _path_of(name):
+    """Return a name as a path, and whether it is that of a folder."""
+    try:
+        if not is_printable(name, MAX_TEXT_LENGTH):
+            raise ValueError("it is too long, or no printable text")
+        path = Path(name).expanduser()
+        return path, name != "" and path.is_dir()
+    # Of what no file system takes, and of the home of nobody.
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ValueError(
+            "Expected the name or path of a data set. "
+            f"Received: {echo(name)} ({error!s:.200}). Use for example digits."
+        ) from error
+
+
 def _labelled_dataset(name, contents: DatasetContents):
     """Check what a reader returned and put it together."""
     class_names = tuple(str(class_name) for class_name in contents.class_names)
-    if len(set(class_names)) < len(class_names):
-        raise ValueError(
-            "Expected distinct class names. "
-            f"Received: {class_names}. Use one name per class in {name}."
-        )
+    check_class_names(class_names, name)
     splits = []
     for part, images, labels in (
         ("training", contents.train_images, contents.train_labels),

@@ -1,4 +1,12 @@
-"""Errors of modules that import TensorFlow, told by modules that do not."""
+"""Errors that are told by modules which need not import those that raise them."""
+
+
+class StudyFolderError(RuntimeError):
+    """A study folder cannot be used as asked; the message says why and what to do."""
+
+
+class StudyLockedError(StudyFolderError):
+    """Another process is writing to the study."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -7,3 +15,11 @@ class NonFiniteLossError(RuntimeError):
 
 class DeviceMemoryError(RuntimeError):
     """Networks do not fit into the memory of the device; the message says what does."""
+
+
+class WorkersKilledError(RuntimeError):
+    """Worker processes die again and again; the message says what to try."""
+
+
+class ClusterError(RuntimeError):
+    """A cluster cannot be used as asked, or was lost; the message says what to do."""

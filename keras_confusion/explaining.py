@@ -7,13 +7,18 @@ compared unit by unit (`explanations`), and what was found is written
 
 import pathlib
 
-from keras_confusion import results, retraining, runtime, study_folder
+import pandas as pd
+
+from keras_confusion import network_checks, results, retraining, runtime, study_folder
 from keras_confusion.progress import Progress
 from keras_confusion.report_files import Report
 from keras_confusion.retraining import RetrainedNetwork
 from keras_confusion.study_plan import StudyPlan
 
 # Modules that import TensorFlow are imported in the functions that need them.
+
+# By what it is found which networks are needed.
+_WHICH = ["arm", "repeat", "seed", "failed"]
 
 
 def explain_generalization(
@@ -24,6 +29,7 @@ def explain_generalization(
     repeats: int = 3,
     units: int = 6,
     data_dir=None,
+    model: str | None = None,
 ) -> Report:
     """Finds the units behind a generalization and writes what was found.
 
@@ -34,6 +40,7 @@ def explain_generalization(
         repeats: Most repeats whose networks are trained once more.
         units: How many units are shown.
         data_dir: Where TensorFlow Datasets keeps its data.
+        model: See `retraining.plan_of_study`.
 
     Returns:
         A `Report` of the files in `explanations/`.
@@ -50,14 +57,13 @@ def explain_generalization(
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
     description = study_folder.read_description(directory, kind=results.KIND)
     label, labels = retraining.resolve_target_and_pair(description, target, pair)
-    networks = results.read_networks(directory)
-    rows = retraining.paired_rows(networks, labels, repeats)
+    rows = _paired_rows(directory, description, labels, repeats)
     # In one thread, as the study's workers: networks come out the same.
     runtime.start_tensorflow(threads=1)
     from keras_confusion import explained_model, explanation_report, explanations
 
     with retraining.locked(directory):
-        plan = retraining.plan_of_study(directory, data_dir)
+        plan = retraining.plan_of_study(directory, data_dir, model=model)
         # What is wrong with the model shows before any training.
         explained = explained_model.ExplainedModel(plan)
         retrained = _retrain(plan, rows, labels)
@@ -76,8 +82,28 @@ def explain_generalization(
         return explanation_report.write_explanation(
             directory,
             explanation,
-            explanation_report.study_finding(directory, networks, label, labels),
+            explanation_report.study_finding(directory, label, labels),
         )
+
+
+def _paired_rows(directory: pathlib.Path, description: dict, pair, most: int):
+    """`retraining.paired_rows` of a study of any size: only those rows are kept."""
+    some = list(results.iterate_networks(directory, columns=_WHICH))
+    about = pd.concat(some) if some else results.read_networks(directory)
+    wanted = {
+        (row["arm"], row["repeat"])
+        for both in retraining.paired_rows(about, pair, most)
+        for row in both
+    }
+    test_labels, kept = results.read_test_labels(directory), []
+    for networks in results.iterate_networks(directory):
+        keys = zip(networks["arm"], networks["repeat"], strict=True)
+        some = networks[[key in wanted for key in keys]]
+        network_checks.check_networks(
+            some, description, test_labels=test_labels, source=directory
+        )
+        kept.append(some)
+    return retraining.paired_rows(pd.concat(kept), pair, most)
 
 
 def _retrain(

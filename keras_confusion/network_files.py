@@ -80,7 +80,7 @@ class DamagedFileError(StudyFolderError):
         )
         self.path, self.reason = path, reason
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return DamagedFileError, (self.path, self.reason)
 
 
@@ -150,6 +150,11 @@ def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
         of_file = table.schema.field(name).type
         if not _same_kind(of_file, SCHEMA.field(name).type):
             raise DamagedFileError(path, f"column {name} of {of_file}")
+    checksum = row_checksums.COLUMN
+    if checksum in table.column_names and not pa.types.is_int64(
+        table.schema.field(checksum).type
+    ):
+        raise DamagedFileError(path, f"column {checksum} of another type")
     if not is_merged(path) and [
         f"{arm}-{repeat:05d}" for arm, repeat in network_keys(table)
     ] != [path.stem]:
@@ -159,7 +164,12 @@ def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
 def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:
     if pa.types.is_list(one) and pa.types.is_list(other):
         return _same_kind(one.value_type, other.value_type)
-    return one == other or pa.types.is_integer(one) and pa.types.is_integer(other)
+    # Not uint64, which no other integer can be put together with.
+    return one == other or (
+        pa.types.is_integer(one)
+        and pa.types.is_integer(other)
+        and not pa.types.is_uint64(one)
+    )
 
 
 def network_keys(table: pa.Table) -> list[Key]:

@@ -1,30 +1,44 @@
 """Reader of `.npz` files, of images or of token sequences."""
 
+import lzma
+import tokenize
 import zipfile
+import zlib
 
 import numpy as np
 
+from keras_confusion import npz_limits
+from keras_confusion.dataset_checks import MAX_CLASSES, MAX_SIDE, MAX_TOKEN
 from keras_confusion.dataset_readers import DatasetContents, resized_array
 
-# What np.load raises: missing or cut off, not a zip file or pickled, a .npy file.
+# What reading raises: missing or cut off, no zip file, encrypted or of an unknown
+# compression (RuntimeError), a header that Python cannot parse, out of memory.
 _UNREADABLE_NPZ = (
     OSError,
     EOFError,
     ValueError,
     AttributeError,
     TypeError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
 )
-_MAX_TOKEN = 2**31 - 2
 
 
-def read_npz(path, image_size):
+def read_npz(path, image_size, max_bytes=None):
     """Read an `.npz` file in the layout of `keras.datasets`.
 
     Args:
         path: `pathlib.Path` of a file with x_train, y_train, x_test, y_test and
             optionally class_names.
         image_size: `(h, w)` to which images are resized; None keeps their size.
+        max_bytes: Most bytes of all arrays, see `npz_limits.check_archive`.
 
     Returns:
         `DatasetContents` in memory: images, uint8 or float32 `[n, h, w, c]`, or token
@@ -34,14 +48,16 @@ def read_npz(path, image_size):
         ValueError: If the file cannot be read or an array is not what it should be.
     """
     required = ("x_train", "y_train", "x_test", "y_test")
+    names = (*required, "class_names")
     try:
+        npz_limits.check_archive(path, names, max_bytes=max_bytes)
         # np.load leaves a file open that it opened itself and could not read.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {
-                key: archive[key]
-                for key in (*required, "class_names")
-                if key in archive.files
-            }
+            arrays = {key: archive[key] for key in names if key in archive.files}
+            if "class_names" in arrays:
+                # Bytes that are no text raise a ValueError.
+                texts = np.atleast_1d(arrays["class_names"]).astype(str)
+                arrays["class_names"] = texts.reshape(-1)
     except _UNREADABLE_NPZ as error:
         raise ValueError(
             "Expected an .npz file of plain arrays. "
@@ -71,7 +87,7 @@ def read_npz(path, image_size):
                 f"Use the same {what} for both."
             )
     if "class_names" in arrays:
-        class_names = tuple(np.atleast_1d(arrays["class_names"]).astype(str).tolist())
+        class_names = tuple(arrays["class_names"].tolist())
     else:
         num_classes = max(int(y_train.max()), int(y_test.max())) + 1
         class_names = tuple(str(k) for k in range(num_classes))
@@ -105,9 +121,9 @@ def _npz_tokens(tokens, key):
             f"int64. Received: {tokens.dtype}. Use {key}.astype('int32') for tokens, "
             "and the shape [n, h, w] or [n, h, w, c] for images."
         )
-    if tokens.min() < 0 or tokens.max() > _MAX_TOKEN:
+    if tokens.min() < 0 or tokens.max() > MAX_TOKEN:
         raise ValueError(
-            f"Expected tokens of {key} in 0..{_MAX_TOKEN}. "
+            f"Expected tokens of {key} in 0..{MAX_TOKEN}. "
             f"Received: {tokens.min()} to {tokens.max()}. "
             "Use the places of words in a vocabulary, padded with 0."
         )
@@ -118,6 +134,11 @@ def _npz_images(images, key):
     """Return images `[n, h, w, c]`, uint8 or float32."""
     if images.ndim == 3:
         images = images[..., None]
+    if max(images.shape[1:]) > MAX_SIDE:
+        raise ValueError(
+            f"Expected images in {key} of at most {MAX_SIDE} pixels a side. "
+            f"Received: {list(images.shape)}. Use smaller images."
+        )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
@@ -148,5 +169,10 @@ def _npz_labels(arrays, key, num_examples):
         raise ValueError(
             f"Expected integer labels in {key}. "
             f"Received: {labels.dtype}. Use {key}.astype('int64')."
+        )
+    if labels.max() >= MAX_CLASSES:
+        raise ValueError(
+            f"Expected labels in {key} below {MAX_CLASSES}. "
+            f"Received: {labels.max()}. Use labels that count classes from 0."
         )
     return labels.reshape(-1).astype(np.int64)

@@ -10,7 +10,6 @@ beside their saved_model/ folder, such as
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 
@@ -18,16 +17,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion import (
+    description_checks,
+    model_archives,
+    model_descriptions,
+    model_files,
+    model_trust,
+    probed_inputs,
+)
 from keras_confusion.folding import fold_batch_normalization
 from keras_confusion.image_optimizer import DraftedLogits
-from keras_confusion.saving import FORMAT_VERSION, ModelFolderError, features_model
+from keras_confusion.saving import ModelFolderError, features_model
 
 _EXAMPLE_IMAGES = 4
 # Softmax outputs are turned back into logits; this far from 0 they lose their order.
 _SMALLEST_PROBABILITY = 1e-30
-# Of red, green, blue and opacity; the first axis of images that has no more, while the
-# last has, is that of the channels.
-_MOST_COLOURS = 4
 _LONGEST_REASON = 200
 
 
@@ -107,15 +111,25 @@ def with_draft(probe: Probe, model: keras.Model) -> Probe:
     return dataclasses.replace(probe, logits=logits)
 
 
-def load_probe(path, *, image_size: tuple[int, int] | None = None) -> Probe:
+def load_probe(
+    path,
+    *,
+    image_size: tuple[int, int] | None = None,
+    max_bytes: int | None = None,
+    is_own: bool = False,
+) -> Probe:
     """Loads a classifier to probe it.
 
     A folder of `save_model`, a SavedModel folder or a `.keras` file. Loading a model
-    runs what is in it: take it only from those whose programs you would run.
+    runs what is in it: take it only from those whose programs you would run. What that
+    means is printed to stderr.
 
     Args:
         path: A string or path.
         image_size: (height, width), for a model that takes images of any size.
+        max_bytes: See `model_archives.check_keras_file`.
+        is_own: Whether this process's own study made the model: then nothing is
+            printed.
 
     Returns:
         A `Probe`. Of models without a `model.json`, `class_names` are "0", "1", ...;
@@ -126,11 +140,19 @@ def load_probe(path, *, image_size: tuple[int, int] | None = None) -> Probe:
             images, or has no gradient with respect to them.
     """
     path = pathlib.Path(path)
-    description = {}
+    description: dict = {}
+    if path.exists() and not is_own:
+        model_trust.tell(path)
     if path.is_file() and path.suffix == ".keras":
-        serve, features = _keras_file(path)
+        serve, features = _keras_file(path, max_bytes)
     elif (path / "model.json").exists():
-        description = _read_description(path / "model.json")
+        description = _checked_description(path / "model.json")
+        # What is not read here may be as it is.
+        if damage := model_files.find_damage(path, below="saved_model/"):
+            raise ModelFolderError(
+                f"Expected a model as it was saved. Received: {damage} Use a copy of "
+                "yours, or save it anew."
+            )
         serve, features = _saved_model(path / "saved_model")
     elif (path / "saved_model.pb").exists():
         serve, features = _saved_model(path)
@@ -144,7 +166,7 @@ def load_probe(path, *, image_size: tuple[int, int] | None = None) -> Probe:
         feature_vectors=None
         if features is None
         else _of_unit_images(features, description),
-        input_shape=_image_shape(serve.images, image_size, path),
+        input_shape=probed_inputs.image_shape(serve.images, image_size, path),
         class_names=(),
         source=str(path),
     )
@@ -174,28 +196,19 @@ def _attempt(source: pathlib.Path, action: Callable):
         ) from error
 
 
-def _read_description(file: pathlib.Path) -> dict:
-    """Reads and checks `model.json`."""
-    description = _attempt(file, lambda: json.loads(file.read_text()))
-    version = isinstance(description, dict) and description.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ModelFolderError(
-            f"Expected format_version {FORMAT_VERSION} in {file}. Received: "
-            f"{version!r}. Use a version of keras-confusion that writes it."
-        )
-    limits = description.get("input_range", [0, 1])
-    are_numbers = isinstance(limits, list) and all(
-        isinstance(limit, int | float) for limit in limits
-    )
-    if not (are_numbers and len(limits) == 2 and limits[0] < limits[1]):
-        raise ModelFolderError(
-            f"Expected `input_range` in {file} to be the values of black and white, "
-            f"such as [0, 255]. Received: {limits}."
-        )
+def _checked_description(file: pathlib.Path) -> dict:
+    description = _attempt(file, lambda: description_checks.read_json(file))
+    try:
+        model_descriptions.check_probed(description, file)
+    except ValueError as error:
+        raise ModelFolderError(str(error)) from error
     return description
 
 
-def _keras_file(path: pathlib.Path) -> tuple[_Endpoint, _Endpoint | None]:
+def _keras_file(
+    path: pathlib.Path, max_bytes: int | None
+) -> tuple[_Endpoint, _Endpoint | None]:
+    _attempt(path, lambda: model_archives.check_keras_file(path, max_bytes=max_bytes))
     model = _attempt(
         path, lambda: keras.saving.load_model(path, compile=False, safe_mode=True)
     )
@@ -246,34 +259,6 @@ def _check_one_of_each(source: pathlib.Path, inputs, outputs) -> None:
         )
 
 
-def _image_shape(images: tf.TensorSpec, image_size, source) -> tuple[int, int, int]:
-    _, height, width, channels = images.shape if images.shape.rank == 4 else 4 * [None]
-    if channels is None or not images.dtype.is_floating:
-        raise ModelFolderError(
-            "Expected a model of images (batch, height, width, channels) in floating "
-            "point, as other numbers have no gradient. Received: "
-            f"{source} with {images.dtype.name} inputs {images.shape}."
-        )
-    if height is None or width is None:
-        if image_size is None:
-            raise ModelFolderError(
-                f"Expected an image size for {source}, which takes images of any. "
-                "Received: none. Use --image-size HEIGHT WIDTH."
-            )
-        height, width = height or image_size[0], width or image_size[1]
-    if image_size is not None and tuple(image_size) != (height, width):
-        raise ModelFolderError(
-            f"Expected images of {height} x {width}, the size {source} takes. "
-            f"Received: {image_size[0]} x {image_size[1]}."
-        )
-    if height <= _MOST_COLOURS < channels:
-        raise ModelFolderError(
-            "Expected images with their channels last. Received: "
-            f"{source} with inputs {images.shape}, channels first as it seems."
-        )
-    return height, width, channels
-
-
 def _of_unit_images(
     endpoint: _Endpoint, description: dict
 ) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -305,10 +290,12 @@ def _tried_out(probe: Probe, description: dict) -> Probe:
     with tf.GradientTape() as tape:
         tape.watch(images)
         outputs = probe.logits(images)
-    if len(outputs.shape) != 2 or outputs.shape[1] < 2:
+    most = description_checks.MAX_CLASSES
+    if len(outputs.shape) != 2 or not 2 <= outputs.shape[1] <= most:
         raise ModelFolderError(
             "Expected a model with one output per class, (batch, K) with K of at least "
-            f"2. Received: {probe.source} with outputs {tuple(outputs.shape)}."
+            f"2 and at most {most}. Received: {probe.source} with outputs "
+            f"{tuple(outputs.shape)}."
         )
     if tape.gradient(outputs, images) is None:
         raise ModelFolderError(

@@ -8,10 +8,12 @@
 `prototypes.zarr` grows by parts, one interval and initialisation each. A part counts
 when `finished` says so, which is written last: what a killed process left is written
 over. xarray reads it without this package; `read_study` adds names and accuracies.
+Chunks have checksums, see `store_checks`: damage is an error for who reads them, and
+`mend_store` has the study make anew what was lost.
 """
 
 import dataclasses
-import json
+import itertools
 import pathlib
 from collections.abc import Collection
 from typing import Any
@@ -20,10 +22,19 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from keras_confusion import study_folder
+from keras_confusion import (
+    atomic_files,
+    model_descriptions,
+    notices,
+    store_checks,
+    store_metadata,
+    study_folder,
+)
 
 KIND = "prototypes"
 STORE = "prototypes.zarr"
+# What studies had that were begun before they said so in `study.json`.
+_ADDED_SETTINGS = {"deterministic": False}
 _PART = ("interval", "initialisation")
 _CELL = (*_PART, "target", "origin")
 _IMAGE = ("height", "width", "channel")
@@ -103,10 +114,12 @@ def open_study(
         {"kind": KIND, **description},
         begin=lambda: None,
         beginnings=(),
+        added_settings=_ADDED_SETTINGS,
     )
     if not store.exists():
         partial = directory / f".{STORE}.partial"
         _create_store(partial, sizes, left_out)
+        store_checks.keep_metadata(partial, store)
         partial.rename(store)
 
 
@@ -126,6 +139,7 @@ def _create_store(path: pathlib.Path, sizes: dict, left_out) -> None:
             chunks=tuple(sizes[axis] if axis in whole else 1 for axis in array.axes),
             fill_value=array.fill,
             dimension_names=array.axes,
+            compressors=store_checks.codecs(),
         )
 
 
@@ -138,13 +152,50 @@ def write_part(
         directory: The study's folder.
         interval: Number of the interval, from 0.
         initialisation: Number of the initialisation, from 0.
-        values: An array for every name of `ARRAYS` but `finished`, without the first
-            two axes. Arrays that the study does not hold are left out.
+        values: Arrays by names of `ARRAYS` but `finished`, without the first two axes.
+            Those that the study does not hold are left out, those that are not given
+            hold nothing but fill values.
+
+    Raises:
+        OSError: If there is no room; what is there of the part does not count.
     """
-    for name, value in values.items():
-        if (directory / STORE / name).exists():
-            _open(directory, name)[interval, initialisation] = value
-    _open(directory, "finished")[interval, initialisation] = True
+    store = directory / STORE
+    try:
+        for name in sorted(set(ARRAYS) - {"finished"}):
+            if (store / name).exists():
+                value = values.get(name, ARRAYS[name].fill)
+                _open(directory, name)[interval, initialisation] = value
+        _open(directory, "finished")[interval, initialisation] = True
+    except OSError as error:
+        raise atomic_files.with_name(error, store) from error
+
+
+def forget_part(directory: pathlib.Path, interval: int, initialisation: int) -> None:
+    """Has a part made anew: it counts as finished no more."""
+    _open(directory, "finished")[interval, initialisation] = False
+
+
+def mend_store(directory: pathlib.Path) -> None:
+    """Forgets the parts of the store that are damaged, and tells which.
+
+    Descriptions of arrays are written anew. Call it while the folder is locked.
+    """
+    store = directory / STORE
+    for file in store_checks.mend_metadata(store):
+        notices.tell(f"{file} was damaged; it is written anew.")
+    percentages = study_folder.read_description(directory)["settings"]["intervals"]
+    names = [name for name in ARRAYS if (store / name).exists()]
+    inits = range(_open(directory, "finished").shape[1])
+    for part in itertools.product(range(len(percentages)), inits):
+        flag = store_checks.chunk_file(store / "finished", part)
+        if not flag.exists():
+            continue
+        if damaged := store_checks.damaged_chunks(store, part, names):
+            notices.tell(
+                f"{damaged[0]} is damaged: the prototypes of initialisation {part[1]} "
+                f"at {percentages[part[0]]:g} % are made anew."
+            )
+            flag.unlink()
 
 
 def finished_parts(directory: pathlib.Path) -> np.ndarray:
@@ -153,7 +204,11 @@ def finished_parts(directory: pathlib.Path) -> np.ndarray:
 
 
 def _open(directory: pathlib.Path, name: str) -> zarr.Array:
-    return zarr.open_array(directory / STORE / name, mode="r+")
+    # A chunk that is missing is a damaged one, and not one of nothing but fill values;
+    # but those of `finished` are there where a part is.
+    config = {"array.write_empty_chunks": name != store_checks.FINISHED}
+    with zarr.config.set(config):
+        return zarr.open_array(directory / STORE / name, mode="r+")
 
 
 def model_directory(directory: pathlib.Path, percentage: float) -> pathlib.Path:
@@ -164,24 +219,62 @@ def model_directory(directory: pathlib.Path, percentage: float) -> pathlib.Path:
 def read_network_number(directory: pathlib.Path, percentage: float) -> int:
     """Which network `models/<interval>` holds, as in the array `network`."""
     file = model_directory(directory, percentage) / "model.json"
-    return int(json.loads(file.read_text())["weights_sha256"][:15], 16)
+    description = model_descriptions.read_of_study(file, "weights_sha256")
+    return int(description["weights_sha256"][:15], 16)
 
 
-def check_network(directory: pathlib.Path, interval: int, percentage: float) -> None:
-    """Refuses prototypes of another network than the one in the study's folder.
+def check_network(
+    directory: pathlib.Path, interval: int, percentage: float, *, was_mended: bool
+) -> None:
+    """Looks for prototypes of another network than the one in the study's folder.
+
+    Args:
+        directory: The study's folder.
+        interval: Number of the interval, from 0.
+        percentage: The interval's.
+        was_mended: Whether a network of the study was trained anew as it was damaged:
+            prototypes of the damaged one are then made anew, and told.
 
     Raises:
-        study_folder.StudyFolderError: If there are some.
+        study_folder.StudyFolderError: If there are some for another reason.
     """
     finished = finished_parts(directory)[interval]
-    numbers = np.asarray(_open(directory, "network")[interval])[finished]
-    if np.any(numbers != read_network_number(directory, percentage)):
+    numbers = np.asarray(_open(directory, "network")[interval])
+    is_other = finished & (numbers != read_network_number(directory, percentage))
+    if not is_other.any():
+        return
+    if not was_mended:
         raise study_folder.StudyFolderError(
             f"Expected prototypes of the network in "
             f"{model_directory(directory, percentage)}. Received: {directory / STORE} "
             "with those of another one. Delete it to make prototypes anew, or use "
             "another --out."
         )
+    notices.tell(
+        f"Prototypes at {percentage:g} % are made anew, as the network that was "
+        "damaged came out otherwise."
+    )
+    for init in np.flatnonzero(is_other).tolist():
+        forget_part(directory, interval, init)
+
+
+def forget_other_starts(
+    directory: pathlib.Path, interval: int, percentage: float
+) -> None:
+    """Forgets prototypes that did not start from those of the interval before.
+
+    For studies whose class prototypes do. They may have been made anew since, after
+    damage; those that came out the same are the start that they were.
+    """
+    for init in np.flatnonzero(finished_parts(directory)[interval]).tolist():
+        start = np.asarray(_open(directory, "start")[interval, init])
+        before = read_class_images(directory, interval - 1, init)
+        if not np.array_equal(start, before):
+            notices.tell(
+                f"Prototypes of initialisation {init} at {percentage:g} % are made "
+                "anew, as those that they start from came out otherwise."
+            )
+            forget_part(directory, interval, init)
 
 
 def read_class_images(
@@ -216,8 +309,16 @@ def read_study(directory) -> xr.Dataset:
     """
     directory = pathlib.Path(directory)
     description = study_folder.read_description(directory, kind=KIND)
+    num_classes = len(description["class_names"])
+    lengths = {
+        "interval": len(description["settings"]["intervals"]),
+        "target": num_classes,
+        "origin": num_classes,
+    }
+    store_metadata.check_store(directory / STORE, ARRAYS, lengths)
     try:
-        study = xr.open_zarr(directory / STORE, consolidated=False, chunks=None)
+        store = store_checks.CheckedStore(directory / STORE)
+        study = xr.open_zarr(store, consolidated=False, chunks=None)
     except (OSError, ValueError, KeyError) as error:
         raise study_folder.StudyFolderError(
             f"{directory / STORE} cannot be read ({error}). Delete it and run the "
@@ -240,4 +341,5 @@ def _test_accuracy(model_folder: pathlib.Path) -> float:
     description_file = model_folder / "model.json"
     if not description_file.exists():
         return np.nan
-    return json.loads(description_file.read_text())["test_accuracy"]
+    description = model_descriptions.read_of_study(description_file, "test_accuracy")
+    return description["test_accuracy"]

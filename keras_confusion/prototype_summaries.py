@@ -1,7 +1,6 @@
 """What a running prototype study shows in TensorBoard. Needs no TensorFlow."""
 
 import functools
-import json
 import pathlib
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from keras_confusion import (
+    model_descriptions,
     prototype_parts,
     prototype_results,
     prototype_tables,
@@ -42,7 +42,10 @@ class PrototypeSummaries:
     def add_network(self, percentage: float) -> None:
         """Adds the network of one interval: its accuracies and the loss by epoch."""
         folder = prototype_results.model_directory(self._directory, percentage)
-        description = json.loads((folder / "model.json").read_text())
+        description = model_descriptions.read_of_study(
+            folder / "model.json",
+            *("class_names", "test_accuracy", "test_class_accuracies", "training"),
+        )
         step = round(percentage)
         self._training.scalar(
             metadata.TAG_TEST_ACCURACY, description["test_accuracy"], step

@@ -2,6 +2,7 @@
 
 from keras_confusion import (
     confusion_report,
+    description_checks,
     prototype_report,
     results,
     significance,
@@ -29,7 +30,9 @@ def write_report(directory, *, test: str | None = None) -> Report:
         study_folder.StudyFolderError: If the folder holds no study or no result yet,
             or a file cannot be read.
     """
-    kind = study_folder.read_description(directory)["kind"]
+    description = study_folder.read_description(directory)
+    description_checks.check_complete(description, directory)
+    kind = description["kind"]
     if kind == results.KIND:
         return confusion_report.write_confusion_report(
             directory, test=test or significance.WELCH

@@ -10,6 +10,7 @@ Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
 """
 
 import datetime
+import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -19,20 +20,33 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import ArrayLike
 
-from keras_confusion import network_files, row_checksums
+from keras_confusion import (
+    atomic_files,
+    network_checks,
+    network_files,
+    notices,
+    row_checksums,
+    study_folder,
+)
 from keras_confusion.network_files import (
     COLUMNS,
     SCHEMA,
     DamagedFileError,
     network_schema,
 )
-from keras_confusion.study_folder import open_folder, write_atomically
+from keras_confusion.study_folder import (
+    StudyFolderError,
+    open_folder,
+    write_atomically,
+)
 from keras_confusion.study_settings import ADDED_SETTINGS
 
 KIND = "confusion"
 # In memory, of networks that are read together.
 BATCH_BYTES = 64_000_000
 BASELINE = "baseline"
+# What `study.json` says of `test_labels.npy`.
+_LABELS_DIGEST = "test_labels_sha256"
 
 
 def arm_name(pair: tuple[int, int] | None) -> str:
@@ -60,32 +74,76 @@ def open_study(
     Raises:
         StudyFolderError: As `study_folder.open_folder`.
     """
+    labels = np.asarray(test_labels, np.int32)
 
     def begin() -> None:
         (directory / "networks").mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            directory / "test_labels.npy",
-            lambda file: np.save(file, np.asarray(test_labels, np.int32)),
-        )
+        _write_labels(directory, labels)
 
     # Rows without study.json are somebody's results; an empty folder is a beginning.
     has_rows = any((directory / "networks").glob("*.parquet"))
     open_folder(
         directory,
-        {"kind": KIND, **description},
+        {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
         begin=begin,
         beginnings=() if has_rows else ("test_labels.npy", "networks"),
         added_settings=ADDED_SETTINGS,
         # Networks are the same however many there are of an arm.
         growing=("repeats", "baseline_repeats"),
     )
-    for left_over in (directory / "networks").glob(".*.tmp"):
-        left_over.unlink()
+    _mend_labels(directory, labels)
+    atomic_files.remove_left_overs(directory / "networks")
 
 
 def read_test_labels(directory: pathlib.Path) -> np.ndarray:
-    """Reads the true labels of the test examples, int32 `(num_test,)`."""
-    return np.load(pathlib.Path(directory) / "test_labels.npy", allow_pickle=False)
+    """Reads the true labels of the test examples, int32 `(num_test,)`.
+
+    Raises:
+        StudyFolderError: If they are missing, or damaged, as far as can be said: by a
+            checksum where `study.json` has one.
+    """
+    directory = pathlib.Path(directory)
+    file, labels = directory / "test_labels.npy", np.empty(0, np.int32)
+    try:
+        labels = network_checks.read_labels(file)
+        reason = "they are not as they were written"
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = str(error)
+    expected = None
+    if (directory / study_folder.DESCRIPTION).exists():
+        expected = study_folder.read_description(directory).get(_LABELS_DIGEST)
+    if not len(labels) or (expected is not None and _digest(labels) != expected):
+        raise StudyFolderError(
+            f"{file} is damaged ({reason}). Run the study again: it writes the labels "
+            "anew, from the data set."
+        )
+    return labels
+
+
+def _write_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
+    write_atomically(directory / "test_labels.npy", lambda file: np.save(file, labels))
+
+
+def _mend_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
+    """Writes labels anew that are damaged; the data set is known to be the same."""
+    file = directory / "test_labels.npy"
+    has_digest = _LABELS_DIGEST in study_folder.read_description(directory)
+    try:
+        if np.array_equal(read_test_labels(directory), labels) or has_digest:
+            return
+        reason = f"{file} has other labels than the data set, which are to be there."
+    except StudyFolderError as error:
+        reason = str(error)
+    if file.exists():
+        atomic_files.set_aside(file)
+    _write_labels(directory, labels)
+    notices.tell(f"{reason} This is done.")
+
+
+def _digest(labels: np.ndarray) -> str:
+    """Hex sha256 of labels."""
+    content = f"{labels.dtype.str} {labels.shape}".encode() + labels.tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> dict:
@@ -159,10 +217,10 @@ def iterate_networks(
         batch.append(table if is_new.all() else table.filter(is_new))
         num_bytes += table.nbytes
         if num_bytes >= BATCH_BYTES:
-            yield _to_pandas(pa.concat_tables(batch))
+            yield _to_pandas(pa.concat_tables(batch, promote_options="permissive"))
             batch, num_bytes = [], 0
     if any(part.num_rows for part in batch):
-        yield _to_pandas(pa.concat_tables(batch))
+        yield _to_pandas(pa.concat_tables(batch, promote_options="permissive"))
 
 
 def _iterate_tables(

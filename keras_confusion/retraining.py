@@ -16,9 +16,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from keras_confusion import class_pairs, responses, results, study_folder
+from keras_confusion import answer_counts, class_pairs, responses, results, study_folder
 from keras_confusion.study_plan import StudyPlan
-from keras_confusion.study_settings import StudySettings
+from keras_confusion.study_settings import (
+    ADDED_SETTINGS,
+    StudySettings,
+    check_settings,
+)
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -54,20 +58,29 @@ class RetrainedNetwork:
     equal_predictions: float
 
 
-def plan_of_study(directory, data_dir=None) -> StudyPlan:
+def plan_of_study(directory, data_dir=None, *, model: str | None = None) -> StudyPlan:
     """The plan by which a study was run, one network at a time.
 
     Args:
         directory: The study's folder, a string or path.
         data_dir: Where TensorFlow Datasets keeps its data.
+        model: The study's "package.module:function", if it has one: it is imported and
+            called only if it is given here, as folders come from strangers, too.
 
     Raises:
-        study_folder.StudyFolderError: If there is no confusion study, or the data set
-            that is here is not the study's.
+        study_folder.StudyFolderError: If there is no confusion study, its model is code
+            that was not allowed, or the data set that is here is not the study's.
     """
     directory = pathlib.Path(directory)
     description = study_folder.read_description(directory, kind=results.KIND)
     stored = description["settings"]
+    _check_settings(stored, directory)
+    if ":" in stored["model"] and stored["model"] != model:
+        raise study_folder.StudyFolderError(
+            f"Expected leave to import the model of the study in {directory}, which is "
+            f"code. Received: {stored['model']}. Use --model {stored['model']} if you "
+            "know and trust it."
+        )
     pairs = tuple((int(a), int(b)) for a, b in stored["pairs"])
     image_size = stored["image_size"] and tuple(stored["image_size"])
     settings = StudySettings(**stored | {"pairs": pairs, "image_size": image_size})
@@ -86,6 +99,25 @@ def plan_of_study(directory, data_dir=None) -> StudyPlan:
             "Use --data-dir, or run the study anew with another --out."
         )
     return plan
+
+
+def _check_settings(stored: dict, directory: pathlib.Path) -> None:
+    """Raises an error where `study.json` lacks a setting, or has one we do not know."""
+    known = {field.name for field in dataclasses.fields(StudySettings)}
+    needed = known - ADDED_SETTINGS.keys()
+    wrong = (needed - stored.keys()) | (stored.keys() - known)
+    if wrong:
+        raise study_folder.StudyFolderError(
+            f"Expected the settings of a study in {directory}, every one of them. "
+            f"Received: {', '.join(sorted(wrong)):.200} missing or unknown. Use the "
+            "version of keras-confusion that ran it."
+        )
+    try:
+        check_settings(StudySettings(**stored))
+    except ValueError as error:
+        raise study_folder.StudyFolderError(
+            f"The settings of the study in {directory} make no sense. {error}"
+        ) from error
 
 
 def resolve_target_and_pair(
@@ -201,7 +233,7 @@ def retrained_network(
         repeat=int(row["repeat"]),
         weights=[kept[f"weights_{k}"] for k in range(len(kept) - len(_LABELS))],
         predictions=labels[0],
-        winners=responses.winners_without_pair(labels, pair),
+        winners=answer_counts.winners_without_pair(labels, pair),
         equal_predictions=float(np.mean(labels[0] == recorded)),
     )
 

@@ -42,7 +42,9 @@ def _native_stderr_held_back() -> Iterator[None]:
             os.close(real_stderr)
 
 
-def start_tensorflow(*, threads: int | None = None, gpus: bool = True) -> None:
+def start_tensorflow(
+    *, threads: int | None = None, gpus: bool = True, deterministic: bool = False
+) -> None:
     """Imports TensorFlow and Keras and settles how they use this machine.
 
     Call it before anything else touches TensorFlow. `TF_CPP_MIN_LOG_LEVEL=0` in the
@@ -54,6 +56,8 @@ def start_tensorflow(*, threads: int | None = None, gpus: bool = True) -> None:
             bit-identical between processes. `None` leaves TensorFlow's choice. Has no
             effect where TensorFlow already runs in this process, or sees a GPU.
         gpus: Whether this process may use GPUs.
+        deterministic: Whether every operation must give the same bits whenever it is
+            run on the same machine, for the rest of the process. Slower on GPUs.
     """
     wants_messages = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -68,6 +72,8 @@ def start_tensorflow(*, threads: int | None = None, gpus: bool = True) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         found = tf.config.list_physical_devices("GPU") if gpus else []
         try:
             if not gpus:

@@ -4,24 +4,35 @@
     saved_models/<name>/saved_model/   endpoints `serve(images) -> logits` and
                                        `features(images) -> (n, d)`
     saved_models/<name>/model.json     class names, input shape and range, data set,
-                                       accuracy, and how it was trained
+                                       accuracy, how it was trained, and checksums of
+                                       all files, see `model_files`
 
 Features are what goes into the last layer that has weights.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import study_folder
+from keras_confusion import atomic_files, model_files, sealed_json
 
 FORMAT_VERSION = 1
 _CONTENTS = ("model.keras", "saved_model", "model.json")
+# What TensorFlow's errors say of the file system's.
+_TENSORFLOW_ERRORS = {
+    errno.ENOSPC: "No space left on device",
+    errno.EDQUOT: "Disk quota exceeded",
+    errno.EROFS: "Read-only file system",
+    errno.EACCES: "Permission denied",
+}
 
 
 class ModelFolderError(ValueError):
@@ -45,7 +56,9 @@ def check_folder(directory) -> None:
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory} is a file, not a folder.")
     directory.parent.mkdir(parents=True, exist_ok=True)
+    _restore(directory)
     # Now, and not after a training of hours.
+    shutil.rmtree(_partial(directory), ignore_errors=True)
     _partial(directory).mkdir(exist_ok=True)
     _partial(directory).rmdir()
 
@@ -87,8 +100,6 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
     """
     directory = pathlib.Path(directory).absolute()
     partial = _partial(directory)
-    # Left by a process that was killed.
-    shutil.rmtree(partial, ignore_errors=True)
     check_folder(directory)
     class_names = list(description.get("class_names", ()))
     num_classes = model.output_shape[-1]
@@ -98,29 +109,81 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
             f"Received: {len(class_names)} names."
         )
     features = features_model(model)
-    partial.mkdir(parents=True)
-    model.save(partial / "model.keras")
-    _export(model, features, partial / "saved_model")
-    text = json.dumps(
+    with _as_os_errors(directory), _removed_on_error(partial):
+        partial.mkdir(parents=True)
+        model.save(partial / "model.keras")
+        _export(model, features, partial / "saved_model")
+        _describe(model, features, partial, description | {"class_names": class_names})
+    _replace(directory, partial)
+    return directory
+
+
+def _describe(model, features, partial: pathlib.Path, description: dict) -> None:
+    sealed_json.write(
+        partial / model_files.DESCRIPTION,
         {
             "format_version": FORMAT_VERSION,
             **description,
-            "class_names": class_names,
             "input_shape": list(model.input_shape[1:]),
             "input_range": [0.0, 1.0],
             "num_features": features.output_shape[-1],
             "num_parameters": model.count_params(),
             "weights_sha256": weights_digest(model),
+            model_files.HASHES: model_files.hashes(partial),
         },
-        indent=2,
     )
-    study_folder.write_atomically(
-        partial / "model.json", lambda file: file.write(text.encode() + b"\n")
-    )
+
+
+@contextlib.contextmanager
+def _as_os_errors(directory: pathlib.Path) -> Iterator[None]:
+    """A full disk is an OSError with a name, whoever of the libraries meets it."""
+    try:
+        yield
+    except OSError as error:
+        # HDF5 has words of its own, and not always a number.
+        if error.errno is None and "No space left" in str(error):
+            raise OSError(
+                errno.ENOSPC, "No space left on device", str(directory)
+            ) from error
+        raise atomic_files.with_name(error, directory) from error
+    except tf.errors.OpError as error:
+        for number, text in _TENSORFLOW_ERRORS.items():
+            if text in str(error):
+                raise OSError(number, text, str(directory)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _removed_on_error(partial: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _former(directory: pathlib.Path) -> pathlib.Path:
+    return directory.with_name(f".{directory.name}.former")
+
+
+def _replace(directory: pathlib.Path, partial: pathlib.Path) -> None:
+    """Puts a finished folder in the place of a former one, which is there till then."""
+    former = _former(directory)
     if directory.exists():
-        shutil.rmtree(directory)
+        shutil.rmtree(former, ignore_errors=True)
+        directory.rename(former)
     partial.rename(directory)
-    return directory
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _restore(directory: pathlib.Path) -> None:
+    """Brings back what a process that was killed had put aside."""
+    former = _former(directory)
+    if former.exists():
+        if directory.exists():
+            shutil.rmtree(former)
+        else:
+            former.rename(directory)
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -1,69 +1,33 @@
-"""The folder of a study, of either kind: who may write, and whose results are in it.
+"""The folder of a study, of either kind: whose results are in it.
 
-Files are written under a temporary name and renamed, so that no crash leaves half a
-file; `study.json` says what study it is, and a folder with other settings is refused.
+`study.json` says what study it is, and a folder with other settings is refused. It has
+a checksum and a copy, so that damage is found, and mended when the study is run again.
 """
 
-import contextlib
 import json
-import os
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import filelock
+from keras_confusion import atomic_files, description_checks, notices, sealed_json
+from keras_confusion.atomic_files import write_atomically
+from keras_confusion.errors import StudyFolderError, StudyLockedError
+from keras_confusion.study_lock import locked
+
+__all__ = [
+    "StudyFolderError",
+    "StudyLockedError",
+    "locked",
+    "open_folder",
+    "read_description",
+    "write_atomically",
+]
 
 FORMAT_VERSION = 1
+DESCRIPTION = "study.json"
+_COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
-
-
-class StudyFolderError(RuntimeError):
-    """A study folder cannot be used as asked; the message says why and what to do."""
-
-
-class StudyLockedError(StudyFolderError):
-    """Another process is writing to the study."""
-
-
-@contextlib.contextmanager
-def locked(directory: pathlib.Path) -> Iterator[None]:
-    """Holds the folder for one writing process; the lock dies with the process.
-
-    Raises:
-        StudyLockedError: If another process holds it.
-    """
-    lock = filelock.FileLock(directory / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise StudyLockedError(
-            f"Another process is writing to the study in {directory}. "
-            "Wait for it, stop it, or use another --out."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def write_atomically(path: pathlib.Path, write: Callable) -> None:
-    """Writes a file under a temporary name and renames it when it is whole.
-
-    Args:
-        path: Where the file goes; an existing one is replaced.
-        write: Called with a binary file that is open for writing.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def open_folder(
@@ -88,11 +52,15 @@ def open_folder(
         growing: Names of settings that count something of which there may be more than
             before: `study.json` is written anew with the larger number.
 
+    A damaged `study.json` is set aside and written anew from its copy, which is told.
+    Call it while the folder is `locked`.
+
     Raises:
         StudyFolderError: If the folder holds another study (every difference is
-            named), or holds other files.
+            named), holds other files, or its `study.json` is damaged and the copy too.
     """
-    study_file = directory / "study.json"
+    study_file = directory / DESCRIPTION
+    _mend(directory)
     if study_file.exists():
         stored = read_description(directory, kind=description["kind"])
         stored["settings"] = {**added_settings, **stored["settings"]}
@@ -100,8 +68,9 @@ def open_folder(
         settings = description["settings"]
         asked = {name: settings[name] for name in growing if name in settings}
         grown = stored["settings"] | asked
-        if grown != stored["settings"]:
-            _write_description(study_file, stored | {"settings": grown})
+        if grown != stored["settings"] or not _is_kept_safe(directory):
+            _write_description(directory, stored | {"settings": grown})
+        atomic_files.remove_left_overs(directory)
         return
     strangers = {
         path.name for path in directory.glob("*") if not path.name.startswith(".")
@@ -113,12 +82,66 @@ def open_folder(
         )
     directory.mkdir(parents=True, exist_ok=True)
     begin()
-    _write_description(study_file, {"format_version": FORMAT_VERSION, **description})
+    _write_description(directory, {"format_version": FORMAT_VERSION, **description})
 
 
-def _write_description(study_file: pathlib.Path, description: dict) -> None:
-    text = json.dumps(description, indent=2)
-    write_atomically(study_file, lambda file: file.write(text.encode() + b"\n"))
+def _write_description(directory: pathlib.Path, description: dict) -> None:
+    # Whatever comes between the two, one of them is whole and of this study.
+    for name in (DESCRIPTION, _COPY):
+        sealed_json.write(directory / name, description)
+
+
+def _is_kept_safe(directory: pathlib.Path) -> bool:
+    """Whether `study.json` has a checksum, and a copy that says the same."""
+    study_file = directory / DESCRIPTION
+    return sealed_json.is_sealed(study_file) and sealed_json.read(
+        study_file
+    ) == _read_copy(directory)
+
+
+def _read_copy(directory: pathlib.Path) -> dict | None:
+    """The copy of `study.json`; `None` if there is none that can be trusted."""
+    copy = directory / _COPY
+    try:
+        if copy.is_file() and sealed_json.is_sealed(copy):
+            return sealed_json.read(copy)
+    except sealed_json.DamagedFileError:
+        # It is written anew as soon as `study.json` is known to be whole.
+        pass
+    return None
+
+
+def _mend(directory: pathlib.Path) -> None:
+    """Writes a `study.json` that is damaged or gone anew from its copy."""
+    study_file, reason = directory / DESCRIPTION, "it is missing"
+    if study_file.exists():
+        try:
+            sealed_json.read(study_file)
+            return
+        except sealed_json.DamagedFileError as error:
+            reason = str(error)
+    copy = _read_copy(directory)
+    if copy is None:
+        if study_file.exists():
+            raise _damaged(directory, reason)
+        return
+    aside = ""
+    if study_file.exists():
+        aside = f" The damaged one is now {atomic_files.set_aside(study_file).name}."
+    sealed_json.write(study_file, copy)
+    notices.tell(f"Mended {study_file} from its copy: {reason}.{aside}")
+
+
+def _damaged(directory: pathlib.Path, reason: str) -> StudyFolderError:
+    study_file = directory / DESCRIPTION
+    if _read_copy(directory) is None:
+        instead = (
+            "Its copy is of no use either: restore it from a backup of yours, or use "
+            "another --out."
+        )
+    else:
+        instead = "Run the study again: it is mended from its copy."
+    return StudyFolderError(f"{study_file} is damaged ({reason}). {instead}")
 
 
 def _check_same(
@@ -150,18 +173,21 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
         kind: The kind of study that it must be; `None` takes any.
 
     Raises:
-        StudyFolderError: If it is missing, unreadable, of another version or kind.
+        StudyFolderError: If it is missing, damaged, of another version or kind.
     """
-    study_file = pathlib.Path(directory) / "study.json"
+    directory = pathlib.Path(directory)
+    study_file = directory / DESCRIPTION
     if not study_file.exists():
+        if _read_copy(directory) is not None:
+            raise _damaged(directory, "it is missing")
         raise StudyFolderError(
             f"Expected a study in {directory}. Received: a folder without study.json. "
             "Use the --out of the script that ran the study."
         )
     try:
-        description = json.loads(study_file.read_text())
-    except ValueError as error:
-        raise StudyFolderError(f"{study_file} is not valid JSON: {error}") from error
+        description = sealed_json.read(study_file)
+    except sealed_json.DamagedFileError as error:
+        raise _damaged(directory, str(error)) from error
     if description.get("format_version") != FORMAT_VERSION:
         raise StudyFolderError(
             f"Expected format_version {FORMAT_VERSION} in {study_file}. Received: "
@@ -175,4 +201,5 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
             f"Expected a {kind} study in {directory}. Received: a "
             f"{description['kind']} study. Use another folder."
         )
+    description_checks.check_study(description, study_file)
     return description

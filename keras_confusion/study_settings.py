@@ -5,7 +5,7 @@ from typing import Any
 
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
-ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True}
+ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
 HALF = 0.5
 DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
 
@@ -43,6 +43,8 @@ class StudySettings:
         image_size: (height, width) to which images of other sizes are brought.
         streaming: Reads images through tf.data in every epoch, for data sets that do
             not fit in memory.
+        deterministic: Holds TensorFlow to operations that give the same bits whenever
+            they are run, and trains one network at a time.
     """
 
     dataset: str = "digits"
@@ -62,6 +64,7 @@ class StudySettings:
     shared_seeds: bool = True
     image_size: tuple[int, int] | None = None
     streaming: bool = False
+    deterministic: bool = False
 
     @property
     def model_options(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Sequence
 
 from keras_confusion import results, runtime, study_folder, study_networks
-from keras_confusion.backends import ClusterError
+from keras_confusion.errors import ClusterError
 from keras_confusion.study_plan import Network, StudyPlan
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
@@ -92,8 +92,11 @@ def train(
                 # Ctrl-C reaches every process of the terminal; the parent handles it.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 _watch(assignment.parent)
-            runtime.start_tensorflow(threads=1)
+            deterministic = assignment.plan.settings.deterministic
+            runtime.start_tensorflow(threads=1, deterministic=deterministic)
             _check_same(assignment)
+            if deterministic:
+                _check_single_threaded()
             _current.clear()
             _current[assignment.run] = assignment
         plan = _current[assignment.run].plan
@@ -134,6 +137,16 @@ def _check_same(assignment: Assignment) -> None:
             f"Expected the worker on {socket.gethostname()} to have what the study is "
             f"run with. Received: {'; '.join(different)}. Install the same versions, "
             "and name the same data with --data-dir."
+        )
+
+
+def _check_single_threaded() -> None:
+    """Raises an error where TensorFlow ran before in this process, on more threads."""
+    if not (runtime.num_gpus() or runtime.is_single_threaded()):
+        raise ClusterError(
+            "Expected TensorFlow on one thread for a deterministic study. Received: a "
+            f"worker on {socket.gethostname()} in which it runs on more. Start new "
+            "workers."
         )
 
 

@@ -1,12 +1,15 @@
 """The only writer of TensorBoard's event files. Needs TensorBoard, not TensorFlow."""
 
+import contextlib
 import json
 import math
 import pathlib
+import re
 import shutil
 import socket
 import struct
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from tensorboard.compat.proto import (
@@ -22,7 +25,10 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer import record_writer
 from tensorboard.util import tensor_util
 
+from keras_confusion import atomic_files
 from tb_plugin import metadata
+
+_PREFIX = "events.out.tfevents."
 
 
 def _shape(sizes: tuple[int, ...]) -> tensor_shape_pb2.TensorShapeProto:
@@ -65,9 +71,29 @@ def _finite(value):
     return value
 
 
+def _file_name(earlier: str) -> str:
+    """A new name for an event file, which sorts after an earlier one.
+
+    TensorBoard knows files by their names and sorts by them: never the same twice, and
+    in the order of time, also where the clock was set back.
+    """
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    # Ten digits, as clocks that were never set begin at 0.
+    stamp = f"{seconds:010d}.{rest:09d}"
+    before = earlier.removeprefix(_PREFIX)
+    if stamp > before:
+        return f"{_PREFIX}{stamp}.{socket.gethostname()}"
+    found = re.match(r"(\d{10})\.(\d{9})\.", before)
+    if not found:
+        return f"{earlier}.{stamp}"
+    seconds, rest = divmod(int(found[1]) * 10**9 + int(found[2]) + 1, 10**9)
+    return f"{_PREFIX}{seconds:010d}.{rest:09d}.{socket.gethostname()}"
+
+
 class RunWriter:
     """The one event file of a run; earlier ones are deleted.
 
+    Every method raises an OSError with the file's name if it cannot be written.
     TensorBoard's own `EventFileWriter` imports TensorFlow, and writes in a thread that
     keeps a full disk to itself.
     """
@@ -75,14 +101,15 @@ class RunWriter:
     def __init__(self, run_directory: pathlib.Path):
         if run_directory.is_symlink():
             raise NotADirectoryError(f"{run_directory} is a link, not a folder.")
-        if run_directory.exists():
-            shutil.rmtree(run_directory)
-        run_directory.mkdir(parents=True)
-        # TensorBoard knows files by their names and sorts by them: never the same
-        # twice, and in the order of time.
-        seconds, rest = divmod(time.time_ns(), 10**9)
-        name = f"events.out.tfevents.{seconds}.{rest:09d}.{socket.gethostname()}"
-        self._file = open(run_directory / name, "wb")  # noqa: SIM115
+        earlier = sorted(path.name for path in run_directory.glob("*tfevents*"))
+        self.path = run_directory / _file_name(earlier[-1] if earlier else "")
+        try:
+            if run_directory.exists():
+                shutil.rmtree(run_directory)
+            run_directory.mkdir(parents=True)
+            self._file = open(self.path, "wb")  # noqa: SIM115
+        except OSError as error:
+            raise atomic_files.with_name(error, self.path) from error
         self._records = record_writer.RecordWriter(self._file)
         self._write(event_pb2.Event(file_version="brain.Event:2"))
         # Has TensorBoard's Python loader forget what it read of an earlier file.
@@ -151,12 +178,22 @@ class RunWriter:
 
     def _write(self, event: event_pb2.Event) -> None:
         event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
+        with self._named():
+            self._records.write(event.SerializeToString())
 
     def flush(self) -> None:
         """Lets TensorBoard see what was added."""
-        self._records.flush()
+        with self._named():
+            self._records.flush()
 
     def close(self) -> None:
         """Ends the file."""
-        self._records.close()
+        with self._named():
+            self._records.close()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise atomic_files.with_name(error, self.path) from error

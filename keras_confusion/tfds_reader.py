@@ -17,6 +17,11 @@ from keras_confusion.dataset_readers import (
 )
 
 _CONNECT_TIMEOUT_SECONDS = 10
+# A set of TensorFlow Datasets' own. A name of another namespace, such as
+# "huggingface:mnist", would have it import or download other people's programs.
+_NAME = re.compile(
+    r"[A-Za-z]\w{0,99}(/[\w.+-]{1,100})?(:(\d{1,9}|\*)(\.(\d{1,9}|\*)){2})?", re.ASCII
+)
 # Image classification sets that are named to somebody who looks for one.
 _EXAMPLES = (
     *("cifar10", "cifar100", "mnist", "fashion_mnist", "kmnist", "svhn_cropped"),
@@ -118,6 +123,8 @@ def _find_builder(name, data_dir, built_in_names):
     import tensorflow_datasets as tfds
 
     try:
+        if _NAME.fullmatch(name) is None:
+            raise ValueError("no such name")
         return tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:
         # Community sets are left out: their list comes over the network.

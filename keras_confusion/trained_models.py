@@ -67,6 +67,7 @@ def save(
     settings: ClassifierSettings,
     trained_percent: float = 100.0,
     trained_from: int | None = None,
+    **more,
 ) -> pathlib.Path:
     """Saves a classifier with its accuracies and how it was trained; see `saving`.
 
@@ -78,6 +79,7 @@ def save(
         trained_percent: How much of a study's training that is.
         trained_from: The network that it went on from, see
             `prototype_results.read_network_number`; `None` for new weights.
+        **more: What else `model.json` says; JSON types.
     """
     return saving.save_model(
         trained.classifier,
@@ -96,4 +98,5 @@ def save(
         },
         trained_from=trained_from,
         provenance=provenance.provenance(),
+        **more,
     )

@@ -53,6 +53,12 @@ def parse_arguments(given=None) -> argparse.Namespace:
         help="units to show (default: %(default)s)",
     )
     parser.add_argument("--data-dir", help="TensorFlow Datasets' directory")
+    parser.add_argument(
+        "--model",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="the study's own model function, if it has one: naming it allows that it "
+        "is imported and called",
+    )
     return parser.parse_args(given)
 
 

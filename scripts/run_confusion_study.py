@@ -98,6 +98,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
     training.add_argument("--batch-size", type=int, metavar="N")
     training.add_argument("--learning-rate", type=float, metavar="R")
     arguments.add_dtype_argument(training)
+    arguments.add_deterministic_argument(training)
     training.add_argument(
         "--workers",
         type=int,
@@ -123,8 +124,8 @@ def parse_arguments(given=None) -> argparse.Namespace:
     cluster.add_argument(
         "--address",
         metavar="A",
-        help="of the cluster: auto or ray://HOST:PORT; tcp://HOST:PORT or the file that "
-        "Dask's scheduler wrote",
+        help="of the cluster: auto or ray://HOST:PORT; tcp://HOST:PORT or the file "
+        "that Dask's scheduler wrote",
     )
     parser.add_argument(
         "--out",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tb_plugin import arrays, findings, metadata, networks
+from tb_plugin import arrays, findings, group_bins, metadata, network_data, networks
 from tb_plugin.findings import TARGET_BY_CLASS, TARGET_BY_PAIR
-from tb_plugin.networks import Networks, Values
+from tb_plugin.networks import Values
 from tb_plugin.study_run import StudyRun
 from tb_plugin.study_text import DataError, NotThereError
 
@@ -20,6 +20,11 @@ MINUS_LOG10_Q = "minus_log10_q"
 MATRIX_COLUMNS = (*metadata.CELL_COLUMNS, MINUS_LOG10_Q)
 # A q-value of 0 is one that is too small for a float64.
 _SMALLEST_Q = 1e-300
+GROUPS = ("confused", "comparison")
+NETWORKS_HEADER = (
+    *("run", "response", "target_name", "row_name", "group", "pair", "repeat"),
+    "value",
+)
 _COUNTS = ("n_confused", "n_comparison", "paired_n", "blocks_n")
 _NOT_KEPT = "single networks are not kept of studies with so many pairs and classes"
 
@@ -132,6 +137,55 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
         DataError: If the data make no sense.
         NotThereError: If the comparison was not made yet.
     """
+    about, groups, networks_reason = _cell(run, table, response, row, target)
+    labels = findings.group_labels(about)
+    return {
+        "run": run.name,
+        "table": table,
+        "response": response,
+        "row": row,
+        "target": target,
+        "row_name": "-".join(about.confused),
+        "target_name": about.target,
+        "statistics": about.statistics,
+        "reason": about.reason,
+        "sentence": findings.sentence(about),
+        "groups": [
+            {
+                "name": name,
+                "label": label,
+                **group_bins.summary(group.values),
+                "networks": _list(run.study, group),
+            }
+            for name, label, group in zip(GROUPS, labels, groups, strict=True)
+        ],
+        "networks_reason": networks_reason,
+    }
+
+
+def networks_rows(
+    run: StudyRun, *, table: str, response: str, row: int, target: int
+) -> Iterator[list]:
+    """Yields the networks of a cell, with `NETWORKS_HEADER`.
+
+    Raises:
+        DataError: If the data make no sense.
+        NotThereError: If the comparison was not made yet.
+    """
+    about, groups, _ = _cell(run, table, response, row, target)
+    head = [run.name, response, about.target, "-".join(about.confused)]
+    names = [pair_name(run.study, pair) for pair in range(len(run.study["pairs"]))]
+    # A name more, for the baseline.
+    names.append(pair_name(run.study, networks.BASELINE))
+    for name, group in zip(GROUPS, groups, strict=True):
+        for value, pair, repeat in _known(group):
+            yield [*head, name, names[pair], repeat, value]
+
+
+def _cell(
+    run: StudyRun, table: str, response: str, row: int, target: int
+) -> tuple[findings.Cell, tuple[Values, Values], str]:
+    """What a cell says, its two groups, and why there are none, if there are none."""
     study = run.study
     made = comparison(run, table)
     if made is None:
@@ -147,49 +201,7 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
         reason=reason(study, numbers),
         partner=_partner(study, table, row, target),
     )
-    groups, networks_reason = _groups(run, step, about, row, target)
-    return {
-        "run": run.name,
-        "table": table,
-        "response": response,
-        "row": row,
-        "target": target,
-        "row_name": "-".join(about.confused),
-        "target_name": about.target,
-        "statistics": about.statistics,
-        "reason": about.reason,
-        "sentence": findings.sentence(about),
-        "groups": [
-            {"name": name, "label": label, "networks": _list(study, values)}
-            for name, label, values in zip(
-                ("confused", "comparison"),
-                findings.group_labels(about),
-                groups,
-                strict=True,
-            )
-        ],
-        "networks_reason": networks_reason,
-    }
-
-
-def read_networks(run: StudyRun) -> Networks:
-    """All networks of a run.
-
-    Raises:
-        DataError: If they make no sense.
-    """
-    tags, tag = run.tags.tensors, metadata.TAG_NETWORK
-    if tag not in tags:
-        return networks.check_networks([], run.study)
-
-    def make():
-        points = run.points(tag)
-        size = 1000 + sum(point.values.nbytes for point in points)
-        return size, networks.check_networks(points, run.study)
-
-    # A newer description makes networks of a deleted event file of those before it.
-    key = run.name, "networks", tags[tag], tags[metadata.TAG_STUDY]
-    return run.events.cached(key, make)
+    return about, *_groups(run, step, about, row, target)
 
 
 def _groups(
@@ -200,14 +212,20 @@ def _groups(
     Only networks that entered the comparison, which was made at `step`.
     """
     study = run.study
-    all_networks = networks.up_to(read_networks(run), step)
+    all_networks = networks.up_to(network_data.read_networks(run), step)
     none = Values(*(np.empty(0, dtype) for dtype in (float, int, int)))
     if not len(all_networks.steps):
         return (none, none), "the run has no single networks"
     without_pair = about.response == "accuracy_without_pair"
     shape = len(study["pairs"]), len(study["class_names"])
+
+    def read(without_pair):
+        return network_data.read_accuracies(
+            run, all_networks, target=target, without_pair=without_pair
+        )
+
     if about.table == TARGET_BY_CLASS:
-        values = all_networks.accuracy[:, target]
+        values = read(without_pair)
         if without_pair:
             point = run.newest(metadata.TAG_LEVEL_SHIFTS)
             if point is None:
@@ -219,13 +237,13 @@ def _groups(
             )[:, target]
             # A row more, for the baseline.
             of_network = np.append(shifts, np.nan)[all_networks.pair]
-            values = all_networks.without_pair[:, target] - of_network
+            values = values - of_network
         groups = networks.of_class(
             all_networks, values, pairs=study["pairs"], row=row, target=target
         )
         return groups, ""
     if not without_pair:
-        values = all_networks.accuracy[:, target]
+        values = read(without_pair)
         return networks.of_pair(all_networks, values, values, row=row), ""
     if target in study["pairs"][row]:
         return (none, none), about.reason or "the target is in the pair"
@@ -235,7 +253,7 @@ def _groups(
     baseline = networks.baseline_without_pair(
         all_networks, points, shape=shape, row=row, target=target
     )
-    values = all_networks.without_pair[:, target]
+    values = read(without_pair)
     return networks.of_pair(all_networks, values, baseline, row=row), ""
 
 
@@ -248,12 +266,18 @@ def _partner(study: dict, table: str, row: int, target: int) -> str | None:
 
 
 def _list(study: dict, group: Values) -> list[dict]:
-    rows = zip(*(values.tolist() for values in vars(group).values()), strict=True)
+    """The networks of a group; none of a group that is told in bins."""
+    if len(group.values) > group_bins.MAX_DOTS:
+        return []
     return [
         {"value": value, "pair": pair_name(study, pair), "repeat": repeat}
-        for value, pair, repeat in rows
-        if math.isfinite(value)
+        for value, pair, repeat in _known(group)
     ]
+
+
+def _known(group: Values) -> Iterator[tuple[float, int, int]]:
+    rows = zip(*(values.tolist() for values in vars(group).values()), strict=True)
+    return (row for row in rows if math.isfinite(row[0]))
 
 
 def csv_header(table: str) -> list[str]:

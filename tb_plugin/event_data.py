@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tensorboard.data import provider
 
-from tb_plugin import metadata
+from tb_plugin import metadata, tensor_limits
 from tb_plugin.study_text import MAX_CLASSES, DataError
 
 CACHE_BYTES = 2**28
@@ -238,12 +238,17 @@ class EventData:
     def _read(self, run: str, tag: str, series: Series, downsample: int) -> list[Point]:
         def read():
             what, chosen = _chosen(run, tag)
-            tensors = self._ask(
-                what,
-                self._provider.read_tensors,
-                downsample=downsample,
-                run_tag_filter=chosen,
-            )
+            try:
+                tensors = self._ask(
+                    what,
+                    self._provider.read_tensors,
+                    downsample=downsample,
+                    run_tag_filter=chosen,
+                )
+            except DataError as error:
+                if isinstance(error.__cause__, tensor_limits.TooLargeError):
+                    return 200, _too_large(what)
+                raise
             return _sized(_points(tensors.get(run, {}).get(tag, [])), what)
 
         found = self.cached(_key(run, tag, series, downsample), read)
@@ -292,7 +297,8 @@ class EventData:
 
     def _call(self, what: str, function, **arguments):
         try:
-            return function(self._context, **arguments)
+            with tensor_limits.at_most(CACHE_BYTES):
+                return function(self._context, **arguments)
         # KeyError, ValueError, TypeError, gRPC's: what a loader raises depends on what
         # is in the file. Nothing but this call is inside, and the reason is passed on.
         except Exception as error:
@@ -321,8 +327,12 @@ def _sized(points: list[Point], what: str) -> tuple[int, list[Point] | str]:
     # Beside the numbers, what Python keeps of an object.
     size = sum(point.values.nbytes + 200 for point in points)
     if size > CACHE_BYTES:
-        return 200, f"Expected at most {CACHE_BYTES} bytes in {what}. Received: more."
+        return 200, _too_large(what)
     return size, points
+
+
+def _too_large(what: str) -> str:
+    return f"Expected at most {CACHE_BYTES} bytes in {what}. Received: more."
 
 
 def _why(error: Exception) -> str:

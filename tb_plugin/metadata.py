@@ -9,7 +9,7 @@ import json
 
 PLUGIN_NAME = "keras_confusion"
 # Of the plugin's tags. A reader refuses a newer one, politely.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Scalars; rewritten when a study starts or is taken up again, then appended to. Of a
 # confusion study, the plugin's data too.
@@ -19,7 +19,8 @@ REPORT_RUN = "events/report"
 # A run below it for each explanation of a generalization; rewritten with it.
 EXPLANATIONS_RUN = "events/explanations"
 
-# Scalars whose step is the number of networks that were finished.
+# Scalars whose step is the number of networks that were finished. These and the
+# accuracies below have a point a block of TAG_NETWORKS, its mean; numbers, the last.
 TAG_NETWORKS_DONE = "progress/networks_done"
 TAG_NETWORKS_FAILED = "progress/networks_failed"
 TAG_SECONDS = "progress/seconds_per_network"
@@ -27,8 +28,10 @@ TAG_TRAINING_LOSS = "progress/final_training_loss"
 # Scalars whose step counts the networks of the group.
 TAG_BASELINE_ACCURACY = "accuracy/baseline"
 TAG_CONFUSED_ACCURACY = "accuracy/confused"
+# Of single classes and arms; left out of studies of more than MAX_PAIR_CURVES pairs.
 PREFIX_BASELINE_CLASS = "baseline_accuracy_of_class/"
 PREFIX_ARM_ACCURACY = "accuracy_of_arm/"
+MAX_PAIR_CURVES = 500
 
 # Images, one tag per figure, named like its file.
 PREFIX_FIGURE = "figures/"
@@ -86,10 +89,10 @@ CONFUSION_KEYS = (
     "settings",  # what the study was asked for: names to JSON values
 )
 
-# One finished network a step, counted from 1: float64 (5 + 2 K,), NETWORK_COLUMNS, then
-# the accuracy of every class, then accuracy_without_pair of every class (the network's
-# own pair; NaN for its two classes, for the baseline and for failed networks).
-TAG_NETWORK = "plugin/network"
+# Finished networks, counted from 1, in blocks of any number n: a block's step is the
+# number of its last network, so that it holds networks step - n + 1 to step.
+# float64 (n, 5): NETWORK_COLUMNS.
+TAG_NETWORKS = "plugin/networks"
 NETWORK_COLUMNS = (
     "pair",  # number of the pair in `pairs`, -1 for the baseline
     "repeat",
@@ -97,8 +100,18 @@ NETWORK_COLUMNS = (
     "finished_at",  # seconds since 1970
     "seconds",  # that its training took
 )
-# Of a baseline network, at its step of TAG_NETWORK: float32 (P, K), its accuracy
-# without each pair in turn. Left out of studies with P * K > MAX_PAIR_CELLS.
+# The same blocks, unsigned integers (n, 2 K): how many test images of every class the
+# network got right, then the same without its own pair. The largest number of the type
+# stands for none: for the two classes of the pair, for the baseline's second half, for
+# failed networks and for classes without test images.
+TAG_CORRECT = "plugin/correct_images"
+# int64 (K,): the test images of every class. A share of them is an accuracy.
+TAG_TEST_IMAGES = "plugin/test_images"
+# In place of these three, version 1 had one network a step: float64 (5 + 2 K,),
+# NETWORK_COLUMNS, then the accuracies, then those without the pair; NaN for none.
+TAG_NETWORK = "plugin/network"
+# Of a baseline network, at its number: float32 (P, K), its accuracy without each pair
+# in turn. Left out of studies with P * K > MAX_PAIR_CELLS.
 TAG_BASELINE_WITHOUT_PAIR = "plugin/baseline_without_pair"
 MAX_PAIR_CELLS = 50_000
 

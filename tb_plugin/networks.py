@@ -19,7 +19,7 @@ _LATEST = 1e12
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Finished networks, in the order of their steps; n of them, K classes.
+    """Finished networks, in the order of their steps; n of them.
 
     Args:
         steps: int64 (n,), from 1.
@@ -28,8 +28,6 @@ class Networks:
         failed: bool (n,).
         finished_at: float64 (n,), seconds since 1970.
         seconds: float64 (n,), that the training took.
-        accuracy: float64 (n, K), shares; NaN where it failed.
-        without_pair: float64 (n, K), the same without the network's own pair.
     """
 
     steps: np.ndarray
@@ -38,42 +36,72 @@ class Networks:
     failed: np.ndarray
     finished_at: np.ndarray
     seconds: np.ndarray
-    accuracy: np.ndarray
-    without_pair: np.ndarray
 
 
 def check_networks(points: Sequence[Point], study: dict) -> Networks:
-    """Returns the points of TAG_NETWORK as networks.
+    """Returns the points of TAG_NETWORKS as networks.
 
     Raises:
         DataError: If they make no sense.
     """
-    num_classes, first = len(study["class_names"]), len(metadata.NETWORK_COLUMNS)
-    shape = (first + 2 * num_classes,)
-    for point in points:
-        arrays.check_array("a network", point.values, shape=shape, dtypes=("float64",))
-    rows = np.array([point.values for point in points]).reshape(-1, *shape)
-    columns = dict(zip(metadata.NETWORK_COLUMNS, rows.T, strict=False))
-    shares = rows[:, first:]
+    steps, rows = joined(
+        "networks", points, len(metadata.NETWORK_COLUMNS), dtypes=("float64",)
+    )
+    columns = dict(zip(metadata.NETWORK_COLUMNS, rows.T, strict=True))
     if not (
         arrays.is_whole(columns["pair"], BASELINE, len(study["pairs"]) - 1)
         and arrays.is_whole(columns["repeat"], 0, 2**31)
         and arrays.is_whole(columns["failed"], 0, 1)
         and arrays.is_within(columns["finished_at"], 0, _LATEST)
         and arrays.is_within(columns["seconds"], 0, _LATEST)
-        and arrays.is_share(shares)
     ):
         raise DataError("The numbers of a network make no sense.")
     return Networks(
-        steps=np.array([point.step for point in points], np.int64),
+        steps=steps,
         pair=columns["pair"].astype(np.int64),
         repeat=columns["repeat"].astype(np.int64),
         failed=columns["failed"].astype(bool),
         finished_at=columns["finished_at"],
         seconds=columns["seconds"],
-        accuracy=shares[:, :num_classes],
-        without_pair=shares[:, num_classes:],
     )
+
+
+def joined(
+    what: str,
+    points: Sequence[Point],
+    num_columns: int,
+    *,
+    dtypes: tuple[str, ...],
+    columns: slice = slice(None),
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of blocks below each other.
+
+    Args:
+        what: In the words of an error.
+        points: Of a tag whose steps are the numbers of each block's last row, rising.
+        num_columns: That each block has.
+        dtypes: Names of the types that it may have.
+        columns: Those that are asked for.
+
+    Returns:
+        int64 (n,), the step of every row, rising, and the rows.
+
+    Raises:
+        DataError: If the blocks make no sense.
+    """
+    steps = [np.empty(0, np.int64)]
+    rows = [np.empty((0, num_columns), dtypes[0])[:, columns]]
+    last = 0
+    for point in points:
+        number = len(point.values) if point.values.ndim else 0
+        shape = number, num_columns
+        arrays.check_array(what, point.values, shape=shape, dtypes=dtypes)
+        if point.step - number < last:
+            raise DataError(f"Expected {what} to be counted from 1, each of them once.")
+        last = point.step
+        steps.append(np.arange(last - number + 1, last + 1, dtype=np.int64))
+        rows.append(point.values[:, columns])
+    return np.concatenate(steps), np.concatenate(rows)
 
 
 def progress(

@@ -53,6 +53,7 @@ class ConfusionPlugin(base_plugin.TBPlugin):
             "/confusion/matrix": self._confusion_matrix,
             "/confusion/cell": self._confusion_cell,
             "/confusion/csv": self._confusion_csv,
+            "/confusion/networks_csv": self._confusion_networks_csv,
             "/prototypes/overview": self._prototypes_overview,
             "/prototypes/cells": self._prototypes_cells,
             "/prototypes/matrix": self._prototypes_matrix,
@@ -98,21 +99,7 @@ class ConfusionPlugin(base_plugin.TBPlugin):
 
     def _confusion_cell(self, request):
         run = self._run(request, metadata.KIND_CONFUSION)
-        table = _choice(request, "table", confusion_data.TABLES)
-        row = _index(request, "row", confusion_data.num_rows(run.study, table))
-        target = _class(request, "target", run)
-        if table == findings.TARGET_BY_CLASS and row == target:
-            raise errors.InvalidArgumentError(
-                "row: expected another class than target."
-            )
-        answer = confusion_data.cell(
-            run,
-            table=table,
-            response=_choice(request, "response", metadata.RESPONSES),
-            row=row,
-            target=target,
-        )
-        return _respond_json(request, answer)
+        return _respond_json(request, confusion_data.cell(run, **_cell(request, run)))
 
     def _confusion_csv(self, request):
         run = self._run(request, metadata.KIND_CONFUSION)
@@ -120,6 +107,11 @@ class ConfusionPlugin(base_plugin.TBPlugin):
         values = _comparison(run, table)
         rows = confusion_data.csv_rows(run.name, run.study, table, values)
         return _respond_csv(request, table, confusion_data.csv_header(table), rows)
+
+    def _confusion_networks_csv(self, request):
+        run = self._run(request, metadata.KIND_CONFUSION)
+        rows = confusion_data.networks_rows(run, **_cell(request, run))
+        return _respond_csv(request, "networks", confusion_data.NETWORKS_HEADER, rows)
 
     def _prototypes_overview(self, request):
         run = self._run(request, metadata.KIND_PROTOTYPES)
@@ -239,6 +231,17 @@ def _index(request, name: str, number: int) -> int:
 
 def _class(request, name: str, run: StudyRun) -> int:
     return _index(request, name, len(run.study["class_names"]))
+
+
+def _cell(request, run: StudyRun) -> dict:
+    """The cell of a confusion study that is asked for."""
+    table = _choice(request, "table", confusion_data.TABLES)
+    row = _index(request, "row", confusion_data.num_rows(run.study, table))
+    target = _class(request, "target", run)
+    if table == findings.TARGET_BY_CLASS and row == target:
+        raise errors.InvalidArgumentError("row: expected another class than target.")
+    response = _choice(request, "response", metadata.RESPONSES)
+    return {"table": table, "response": response, "row": row, "target": target}
 
 
 def _choice(request, name: str, choices) -> str:

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from tb_plugin import arrays, confusion_data, metadata, networks, prototype_data
+from tb_plugin import (
+    arrays,
+    confusion_data,
+    metadata,
+    network_data,
+    networks,
+    prototype_data,
+)
 from tb_plugin.event_data import EventData, Tags
 from tb_plugin.study_run import StudyRun
 from tb_plugin.study_text import DataError, NotThereError
@@ -11,6 +18,7 @@ from tb_plugin.study_text import DataError, NotThereError
 _LISTED_TAGS = {
     metadata.TAG_STUDY: True,
     metadata.TAG_CLASS_ORDER: True,
+    metadata.TAG_NETWORKS: False,
     metadata.TAG_NETWORK: False,
 }
 _FOLDERS = (metadata.TRAINING_RUN, metadata.PROTOTYPES_RUN)
@@ -107,7 +115,7 @@ def _confusion(run: StudyRun, now: float) -> dict:
     return {
         "tables": list(made),
         "progress": networks.progress(
-            confusion_data.read_networks(run),
+            network_data.read_networks(run),
             num_planned=run.study["num_planned"],
             num_in_tables=max(made.values(), default=0),
             now=now,

@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import pathlib
 import re
 import runpy
 import shlex
@@ -21,6 +22,8 @@ from collections.abc import Callable
 
 from tests.docs_pages import ROOT, DocumentationError, Item, commands_in
 
+# What only a reader with a cluster installs.
+_NOT_INSTALLED = {"dask-jobqueue"}
 _TENSORBOARD_OPTIONS = {"--logdir", "--port", "--bind_all", "--path_prefix"}
 # What a cluster sets, and what a page may set before a command.
 _VARIABLES = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
@@ -39,7 +42,7 @@ def words_of(command: str) -> list[str]:
     """
     for name, value in _VARIABLES.items():
         command = command.replace(f"${name}", value)
-    words = shlex.split(command, comments=True)
+    words = shlex.split(command.removesuffix("&"), comments=True)
     if {"|", "&&", ";", ">"} & set(words) or (words[1:2] != ["-c"] and "$" in command):
         raise DocumentationError(f"No test knows how to run this: {command}")
     if _ENVIRONMENT.fullmatch(words[0]):
@@ -77,6 +80,8 @@ def check(item: Item, *, by_make: bool = False) -> None:
         source = [word for word in arguments if word[0] != "-"][0]
         if source.startswith("docs/") and not (ROOT / source).exists():
             raise DocumentationError(f"{item}: nothing to copy.")
+    elif program in ("ray", "dask", "srun"):
+        _check_cluster(item, [word for word in words if word != "srun"])
     elif program == "sbatch":
         if f"`{arguments[-1]}`" not in item.page.read_text():
             raise DocumentationError(f"{item}: the page does not show that file.")
@@ -85,6 +90,27 @@ def check(item: Item, *, by_make: bool = False) -> None:
         ["mkdir", "-p", "studies"],
     ) and not (by_make and program in _ONLY_IN_MAKE):
         raise DocumentationError(f"{item}: no test knows how to run {program!r}.")
+
+
+def _check_cluster(item: Item, words: list[str]) -> None:
+    """Checks options of Ray's and Dask's programs by what their --help says."""
+    says = _help_of(*words[:2])
+    for word in words[2:]:
+        if word.startswith("-") and not re.search(rf"{word}\b", says):
+            raise DocumentationError(f"{item}: {' '.join(words[:2])} has no {word}.")
+
+
+@functools.cache
+def _help_of(program: str, command: str) -> str:
+    done = subprocess.run(
+        [pathlib.Path(sys.executable).with_name(program), command, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DocumentationError(f"There is no {program} {command}: {done.stderr}")
+    return done.stdout
 
 
 def _check_python(item: Item, arguments: list[str], by_make: bool) -> None:
@@ -117,6 +143,8 @@ def _check_pip(item: Item, arguments: list[str]) -> None:
     if arguments[0] != "install" or len(what) != 1 or asked is None:
         raise DocumentationError(f"{item}: no test knows what is installed.")
     package, _, extra = asked.groups()
+    if package in _NOT_INSTALLED and extra is None:
+        return
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]

@@ -22,7 +22,8 @@ RECORDS = sorted((ROOT / "docs" / "results").rglob("*.md"))
 
 _SHELL, _OUTPUT, _PYTHON, _DATA = ("", "sh", "bash"), ("text",), ("python",), ("json",)
 _PROGRAM = re.compile(
-    r"(\w+=\S* +)*(\.venv/bin/)?(python3?|make|tensorboard|pip|cp|mkdir|sbatch) +\S"
+    r"(\w+=\S* +)*(\.venv/bin/)?"
+    r"(python3?|make|tensorboard|pip|cp|mkdir|sbatch|srun|ray|dask) +\S"
 )
 _SCRIPT = re.compile(r"scripts/\w+\.py +\S")
 # "study.json     settings": a path or several, and after two spaces what they are.

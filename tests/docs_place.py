@@ -98,7 +98,8 @@ class Place:
             exec(compile(arguments[1], "-c", "exec"), {})
         elif program == "python" and "pip" not in arguments[:2]:
             self._run_python(item, arguments)
-        elif program not in (".", "pip", "sbatch", "python"):
+        # Programs of clusters are run by tests/test_cluster.py.
+        elif program not in (".", "pip", "sbatch", "srun", "ray", "dask", "python"):
             raise DocumentationError(f"{item}: no test runs {program!r}.")
 
     def run_block(self, item: Item, names: dict) -> None:
@@ -247,7 +248,9 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
             options["--pairs"] = [*_ALL_PAIRS.get(name, ("0-1",))]
         if target == _PROTOTYPES:
             options["--intervals"] = ["50", "100"]
-    options.pop("--data-dir", None)
+    # A cluster is what tests/test_cluster.py has.
+    for name in ("--data-dir", "--backend", "--address"):
+        options.pop(name, None)
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
     if target == _CONFUSION and repeats == "2":

@@ -28,6 +28,9 @@ HOSTILE_NAMES = [
     "w" * 200,
 ]
 REASONS = ["", "the target is in the pair", "fewer than 2 networks in a group"]
+# Of every class. Accuracies are shares of them.
+TEST_IMAGES = 1000
+NO_IMAGES = np.iinfo(np.uint16).max
 _POINTS = 100.0
 
 
@@ -38,7 +41,9 @@ class ConfusionRun:
     Args:
         directory: The folder of the run, `metadata.TRAINING_RUN` of the study.
         study: What TAG_STUDY says, before it was a text.
-        networks: float64 (n, 5 + 2 K), as TAG_NETWORK.
+        networks: float64 (n, 5 + 2 K): a row of TAG_NETWORKS, accuracies, and those
+            without the pair.
+        block: Networks a point; None as version 1 wrote them, see TAG_NETWORK.
         baseline_without_pair: {step: float32 (P, K)}.
         by_class: float64 (2, K, K, columns), or None.
         by_pair: float64 (2, P, K, columns).
@@ -54,6 +59,7 @@ class ConfusionRun:
     by_pair: np.ndarray
     level_shifts: np.ndarray
     writer: RunWriter
+    block: int | None = 1
 
     def add_network(self, pair: int, *, failed: bool = False) -> np.ndarray:
         """Appends one network, like the last one but of another pair; its row."""
@@ -62,7 +68,7 @@ class ConfusionRun:
         if failed:
             row[5:] = np.nan
         self.networks = np.vstack([self.networks, row])
-        self.writer.tensor(metadata.TAG_NETWORK, row, len(self.networks))
+        write_networks(self.writer, row[None], len(self.networks), self.block)
         self.writer.flush()
         return row
 
@@ -105,7 +111,9 @@ def write_confusion_run(
     tables=True,
     has_failed=True,
     close=True,
+    block=1,
     seed=0,
+    settings=None,
 ) -> ConfusionRun:
     """Writes a confusion study's event file: every arm, all comparisons.
 
@@ -121,7 +129,9 @@ def write_confusion_run(
         tables: Whether the comparisons were made already.
         has_failed: Whether one network more, the last of the last arm, failed.
         close: Whether the writer is closed. Close it yourself if not.
+        block: Networks a point; None as version 1 wrote them.
         seed: Of the numbers.
+        settings: More of what the study was asked for.
     """
     rng = np.random.default_rng(seed)
     num_classes = len(class_names)
@@ -138,7 +148,12 @@ def write_confusion_run(
         "columns": list(metadata.CELL_COLUMNS),
         "reasons": REASONS,
         "has_all_pairs": pairs == all_pairs,
-        "settings": {"dataset": "made up", "epochs": 3, "seed": seed},
+        "settings": {
+            "dataset": "made up",
+            "epochs": 3,
+            "seed": seed,
+            **(settings or {}),
+        },
     }
     shifts = _level_shifts(without_pair, pairs, num_classes)
     by_pair = _by_pair(networks, without_pair, pairs, num_classes)
@@ -149,10 +164,12 @@ def write_confusion_run(
     run_directory = pathlib.Path(directory) / metadata.TRAINING_RUN
     writer = RunWriter(run_directory)
     writer.text(metadata.TAG_STUDY, json.dumps(study), 0)
-    for step, row in enumerate(networks, 1):
-        writer.tensor(metadata.TAG_NETWORK, row, step)
-        if step in without_pair:
-            writer.tensor(metadata.TAG_BASELINE_WITHOUT_PAIR, without_pair[step], step)
+    writer.tensor(metadata.TAG_TEST_IMAGES, np.full(num_classes, TEST_IMAGES), 0)
+    for first in range(0, len(networks), block or 1):
+        rows = networks[first : first + (block or 1)]
+        write_networks(writer, rows, first + len(rows), block)
+    for step, of_pairs in without_pair.items():
+        writer.tensor(metadata.TAG_BASELINE_WITHOUT_PAIR, of_pairs, step)
     if tables:
         writer.tensor(metadata.TAG_BY_PAIR, by_pair, len(networks))
         writer.tensor(metadata.TAG_LEVEL_SHIFTS, shifts, len(networks))
@@ -165,8 +182,27 @@ def write_confusion_run(
     if close:
         writer.close()
     return ConfusionRun(
-        run_directory, study, networks, without_pair, by_class, by_pair, shifts, writer
+        run_directory,
+        study,
+        networks,
+        without_pair,
+        by_class,
+        by_pair,
+        shifts,
+        writer,
+        block,
     )
+
+
+def write_networks(writer, rows, last: int, block: int | None) -> None:
+    """Writes rows of `ConfusionRun.networks` as one block, the last of this number."""
+    if block is None:
+        writer.tensor(metadata.TAG_NETWORK, rows[0], last)
+        return
+    counts = np.where(np.isnan(rows[:, 5:]), NO_IMAGES, rows[:, 5:] * TEST_IMAGES)
+    counts = np.rint(counts).astype(np.uint16)
+    writer.tensor(metadata.TAG_CORRECT, counts, last)
+    writer.tensor(metadata.TAG_NETWORKS, rows[:, :5], last)
 
 
 def write_prototype_run(
@@ -180,6 +216,7 @@ def write_prototype_run(
     image_scale=1.0,
     num_finished=None,
     seed=0,
+    settings=None,
 ) -> PrototypeRun:
     """Writes a prototype study's event file.
 
@@ -193,6 +230,7 @@ def write_prototype_run(
         image_scale: At most 1; below, the rows are written in full size as well.
         num_finished: Parts (interval, initialisation), in order; all unless given.
         seed: Of the numbers.
+        settings: More of what the study was asked for.
     """
     rng = np.random.default_rng(seed)
     n, parts = len(class_names), (num_intervals, num_initialisations)
@@ -210,7 +248,7 @@ def write_prototype_run(
         "image_scale": image_scale,
         "measures": list(metadata.PROTOTYPE_MEASURES),
         "trends": trend_names,
-        "settings": {"dataset": "made up", "seed": seed},
+        "settings": {"dataset": "made up", "seed": seed, **(settings or {})},
     }
     num_finished = np.prod(parts) if num_finished is None else num_finished
     finished = (np.arange(np.prod(parts)) < num_finished).reshape(parts)
@@ -283,7 +321,7 @@ def write_run_without_value(directory) -> None:
 
 
 def _networks(rng, num_classes, pairs, num_baseline, num_repeats, has_failed):
-    """Rows of TAG_NETWORK, and TAG_BASELINE_WITHOUT_PAIR by step."""
+    """Rows of `ConfusionRun.networks`, and TAG_BASELINE_WITHOUT_PAIR by step."""
     arms = [(-1, repeat) for repeat in range(num_baseline)]
     arms += list(itertools.product(range(len(pairs)), range(num_repeats)))
     level = rng.uniform(0.6, 0.9, num_classes)
@@ -306,7 +344,8 @@ def _networks(rng, num_classes, pairs, num_baseline, num_repeats, has_failed):
                 of_pairs[index, members] = np.nan
             without_pair[step] = of_pairs
         head = pair, repeat, 0, started + 2.0 * step, 1.9
-        rows.append([*head, *accuracy, *outside])
+        shares = np.rint(np.array([*accuracy, *outside]) * TEST_IMAGES) / TEST_IMAGES
+        rows.append([*head, *shares])
     if has_failed:
         finished_at = started + 2.0 * (len(arms) + 1)
         failed = len(pairs) - 1, num_repeats, 1, finished_at, 0.5

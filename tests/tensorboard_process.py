@@ -44,6 +44,11 @@ class TensorBoard:
             self._lines.append(line)
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it wrote so far."""
         return "".join(self._lines[:])

@@ -12,7 +12,13 @@ import dask
 import pandas as pd
 import pytest
 
-from keras_confusion import backends, confusion_study, results, study_worker
+from keras_confusion import (
+    backends,
+    confusion_study,
+    errors,
+    results,
+    study_worker,
+)
 from tests import clusters
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
@@ -199,7 +205,7 @@ def test_workers_with_other_data_or_versions_are_refused(tmp_path):
         fingerprint="0123",
         versions={**assignment.versions, "keras": "2.0"},
     )
-    with pytest.raises(backends.ClusterError) as error:
+    with pytest.raises(errors.ClusterError) as error:
         study_worker.train(other, [(None, 0)])
     assert "keras 2.0 there" in str(error.value)
     assert "data set 0123 there" in str(error.value)
@@ -236,10 +242,11 @@ def test_backend_without_its_address_is_refused(options, message, tmp_path):
         ("ray", "127.0.0.1:9", "address that `ray start --head` printed"),
     ],
 )
-def test_cluster_that_is_not_there_is_named(backend, address, message):
+def test_cluster_that_is_not_there_is_named(backend, address, message, monkeypatch):
+    monkeypatch.setattr(backends, "SECONDS_TO_WAIT", 0.5)
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(backends.ClusterError, match=message) as error,
+        pytest.raises(errors.ClusterError, match=message) as error,
         backends.connect(backend, address=address),
     ):
         pass
@@ -249,7 +256,7 @@ def test_cluster_that_is_not_there_is_named(backend, address, message):
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(backends.ClusterError, match=r"keras_confusion\[dask\]"),
+        pytest.raises(errors.ClusterError, match=r"keras_confusion\[dask\]"),
         backends.connect("dask", address="tcp://127.0.0.1:9"),
     ):
         pass

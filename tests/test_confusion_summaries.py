@@ -1,9 +1,12 @@
+import collections
 import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.util import tensor_util
 
 from keras_confusion import (
     clustering,
@@ -72,17 +75,44 @@ def write_study(directory, rows, **settings):
     commands._write_confusion_summaries(directory)
 
 
-def read_study(directory):
+def read_study(directory, *, single_networks=False):
     """The tables, of everything on disk."""
     pairs = study_folder.read_description(directory)["settings"]["pairs"]
     study = responses.study_responses(
-        results.read_networks(directory), TEST_LABELS, num_classes=4, pairs=pairs
+        results.read_networks(directory),
+        TEST_LABELS,
+        num_classes=4,
+        pairs=pairs,
+        single_networks=single_networks,
     )
     return study, comparisons.target_by_class, comparisons.target_by_pair
 
 
 def last(found, tag):
     return found[tag][max(found[tag])]
+
+
+def networks_of(found):
+    """Blocks as one table: rows, and a row's accuracies, NaN where there are none."""
+    blocks, correct = found[metadata.TAG_NETWORKS], found[metadata.TAG_CORRECT]
+    assert list(blocks) == list(correct)
+    counts = np.concatenate(list(correct.values()))
+    images = np.tile(found[metadata.TAG_TEST_IMAGES][0], 2)
+    known = counts != np.iinfo(counts.dtype).max
+    shares = np.where(known, counts / images, np.nan)
+    return np.hstack([np.concatenate(list(blocks.values())), shares])
+
+
+def read_scalars(directory, run):
+    """Curves by tag: values by step."""
+    (path,) = (directory / run).iterdir()
+    found = collections.defaultdict(dict)
+    for event in event_file_loader.EventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "scalars":
+                number = tensor_util.make_ndarray(value.tensor).item()
+                found[value.tag][event.step] = number
+    return found
 
 
 def column(cells, name):
@@ -137,10 +167,15 @@ def test_cells_are_those_of_the_tables(directory, found, tag):
 
 
 def test_networks_are_those_of_the_responses(directory, found):
-    study, *_ = read_study(directory)
-    arrays = found[metadata.TAG_NETWORK]
-    assert list(arrays) == list(range(1, 30))
-    about = np.array(list(arrays.values()))
+    study, *_ = read_study(directory, single_networks=True)
+    assert list(found[metadata.TAG_NETWORKS]) == list(range(1, 30))
+    # 25 images a class.
+    assert found[metadata.TAG_CORRECT][1].dtype == np.uint8
+    assert found[metadata.TAG_TEST_IMAGES][0].tolist() == [25] * 4
+    about = networks_of(found)
+    # Networks are added in any order.
+    order = np.lexsort((about[:, 1], about[:, 0]))
+    steps, about = np.arange(1, 30)[order], about[order]
     networks = results.read_networks(directory)
     pair = [-1] * 5 + [index for index in range(6) for _ in range(4)]
     np.testing.assert_array_equal(about[:, 0], pair)
@@ -159,16 +194,16 @@ def test_networks_are_those_of_the_responses(directory, found):
     assert np.isnan(about[baseline, 9:]).all()
     assert np.isnan(about[~done, 5:]).all()
     without_pair = found[metadata.TAG_BASELINE_WITHOUT_PAIR]
-    assert list(without_pair) == [1, 2, 3, 4, 5]
+    assert sorted(without_pair) == sorted(steps[baseline])
     np.testing.assert_array_equal(
-        np.stack(list(without_pair.values()), axis=1),
-        study.baseline_without_pair.accuracy.astype(np.float32),
+        np.stack([without_pair[step] for step in steps[baseline]], axis=1),
+        study.baseline_without_pair.rates.accuracy.astype(np.float32),
     )
 
 
 def groups_of(found, table, response, first, target):
     """Values of single networks, as the plugin finds them: confused, comparison."""
-    networks = np.array(list(found[metadata.TAG_NETWORK].values()))
+    networks = networks_of(found)
     networks = networks[networks[:, 2] == 0]
     pair = networks[:, 0].astype(int)
     values = networks[:, 5 + 4 * response + target]
@@ -228,7 +263,7 @@ def test_few_pairs_have_no_cells_of_classes(tmp_path, read_plugin_data):
     assert metadata.TAG_CLASS_ORDER not in found
     columns = len(metadata.CELL_COLUMNS)
     assert last(found, metadata.TAG_BY_PAIR).shape == (2, 2, 4, columns)
-    assert last(found, metadata.TAG_NETWORK)[0] == 1
+    assert {*networks_of(found)[:, 0]} == {-1, 0, 1}
 
 
 def test_too_many_cells_of_pairs_are_left_out(tmp_path, read_plugin_data, monkeypatch):
@@ -238,7 +273,7 @@ def test_too_many_cells_of_pairs_are_left_out(tmp_path, read_plugin_data, monkey
     assert metadata.TAG_BY_PAIR not in found
     assert metadata.TAG_BASELINE_WITHOUT_PAIR not in found
     assert metadata.TAG_BY_CLASS in found
-    assert np.isfinite(found[metadata.TAG_NETWORK][1][5:9]).all()
+    assert np.isfinite(networks_of(found)[0, 5:9]).all()
 
 
 ALL_FAILED = [
@@ -284,7 +319,7 @@ def test_study_that_is_taken_up_again_is_written_anew(tmp_path, read_plugin_data
     write_study(tmp_path, rows)
     assert len(list((tmp_path / RUN).iterdir())) == 1
     found = read_plugin_data(tmp_path, RUN)
-    assert list(found[metadata.TAG_NETWORK]) == list(range(1, 30))
+    assert list(found[metadata.TAG_NETWORKS]) == list(range(1, 30))
     assert list(found[metadata.TAG_BY_CLASS]) == [29]
 
 
@@ -307,13 +342,65 @@ def test_running_study_is_compared_as_it_grows(tmp_path, read_plugin_data, monke
         writer.add_network(row)
     # It shows at once, and holds the networks that were added and no others on disk.
     found = read_plugin_data(tmp_path, RUN)
-    assert list(found[metadata.TAG_NETWORK]) == list(range(1, 11))
+    assert list(found[metadata.TAG_NETWORKS]) == list(range(1, 11))
     assert list(found[metadata.TAG_BY_PAIR]) == [1, 2, 3, 5, 8]
     counts = column(found[metadata.TAG_BY_PAIR][8], "n_confused")[0, :, 0]
     assert counts.tolist() == [3, 0, 0, 0, 0, 0]
     writer.close()
     found = read_plugin_data(tmp_path, RUN)
     assert list(found[metadata.TAG_BY_PAIR]) == [1, 2, 3, 5, 8, 10]
+
+
+def test_many_networks_are_written_in_blocks(
+    directory, tmp_path, read_plugin_data, monkeypatch
+):
+    monkeypatch.setattr(confusion_snapshots, "SINGLE_CELLS", 4 * 10)
+    monkeypatch.setattr(confusion_snapshots, "BLOCK_GROWTH", 0.3)
+    write_study(tmp_path, network_rows())
+    found = read_plugin_data(tmp_path, RUN)
+    # 3 are 30 % of 10, 4 of 13, 6 of 17; the rest when the file is closed.
+    steps = [*range(1, 11), 13, 17, 23, 29]
+    assert list(found[metadata.TAG_NETWORKS]) == steps
+    sizes = [len(block) for block in found[metadata.TAG_NETWORKS].values()]
+    np.testing.assert_array_equal(sizes, np.diff([0, *steps]))
+    one_by_one = read_plugin_data(directory, RUN)
+    np.testing.assert_array_equal(
+        np.delete(networks_of(found), 3, 1), np.delete(networks_of(one_by_one), 3, 1)
+    )
+    # A curve's point is the mean of its block, and counts are those at its end.
+    scalars, all_scalars = read_scalars(tmp_path, RUN), read_scalars(directory, RUN)
+    assert list(scalars[metadata.TAG_NETWORKS_DONE].items())[-2:] == [(23, 23), (29, 29)]
+    seconds = all_scalars[metadata.TAG_SECONDS]
+    assert scalars[metadata.TAG_SECONDS][23] == pytest.approx(
+        np.mean([seconds[step] for step in range(18, 24)])
+    )
+    accuracies = all_scalars[metadata.TAG_CONFUSED_ACCURACY]
+    # The first 5 networks are of the baseline.
+    assert scalars[metadata.TAG_CONFUSED_ACCURACY][12] == pytest.approx(
+        np.mean([accuracies[step] for step in range(9, 13)])
+    )
+
+
+def test_a_comparison_has_all_of_its_networks(tmp_path, read_plugin_data, monkeypatch):
+    monkeypatch.setattr(confusion_snapshots, "SINGLE_CELLS", 0)
+    monkeypatch.setattr(confusion_snapshots, "BLOCK_GROWTH", 100)
+    monkeypatch.setattr(confusion_snapshots, "MIN_SECONDS", 0)
+    monkeypatch.setattr(confusion_snapshots, "TIMES_ITS_OWN", 0)
+    monkeypatch.setattr(confusion_snapshots, "MIN_GROWTH", 0.5)
+    write_study(tmp_path, network_rows())
+    found = read_plugin_data(tmp_path, RUN)
+    steps = list(found[metadata.TAG_BY_PAIR])
+    assert steps[:4] == [1, 2, 3, 5]
+    assert list(found[metadata.TAG_NETWORKS]) == steps
+
+
+def test_many_pairs_have_no_curves_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(metadata, "MAX_PAIR_CURVES", 5)
+    write_study(tmp_path, network_rows())
+    tags = set(read_scalars(tmp_path, RUN))
+    assert {metadata.TAG_BASELINE_ACCURACY, metadata.TAG_CONFUSED_ACCURACY} < tags
+    prefixes = metadata.PREFIX_ARM_ACCURACY, metadata.PREFIX_BASELINE_CLASS
+    assert not [tag for tag in tags if tag.startswith(prefixes)]
 
 
 def test_nothing_is_written_where_there_is_nothing(tmp_path):

@@ -4,21 +4,20 @@ import functools
 import itertools
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-import keras_confusion
-from keras_confusion import results, runtime
+from keras_confusion import runtime
 from tests import docs_commands, docs_pages, docs_place
 from tests.docs_pages import PAGES, RECORDS, ROOT, DocumentationError, Item
 
 PAGE = ROOT / "docs" / "page.md"
 # Their commands take no more than a few seconds together.
 QUICK = ("http_api.md", "performance.md")
+# Blocks that are files: tests/test_own_data.py runs the one's, and Slurm the other's.
+NOT_RUN = ("own_data_and_model.md", "cluster.md")
 # Options of programs that are not of this project.
 SCREENSHOTS = ["--confusion", "a", "--prototypes", "b"]
 FOREIGN_OPTIONS = ("--path_prefix",)
@@ -107,43 +106,8 @@ def test_every_command_runs(page, place, monkeypatch):
     for item in docs_pages.items(page):
         if item.kind == "command":
             place.run(item)
-        # The blocks of that page are files, which tests/test_own_data.py runs.
-        elif item.kind == "python" and page.name != "own_data_and_model.md":
+        elif item.kind == "python" and page.name not in NOT_RUN:
             place.run_block(item, names)
-
-
-@pytest.mark.slow
-def test_parts_of_a_study_can_be_put_together(place, monkeypatch):
-    """As docs/gpu_and_cluster.md says, rows of arms and not of the baseline."""
-    monkeypatch.setattr(runtime, "default_num_workers", lambda: 1)
-    monkeypatch.chdir(place.directory)
-
-    def train(name, pairs, repeats):
-        return keras_confusion.run_confusion_study(
-            f"put/{name}", dataset="arrays.npz", pairs=pairs, repeats=repeats, epochs=1
-        )
-
-    parts = {"a": ["a-b"], "b": ["b-c"]}
-    both = [*parts["a"], *parts["b"]]
-    for name, pairs in parts.items():
-        train(name, pairs, 2)
-    train("whole", both, 1)
-    for name in parts:
-        for path in (place.directory / "put" / name / "networks").glob("[0-9]*"):
-            shutil.copy(path, place.directory / "put" / "whole" / "networks")
-    # Two baseline networks are missing; no arm is.
-    assert train("whole", both, 2).num_trained == 2
-    train("afresh", both, 2)
-    whole, afresh = (
-        results.read_networks(place.directory / "put" / name)
-        for name in ("whole", "afresh")
-    )
-    assert len(whole) == 2 * 2 + 3
-    for column in ("arm", "repeat", "seed", "corruption_seed"):
-        assert whole[column].equals(afresh[column])
-    for column in ("predictions", "log2_probability_without_pair"):
-        for ours, theirs in zip(whole[column], afresh[column], strict=True):
-            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +228,12 @@ def test_blocks_that_no_test_knows(text, message):
         ("python scripts/analyse_study.py a | head", "No test knows"),
         ("python scripts/analyse_study.py $STUDY", "No test knows"),
         ("sbatch other.sbatch", "does not show that file"),
+        ("dask worker tcp://head:8786 --threads 1", "has no --threads"),
+        ("ray begin --head", "There is no ray begin"),
     ],
 )
 def test_wrong_commands_are_refused(command, message):
-    item = Item(ROOT / "docs" / "gpu_and_cluster.md", 1, "command", command)
+    item = Item(ROOT / "docs" / "cluster.md", 1, "command", command)
     with pytest.raises(DocumentationError, match=re.escape(message)):
         docs_commands.check(item)
 

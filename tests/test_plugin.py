@@ -641,7 +641,7 @@ def test_many_studies_are_read_together(tmp_path, reads):
 
 
 def test_a_newer_study_asks_for_an_update(tmp_path, monkeypatch):
-    monkeypatch.setattr(metadata, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(metadata, "SCHEMA_VERSION", metadata.SCHEMA_VERSION + 1)
     plugin_logdir.write_confusion_run(tmp_path, ["a", "b", "c"])
     monkeypatch.undo()
     site = Site(tmp_path)

@@ -10,6 +10,7 @@ from tb_plugin import (
     arrays,
     event_data,
     findings,
+    group_bins,
     metadata,
     networks,
     static_files,
@@ -173,17 +174,48 @@ def test_short_name(run, name):
 # --- Networks
 
 
-def points(rows, first=1):
-    return [Point(step, 0.0, row) for step, row in enumerate(rows, first)]
+def blocks(rows, size):
+    """Rows of TAG_NETWORKS as points."""
+    parts = [rows[first : first + size, :5] for first in range(0, len(rows), size)]
+    last = np.cumsum([len(part) for part in parts]).tolist()
+    return [Point(step, 0.0, part) for step, part in zip(last, parts, strict=True)]
 
 
-def test_networks_are_read_as_written(confusion):
-    found = networks.check_networks(points(confusion.networks), confusion.study)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_networks_are_read_as_written(confusion, size):
+    found = networks.check_networks(blocks(confusion.networks, size), confusion.study)
     np.testing.assert_array_equal(found.pair, confusion.networks[:, 0])
-    np.testing.assert_array_equal(found.accuracy, confusion.networks[:, 5:9])
-    np.testing.assert_array_equal(found.without_pair, confusion.networks[:, 9:])
+    np.testing.assert_array_equal(found.finished_at, confusion.networks[:, 3])
+    np.testing.assert_array_equal(found.steps, 1 + np.arange(len(confusion.networks)))
     assert found.failed.sum() == 1
     assert len(networks.check_networks([], confusion.study).steps) == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "sizes"), [((2,), (3,)), ((2, 3), (2, 2)), ((1, 1), (1, 1)), ((0,), (1,))]
+)
+def test_networks_that_are_counted_wrongly_are_refused(confusion, steps, sizes):
+    rows = confusion.networks[:, :5]
+    points = [
+        Point(step, 0.0, rows[:size]) for step, size in zip(steps, sizes, strict=True)
+    ]
+    with pytest.raises(DataError, match="counted from 1"):
+        networks.check_networks(points, confusion.study)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros(5), np.zeros((1, 4)), np.zeros((1, 5), np.float32), np.float64(1)],
+)
+def test_blocks_of_other_shapes_are_refused(confusion, values):
+    with pytest.raises(DataError, match="Expected networks"):
+        networks.check_networks([Point(1, 0.0, np.asarray(values))], confusion.study)
+
+
+def test_a_gap_leaves_networks_out(confusion):
+    points = blocks(confusion.networks, 5)
+    found = networks.check_networks(points[:1] + points[2:], confusion.study)
+    assert found.steps.tolist()[:6] == [1, 2, 3, 4, 5, 11]
 
 
 @pytest.mark.parametrize(
@@ -198,15 +230,13 @@ def test_networks_are_read_as_written(confusion):
         (2, 2),
         (3, np.nan),
         (3, np.inf),
-        (5, 1.1),
-        (12, -0.1),
     ],
 )
 def test_networks_that_make_no_sense_are_refused(confusion, column, value):
     rows = confusion.networks.copy()
     rows[3, column] = value
     with pytest.raises(DataError):
-        networks.check_networks(points(rows), confusion.study)
+        networks.check_networks(blocks(rows, 4), confusion.study)
 
 
 def progress(finished_at, **options):
@@ -218,8 +248,6 @@ def progress(finished_at, **options):
         failed=np.zeros(n, bool),
         finished_at=np.array(finished_at, float),
         seconds=np.full(n, 4.0),
-        accuracy=np.zeros((n, 3)),
-        without_pair=np.zeros((n, 3)),
     )
     about = {"num_planned": 100, "num_in_tables": 0, "now": 1e6, **options}
     return networks.progress(found, **about)
@@ -245,6 +273,42 @@ def test_progress_of_few_networks():
     assert one["seconds_since_last"] == 0
     assert progress([5.0, 5.0])["networks_per_minute"] is None
     assert progress([1.0, 2.0], num_planned=1)["seconds_left"] == 0
+
+
+# --- Groups of networks
+
+
+def test_few_networks_have_no_bins():
+    values = np.array([0.5, 0.7, np.nan, 0.9])
+    found = group_bins.summary(values)
+    assert found["num_networks"] == 3
+    assert found["mean"] == pytest.approx(0.7)
+    assert found["sd"] == pytest.approx(0.2)
+    assert found["bins"] is None
+    nothing = group_bins.summary(np.array([np.nan]))
+    assert nothing["num_networks"] == 0
+    assert np.isnan(nothing["mean"]) and np.isnan(nothing["sd"])
+
+
+def test_accuracies_of_few_images_have_a_bin_each():
+    values = np.repeat([0.51, 0.52, 0.54, np.nan], [3000, 500, 7, 2])
+    bins = group_bins.summary(values)["bins"]
+    assert [number for _, _, number in bins] == [3000, 500, 7]
+    np.testing.assert_allclose(
+        [bins[0][:2], bins[2][:2]], [[0.505, 0.515], [0.535, 0.545]]
+    )
+
+
+def test_bins_hold_every_network_once():
+    values = np.random.default_rng(0).normal(0.5, 0.05, 5000)
+    bins = np.array(group_bins.summary(values)["bins"])
+    assert bins[:, 2].sum() == 5000
+    assert 40 < len(bins) <= group_bins.NUM_BINS
+    assert (bins[:, 0] < bins[:, 1]).all() and (bins[1:, 0] >= bins[:-1, 1] - 1e-9).all()
+    for low, high, number in bins[5:-5].tolist():
+        assert number == ((values >= low) & (values < high)).sum()
+    # A group of one value.
+    assert [n for *_, n in group_bins.summary(np.full(4000, 0.25))["bins"]] == [4000]
 
 
 # --- Sentences
@@ -396,8 +460,6 @@ def test_a_sample_of_the_networks_gives_no_rate():
         failed=np.zeros(2, bool),
         finished_at=np.array([1.0, 60.0]),
         seconds=np.ones(2),
-        accuracy=np.zeros((2, 3)),
-        without_pair=np.zeros((2, 3)),
     )
     told = networks.progress(found, num_planned=414, num_in_tables=414, now=100.0)
     assert told["num_done"] == 414

@@ -18,7 +18,13 @@ SIZES = {
     "frame": 2,
 }
 DESCRIPTION = {
-    "settings": {"intervals": [40, 100], "inits": 3},
+    "settings": {
+        "dataset": "digits",
+        "model": "cnn",
+        "width": None,
+        "intervals": [40, 100],
+        "inits": 3,
+    },
     "class_names": ["cat", "dog", "bird", "<b>fish</b>"],
     "dataset_fingerprint": "abc",
     "provenance": {"commit": None},
@@ -81,7 +87,7 @@ def test_study_is_taken_up_again_and_others_are_refused(folder, rng, tmp_path):
     prototype_results.write_part(folder, 0, 0, part(rng))
     prototype_results.open_study(folder, DESCRIPTION, SIZES)
     assert prototype_results.finished_parts(folder).sum() == 1
-    other = {**DESCRIPTION, "settings": {"intervals": [40, 100], "inits": 9}}
+    other = {**DESCRIPTION, "settings": {**DESCRIPTION["settings"], "inits": 9}}
     with pytest.raises(study_folder.StudyFolderError, match="inits: 3 in the folder"):
         prototype_results.open_study(folder, other, SIZES)
     with pytest.raises(study_folder.StudyFolderError, match=r"without study\.json"):

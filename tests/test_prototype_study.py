@@ -14,6 +14,7 @@ from keras_confusion import (
     prototype_plan,
     prototype_results,
     prototype_study,
+    sealed_json,
     study_folder,
 )
 from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
@@ -259,7 +260,7 @@ def test_other_networks_are_not_mixed_into_a_study(run, folder, tmp_path):
     with pytest.raises(study_folder.StudyFolderError, match="another network, which"):
         run(directory, frames=3)
     description_file = directory / "models" / "40" / "model.json"
-    description = json.loads(description_file.read_text())
+    description = sealed_json.read(description_file)
     description_file.write_text(json.dumps({**description, "trained_from": None}))
     with pytest.raises(study_folder.StudyFolderError, match="those of another one"):
         run(directory, frames=3)
@@ -322,7 +323,7 @@ def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
         study_folder.StudyFolderError, match="prototype_dtype: 'float32'"
     ):
         run(directory, frames=3, prototype_dtype="bfloat16")
-    description = json.loads((directory / "study.json").read_text())
+    description = sealed_json.read(directory / "study.json")
     description["settings"]["prototype_dtype"] = "bfloat16"
     (directory / "study.json").write_text(json.dumps(description))
     run(directory, frames=3, prototype_dtype="bfloat16")

@@ -130,7 +130,8 @@ def test_study_that_is_taken_up_again_is_written_anew(
     directory = write_prototype_study(finished={(0, 0)})
     commands._write_prototype_summaries(directory)
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0]
-    prototype_results._open(directory, "finished")[1] = True
+    for init in (0, 1):
+        prototype_results.write_part(directory, 1, init, {})
     commands._write_prototype_summaries(directory)
     assert len(list((directory / RUN).iterdir())) == 1
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0, 1]

@@ -126,6 +126,7 @@ def test_study_that_was_killed_at_its_beginning_is_begun_again(tmp_path):
 def test_networks_without_their_study_are_refused(study):
     results.write_network(study, network(None, 0), num_classes=3)
     (study / "study.json").unlink()
+    (study / ".study.json.copy").unlink()
     with pytest.raises(study_folder.StudyFolderError, match="networks"):
         results.open_study(study, DESCRIPTION, [0, 1, 2])
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from keras_confusion import study_folder
+from keras_confusion import sealed_json, study_folder
 
 DESCRIPTION = {
     "kind": "tea",
@@ -104,7 +104,7 @@ def test_study_of_another_kind_is_refused(study):
 
 def test_study_from_before_there_were_kinds_is_one_of_confusion(study):
     file = study / "study.json"
-    description = json.loads(file.read_text())
+    description = sealed_json.read(file)
     del description["kind"]
     file.write_text(json.dumps(description))
     read = study_folder.read_description(study, kind="confusion")
@@ -136,8 +136,10 @@ def test_damaged_newer_and_missing_descriptions_are_refused(study, tmp_path):
     (study / "study.json").write_text('{"format_')
     with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
         study_folder.read_description(study)
+    (study / ".study.json.copy").write_text("{")
     with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
         open_folder(study)
+    assert (study / "study.json").read_text() == '{"format_'
     for missing in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
             study_folder.read_description(missing)
@@ -182,3 +184,88 @@ def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
     assert second.returncode != 0
     assert "Another process is writing" in second.stderr
     assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", "half", "other settings"])
+def test_damaged_description_is_mended_by_a_run_and_named_by_a_reader(
+    content, study, capsys
+):
+    file = study / "study.json"
+    whole = file.read_bytes()
+    if content == "half":
+        content = whole[: len(whole) // 2]
+    if content == "other settings":
+        content = whole.replace(b'"epochs": 6', b'"epochs": 7')
+        assert content != whole
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        study_folder.StudyFolderError,
+        match=r"study\.json is damaged \(.*Run the study again: it is mended",
+    ):
+        study_folder.read_description(study)
+    assert not file.exists() if content is None else file.read_bytes() == content
+    begun = []
+    open_folder(study, begun=begun)
+    assert file.read_bytes() == whole
+    assert begun == []
+    assert f"Mended {file} from its copy" in capsys.readouterr().err
+    aside = study / "study.json.damaged"
+    assert aside.exists() == (content is not None)
+    if content is not None:
+        assert aside.read_bytes() == content
+    open_folder(study)
+    assert capsys.readouterr().err == ""
+
+
+def test_description_whose_copy_is_damaged_too_is_refused_and_left(study):
+    whole = (study / ".study.json.copy").read_bytes()
+    damaged = whole.replace(b'"epochs": 6', b'"epochs": 7')
+    for name in ("study.json", ".study.json.copy"):
+        (study / name).write_bytes(damaged)
+    for attempt in (open_folder, study_folder.read_description):
+        with pytest.raises(
+            study_folder.StudyFolderError, match="Its copy is of no use either"
+        ):
+            attempt(study)
+    assert (study / "study.json").read_bytes() == damaged
+
+
+def test_copy_that_is_damaged_is_written_anew(study):
+    copy = study / ".study.json.copy"
+    whole = copy.read_bytes()
+    for content in (b"", whole[:9]):
+        copy.write_bytes(content)
+        open_folder(study)
+        assert copy.read_bytes() == whole
+    copy.unlink()
+    open_folder(study)
+    assert copy.read_bytes() == whole
+
+
+def test_study_of_before_there_were_checksums_is_given_one(study):
+    description = sealed_json.read(study / "study.json")
+    (study / "study.json").write_text(json.dumps(description))
+    (study / ".study.json.copy").unlink()
+    assert study_folder.read_description(study) == description
+    open_folder(study)
+    assert sealed_json.is_sealed(study / "study.json")
+    assert sealed_json.read(study / ".study.json.copy") == description
+
+
+def test_copy_grows_with_the_study(study):
+    grown = DESCRIPTION | {"settings": DESCRIPTION["settings"] | {"epochs": 9}}
+    study_folder.open_folder(
+        study, grown, begin=list, beginnings=(), growing=("epochs",)
+    )
+    (study / "study.json").unlink()
+    open_folder(study, grown)
+    assert study_folder.read_description(study)["settings"]["epochs"] == 9
+
+
+def test_left_overs_of_killed_writers_go(study):
+    (study / ".study.json.17-ab.tmp").write_bytes(b"half")
+    open_folder(study)
+    assert not list(study.glob("*.tmp"))

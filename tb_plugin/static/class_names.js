@@ -15,6 +15,19 @@ export function shortName(study, label) {
   return shorten(className(study, label));
 }
 
+/**
+ * The classes that a reader looks for: those of that name, else those with it in theirs.
+ * @return {Array<number>} Labels; none for an empty text.
+ */
+export function findClasses(study, text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return [];
+  const names = classNames(study).map((name) => name.toLowerCase());
+  const labels = names.map((_, label) => label);
+  const same = labels.filter((label) => names[label] === wanted);
+  return same.length ? same : labels.filter((label) => names[label].includes(wanted));
+}
+
 /** What all of them are called, by label. */
 export function classNames(study) {
   return study.class_names.map((_, label) => className(study, label));

@@ -1,5 +1,6 @@
 /** An opened cell: what it says, every network behind it, and all of its statistics. */
 
+import { getBlob } from "./api.js";
 import { className } from "./class_names.js";
 import { BY_CLASS, RESPONSES, rowName, studyName } from "./confusion_data.js";
 import { openDialog } from "./dialog.js";
@@ -127,7 +128,7 @@ export class CellDialog {
       part.sentence.textContent = cell.sentence;
       part.note.textContent = noteOf(cell);
       part.note.hidden = !part.note.textContent;
-      const hasDots = cell.groups.some((group) => group.networks.length > 0);
+      const hasDots = cell.groups.some((group) => group.num_networks > 0);
       part.box.hidden = !hasDots;
       part.content = contentOf(cell, this._studies[index], isSeveral ? this._names[index] : "", domain);
       part.plot.update(part.content);
@@ -143,7 +144,7 @@ export class CellDialog {
     const plot = new Dots(box);
     const buttons = saveButtons({
       drawing: () => plot.svg,
-      csv: () => networksCsv([this._cells[index]]),
+      csv: () => networksOf(this._cells[index]),
       name: () => this._fileName("networks"),
     });
     box.prepend(html("div", { class: "panel-head" }, buttons));
@@ -152,10 +153,17 @@ export class CellDialog {
   }
 }
 
+/** All networks of a cell as CSV; the page has none of those that are drawn as bars. */
+function networksOf(cell) {
+  if (!cell.groups.some((group) => group.bins)) return networksCsv([cell]);
+  const { run, table, response, row, target } = cell;
+  return getBlob("confusion/networks_csv", { run, table, response, row, target });
+}
+
 function noteOf(cell) {
   if (cell.networks_reason) return `No single networks: ${cell.networks_reason}.`;
   const { n_confused: confused, n_comparison: comparison } = cell.statistics;
-  const shown = cell.groups.map((group) => group.networks.length);
+  const shown = cell.groups.map((group) => group.num_networks);
   if ((confused ?? 0) <= shown[0] && (comparison ?? 0) <= shown[1]) return "";
   return (
     `TensorBoard kept ${shown[0]} of ${confused} and ${shown[1]} of ${comparison} networks; ` +
@@ -173,7 +181,9 @@ function contentOf(cell, study, name, domain) {
     title: title[0].toUpperCase() + title.slice(1) + (name && ` — ${name}`),
     subtitle: isLevelled
       ? "Levels of the left-out pairs are taken out: leaving out different pairs gives different accuracies."
-      : "Single networks, on the test images of the target.",
+      : cell.groups.some((group) => group.bins)
+        ? "How many networks have which accuracy on the test images of the target."
+        : "Single networks, on the test images of the target.",
     xTitle: `${what}, %`,
     groups: cell.groups,
     domain,

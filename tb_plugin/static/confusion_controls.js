@@ -1,6 +1,6 @@
 /** The choices above the heat maps. */
 
-import { className } from "./class_names.js";
+import { className, classNames, findClasses } from "./class_names.js";
 import { openClassOrder } from "./class_order.js";
 import {
   BY_CLASS,
@@ -13,7 +13,7 @@ import {
   shownTable,
   studyName,
 } from "./confusion_data.js";
-import { choice, html, setOptions } from "./dom.js";
+import { choice, html, replace, setOptions, uniqueId } from "./dom.js";
 import { MEASURES, knownMeasure } from "./measures.js";
 
 const TABLES = [
@@ -22,6 +22,11 @@ const TABLES = [
 ];
 const NEEDS_ALL_PAIRS = "Needs a study of all pairs of classes; this one has some of them.";
 const NOT_YET = "Not made yet.";
+const TOO_MANY_PAIRS = "Left out of studies of so many pairs and classes; T × C has them all.";
+// Of pairs times classes, as in metadata.py.
+const MAX_PAIR_CELLS = 50_000;
+// Classes of a study in which one is hard to find.
+const MANY_CLASSES = 20;
 const RESPONSE_OPTIONS = [
   { value: "both", text: "both, side by side" },
   { value: "accuracy", text: "accuracy" },
@@ -67,10 +72,21 @@ export class Controls {
     this._edit = html("button", { type: "button", text: "Edit…", onclick: () => this._editOrder() });
     this._compare = make("Compare with", "compare", []);
     this._layout = make("As", "layout", LAYOUTS);
+    this._find = html("input", {
+      type: "search",
+      class: "find",
+      list: uniqueId("classes"),
+      placeholder: "a class",
+      autocomplete: "off",
+      oninput: () => store.set({ find: this._find.value }),
+    });
+    this._names = html("datalist", { id: this._find.getAttribute("list") });
+    this._found = html("span", { class: "muted", role: "status" });
+    this._finding = html("label", { class: "choice" }, html("span", { text: "Find" }), this._find, this._names, this._found);
     const choices = [this._response, this._measure, this._level];
     const order = html("span", { class: "choice" }, this._order, this._edit);
     const comparison = html("span", { class: "choices" }, this._compare, this._layout);
-    this.node = html("div", { class: "controls" }, this._tables, ...choices, order, comparison);
+    this.node = html("div", { class: "controls" }, this._tables, ...choices, order, this._finding, comparison);
     container.append(this.node);
   }
 
@@ -82,7 +98,7 @@ export class Controls {
     for (const [index, [table, , meaning]] of TABLES.entries()) {
       const button = this._tables.children[index];
       const isThere = (entry.tables ?? []).includes(table);
-      const why = table === BY_CLASS && !entry.study.has_all_pairs ? NEEDS_ALL_PAIRS : NOT_YET;
+      const why = whyNot(entry.study, table);
       button.disabled = !isThere;
       button.title = isThere ? meaning : why;
       button.setAttribute("aria-pressed", String(table === shown));
@@ -100,6 +116,7 @@ export class Controls {
     setOptions(this._order.select, orders, shownOrder(entry, state));
     this._order.title = entry.class_order ? "" : "Classes are clustered once every cell of T × C has a test.";
     this._edit.hidden = state.order !== "hand";
+    this._showFinding(entry, state);
     const others = studies.filter((one) => isComparable(entry, one));
     const compared = [{ value: "", text: "nothing" }, ...others.map((one) => ({ value: one.run, text: studyName(one) }))];
     const other = otherOf(entry, state, studies);
@@ -107,6 +124,19 @@ export class Controls {
     this._compare.select.disabled = others.length === 0;
     this._compare.title = others.length ? "" : "There is no other confusion study of the same classes here.";
     this._layout.hidden = !other;
+  }
+
+  _showFinding({ study }, state) {
+    this._finding.hidden = study.class_names.length <= MANY_CLASSES;
+    // What is being typed stays.
+    if (this._find.value !== state.find) this._find.value = state.find;
+    const names = classNames(study);
+    const shown = JSON.stringify(names);
+    if (this._shownNames !== shown) replace(this._names, ...names.map((value) => html("option", { value })));
+    this._shownNames = shown;
+    const number = findClasses(study, state.find).length;
+    const told = !state.find.trim() || number === 1 ? "" : number ? `${number} classes` : "no such class";
+    if (this._found.textContent !== told) this._found.textContent = told;
   }
 
   _setOrder(order) {
@@ -130,6 +160,12 @@ export class Controls {
       onchange: (order) => this._store.set({ order: "hand", hand: order.join(".") }),
     });
   }
+}
+
+/** Why a study has no such table. */
+function whyNot(study, table) {
+  if (table === BY_CLASS) return study.has_all_pairs ? NOT_YET : NEEDS_ALL_PAIRS;
+  return study.pairs.length * study.class_names.length > MAX_PAIR_CELLS ? TOO_MANY_PAIRS : NOT_YET;
 }
 
 /** The order that is shown: a hand-made one that is none is no order. */

@@ -1,6 +1,6 @@
 /** Turns fetched comparisons into the contents of heat maps. Pure. */
 
-import { className } from "./class_names.js";
+import { className, findClasses } from "./class_names.js";
 import {
   BY_CLASS,
   BY_PAIR,
@@ -22,14 +22,14 @@ const MANY_PAIR_HEIGHT = 12;
 /**
  * All maps that are shown together.
  * @param {{plan: Object, shown: Map<string, Float32Array>, isDifference: boolean,
- *   order: Array<number>, level: number}} what `shown` by JSON of run and response.
+ *   order: Array<number>, level: number, find: string}} what `shown` by JSON of run and response.
  * @return {Array<HeatMap>}
  * @typedef {Object} HeatMap
  * @property {string} slot Stays the same while the data change.
  * @property {Object} content Of a Grid; null where there is nothing to show.
  * @property {string} missing Why there is nothing.
  */
-export function contentsOf({ plan, shown, isDifference, order, level }) {
+export function contentsOf({ plan, shown, isDifference, order, level, find }) {
   const { table, measure, responses, sides } = plan;
   const { study } = sides[0].entry;
   const layout = layoutOf(study, table, order);
@@ -42,8 +42,22 @@ export function contentsOf({ plan, shown, isDifference, order, level }) {
   const isAside = (index) => layout.cellAt(Math.floor(index / width), index % width).isMember;
   const { scale, largest } = commonScale(measure, known.map(({ values }) => ({ values, isAside })), { isDifference });
   const written = writing(measure, largest, { isDifference });
-  const common = { plan, layout, scale, written, level, isDifference };
+  const found = foundIn(layout, table, new Set(findClasses(study, find)));
+  const common = { plan, layout, scale, written, level, isDifference, found };
   return maps.map((map) => ({ ...map, scale, written, ...(map.values ? finished(map, common) : { content: null }) }));
+}
+
+/** Where the classes stand that the reader looks for; pairs are not looked for. */
+function foundIn(layout, table, labels) {
+  const within = (count, labelAt) => Array.from({ length: count }, (_, place) => place).filter((place) => labels.has(labelAt(place)));
+  const columns = within(layout.columns.length, (column) => labelOfColumn(layout.cellAt(0, column), table));
+  const rows = table === BY_CLASS ? within(layout.rows.length, (row) => layout.cellAt(row, 0).target) : [];
+  return { rows, columns };
+}
+
+/** The class of a column: that was confused, or the target. */
+function labelOfColumn(cell, table) {
+  return table === BY_CLASS ? cell.row : cell.target;
 }
 
 function readSide({ layout, plan, side, index, response, shown }) {
@@ -78,7 +92,7 @@ function difference([first, second]) {
 }
 
 function finished(map, common) {
-  const { plan, layout, scale, written, level, isDifference } = common;
+  const { plan, layout, scale, written, level, isDifference, found } = common;
   const width = layout.columns.length;
   const hasQ = !isDifference && map.qValues.some(Number.isFinite);
   const isMarked = (row, column) => map.qValues[row * width + column] <= level;
@@ -99,6 +113,7 @@ function finished(map, common) {
     markTitle: hasQ ? `q ≤ ${level} of Welch's test (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
     hasMark: hasQ,
     isAside: plan.table === BY_PAIR ? (row, column) => layout.cellAt(row, column).isMember : undefined,
+    found,
     largestCell: LARGEST_CELL,
     largestHeight: heightOf(plan.table, layout.rows.length),
     describe: (row, column) => describe(about(row, column)),

@@ -187,10 +187,11 @@ class ConfusionView {
     const isDifference = plan.sides.length > 1 && this._state.layout === "difference";
     const order = classOrder(entry, this._state);
     const level = knownLevel(this._state);
-    const drawn = JSON.stringify([this._shownKey, isDifference, order, level, theme(), entry.progress.num_in_tables]);
+    const { find } = this._state;
+    const drawn = JSON.stringify([this._shownKey, isDifference, order, level, find, theme(), entry.progress.num_in_tables]);
     if (drawn === this._drawn) return;
     this._drawn = drawn;
-    const maps = contentsOf({ plan, shown: this._shown, isDifference, order, level: Number(level) });
+    const maps = contentsOf({ plan, shown: this._shown, isDifference, order, level: Number(level), find });
     const slots = new Set(maps.map((map) => map.slot));
     for (const [slot, panel] of this._panels) {
       if (slots.has(slot)) continue;

@@ -1,10 +1,13 @@
-/** A dot plot: every single network of two groups, with mean and confidence interval. */
+/**
+ * A dot plot: every single network of two groups, with mean and confidence interval; bars
+ * of a group of too many.
+ */
 
+import { barsOf, drawBars, explainBar, intervalOf, knownValues } from "./bars.js";
 import { palette } from "./colours.js";
 import { html, replace, svg } from "./dom.js";
 import { shorten, textWidth } from "./grid_frame.js";
 import { fixed, percent } from "./numbers.js";
-import { meanInterval } from "./student.js";
 import { swarm } from "./swarm.js";
 import { factsOf, hideTooltip, showTooltip } from "./tooltip.js";
 
@@ -35,7 +38,7 @@ const d3 = globalThis.d3;
  * @property {string} subtitle
  * @property {string} xTitle
  * @property {Array<{label: string, networks: Array<{value: number, pair: string,
- *   repeat: number}>}>} groups Values are shares.
+ *   repeat: number}>, bins: Array<Array<number>>|null}>} groups As of `confusion/cell`.
  * @property {[number, number]} [domain] Shares; from the values where it is left out.
  */
 
@@ -49,7 +52,7 @@ export function domainOf(groups) {
   const [low, high] = d3.extent(values);
   const room = 0.5 * (high - low);
   const ends = groups.flatMap((group) => {
-    const interval = meanInterval(knownValues(group));
+    const interval = intervalOf(group);
     if (!interval || !Number.isFinite(interval.margin)) return [];
     return [
       Math.max(low - room, interval.mean - interval.margin),
@@ -59,10 +62,6 @@ export function domainOf(groups) {
   const [first, last] = d3.extent([...values, ...ends]);
   const pad = Math.max(0.002, 0.03 * (last - first));
   return [first - pad, last + pad];
-}
-
-function knownValues(group) {
-  return group.networks.map((one) => one.value).filter(Number.isFinite);
 }
 
 /** A dot plot in a container of the page; give it content with `update`. */
@@ -121,6 +120,7 @@ export class Dots {
       top = group.top + group.height + BAR;
     }
     const height = top + FOOT + LINE * (xTitle.length - 1);
+    this._groups = groups;
     this._dots = groups.flatMap((group) => group.dots(group.top + group.height / 2));
     this._tree = d3.quadtree(this._dots, (dot) => dot.x, (dot) => dot.y);
     this._ring = svg("circle", { class: "interactive", fill: "none", stroke: colours.text, "stroke-width": 2, r: 0 });
@@ -130,7 +130,7 @@ export class Dots {
       { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT, "font-size": 12, fill: colours.text },
       ...drawLines(title, { x: 4, y: 16, "font-size": 14, "font-weight": "bold" }, TITLE_LINE),
       ...drawLines(subtitle, { x: 4, y: subtitleY, fill: colours.muted }),
-      drawLegend(legend, legendY, colours),
+      drawLegend(legend, legendY, groups.every((group) => group.bars), colours),
       drawAxis(xTitle, x, [groups[0]?.top ?? top, top], width, colours),
       ...groups.map((group, index) => drawGroup(group, tones[index % 2], x, colours)),
       this._ring,
@@ -143,8 +143,12 @@ export class Dots {
   _explain(event) {
     if (!this._tree) return;
     const box = this._svg.getBoundingClientRect();
-    const dot = this._tree.find(event.clientX - box.left, event.clientY - box.top, REACH);
-    if (!dot) return this._leave();
+    const at = [event.clientX - box.left, event.clientY - box.top];
+    const dot = this._tree.find(...at, REACH);
+    if (!dot) {
+      this._ring.setAttribute("r", 0);
+      return explainBar(this._groups, at, box) || this._leave();
+    }
     this._ring.setAttribute("cx", dot.x);
     this._ring.setAttribute("cy", dot.y);
     this._ring.setAttribute("r", dot.radius + 2);
@@ -183,20 +187,23 @@ function drawLines(lines, properties, step = LINE) {
   return lines.map((text, index) => svg("text", { ...properties, y: properties.y + index * step, text }));
 }
 
-function groupOf({ label, networks }, x, largest) {
+function groupOf(group, x, largest) {
+  const { label, networks } = group;
+  const mean = intervalOf(group);
+  const margin = mean && Number.isFinite(mean.margin) ? ` ± ${fixed(100 * mean.margin, 2)} %` : " %";
+  const told = mean ? `n = ${mean.number}, mean ${fixed(100 * mean.mean, 2)}${margin}` : "no networks";
+  if (group.bins) return { label, mean, told, radius: Infinity, dots: () => [], ...barsOf(group, x) };
   const known = networks.filter((one) => Number.isFinite(one.value));
   const xs = known.map((one) => x(one.value));
   const { radius, offsets } = swarm(xs, known.length <= MANY ? 110 : 170, largest);
   const reach = offsets.reduce((most, [, y]) => Math.max(most, Math.abs(y)), 0);
   const height = Math.max(LEAST_HEIGHT, 2 * (reach + radius) + 6);
-  const mean = meanInterval(known.map((one) => one.value));
-  const margin = mean && Number.isFinite(mean.margin) ? ` ± ${fixed(100 * mean.margin, 2)} %` : " %";
   return {
     label,
     height,
     mean,
     radius,
-    told: mean ? `n = ${known.length}, mean ${fixed(100 * mean.mean, 2)}${margin}` : "no networks",
+    told,
     dots: (middle) =>
       known.map((network, index) => ({
         network,
@@ -217,6 +224,7 @@ function drawGroup(group, tone, x, colours) {
     ...drawLines(name, { x: GROUP_TEXT, y, "font-weight": "bold" }),
     svg("text", { x: GROUP_TEXT, y: y + LINE * name.length, fill: colours.muted, text: told }),
   );
+  if (group.bars) node.append(drawBars(group.bars, top, tone));
   const dots = svg("g", { fill: tone, "fill-opacity": 0.72 });
   for (const dot of group.dots(top + height / 2)) {
     dots.append(svg("circle", { cx: dot.x.toFixed(1), cy: dot.y.toFixed(1), r: group.radius - 0.3 }));
@@ -248,13 +256,17 @@ function drawBar({ mean, low, high, ends = [-Infinity, Infinity] }, top, y, colo
   return node;
 }
 
-function drawLegend(text, y, colours) {
+function drawLegend(text, y, areBars, colours) {
+  const sign = (x, fill) =>
+    areBars
+      ? svg("rect", { x: x - 3.5, y: y - 9, width: 7, height: 9, fill })
+      : svg("circle", { cx: x, cy: y - 4, r: 3.7, fill });
   return svg(
     "g",
     { "font-size": 11, fill: colours.muted },
-    svg("circle", { cx: 10, cy: y - 4, r: 3.7, fill: colours.series[1] }),
-    svg("circle", { cx: 19, cy: y - 4, r: 3.7, fill: colours.series[0] }),
-    svg("text", { x: 28, y, text: "a network" }),
+    sign(10, colours.series[1]),
+    sign(19, colours.series[0]),
+    svg("text", { x: 28, y, text: areBars ? "networks" : "a network" }),
     drawBar({ mean: 120, low: 102, high: 138 }, null, y - 4, colours),
     ...drawLines(text, { x: LEGEND_TEXT, y }),
   );

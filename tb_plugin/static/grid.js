@@ -45,6 +45,8 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {function(number, number): string} describe Accessible name of a cell.
  * @property {Array<number>} [selected] [row, column]
  * @property {Array<number>} [linked] [row or -1, column or -1], a band to point out.
+ * @property {{rows: Array<number>, columns: Array<number>}} [found] Rows and columns that
+ *   the reader looked for.
  * @property {number} [largestCell] Pixels.
  * @property {number} [smallestCell]
  * @property {number} [largestHeight] Pixels, where cells may be wider than high.
@@ -281,7 +283,9 @@ export class Grid {
     const labelled = this._hover ?? only ?? focus;
     const marked = { pointed: this._pointed, focus, hover: this._hover };
     replace(this._marks, ...drawMarks(this._content, this._plot, marked));
-    replace(this._hoverLabels, ...(labelled ? drawLabels(this._content, this._plot, labelled) : []));
+    const { rows = [], columns = [] } = this._content.found ?? {};
+    const places = labelled ? { rows: [...rows, labelled[0]], columns: [...columns, labelled[1]] } : { rows, columns };
+    replace(this._hoverLabels, ...drawLabels(this._content, this._plot, places));
   }
 }
 

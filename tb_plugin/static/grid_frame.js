@@ -20,9 +20,26 @@ export function shorten(name, longest = 22) {
   return letters.length > longest ? `${letters.slice(0, longest - 1).join("")}…` : letters.join("");
 }
 
+const LONGEST_LABEL = 22;
+
+/** Labels beside each other: those that a cut at the end would make alike lose their middle. */
+export function shortenAll(names) {
+  const cut = names.map((name) => shorten(name, LONGEST_LABEL));
+  const counts = new Map();
+  for (const name of cut) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return names.map((name, index) => (counts.get(cut[index]) > 1 ? withoutMiddle(name) : cut[index]));
+}
+
+function withoutMiddle(name) {
+  const letters = Array.from(String(name));
+  if (letters.length <= LONGEST_LABEL) return letters.join("");
+  const half = Math.floor((LONGEST_LABEL - 1) / 2);
+  return `${letters.slice(0, half).join("")}…${letters.slice(-half).join("")}`;
+}
+
 /** Places and sizes of a grid's parts in so many pixels of width. */
 export function measure(content, available) {
-  const { rows, columns } = content;
+  const [rows, columns] = [shortenAll(content.rows), shortenAll(content.columns)];
   const rowSpace = 28 + widest(rows);
   const head = content.pictures ? 24 : 58;
   const subtitle = content.subtitle ? 16 : 0;
@@ -49,7 +66,7 @@ export function measure(content, available) {
 }
 
 function widest(labels) {
-  return Math.max(6, ...labels.map((label) => textWidth(shorten(label), 12)));
+  return Math.max(6, ...labels.map((label) => textWidth(label, 12)));
 }
 
 /** So that a saved drawing holds its texts. */
@@ -144,7 +161,8 @@ export function drawAxes(content, layout, colours) {
   const slanted = areLevel ? SMALLEST_LABEL : SMALLEST_LABEL / SLANT;
   const every = (size, least = SMALLEST_LABEL) => Math.max(1, Math.ceil(least / size));
   const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(12, size * 0.95));
-  content.rows.forEach((label, row) => {
+  const [rows, columns] = [shortenAll(content.rows), shortenAll(content.columns)];
+  rows.forEach((label, row) => {
     if (row % every(height)) return;
     group.append(
       svg("text", {
@@ -153,14 +171,14 @@ export function drawAxes(content, layout, colours) {
         "text-anchor": "end",
         "dominant-baseline": "central",
         "font-size": fontSize(height),
-        text: shorten(label),
+        text: label,
       }),
     );
   });
-  content.columns.forEach((label, column) => {
+  columns.forEach((label, column) => {
     if (column % every(width, slanted)) return;
     group.append(
-      columnLabel(shorten(label), column, layout.plot, { "font-size": fontSize(width) }),
+      columnLabel(label, column, layout.plot, { "font-size": fontSize(width) }),
     );
   });
   const middle = top + (height * content.rows.length) / 2;
@@ -175,7 +193,7 @@ export function drawAxes(content, layout, colours) {
     }),
     svg("text", {
       x: left,
-      y: top - (areLevel ? 24 : 18 + SLANT * widest(content.columns)),
+      y: top - (areLevel ? 24 : 18 + SLANT * widest(columns)),
       fill: colours.muted,
       text: content.columnTitle,
     }),

@@ -2,7 +2,7 @@
 
 import { palette } from "./colours.js";
 import { svg } from "./dom.js";
-import { columnLabel, shorten } from "./grid_frame.js";
+import { columnLabel, shortenAll } from "./grid_frame.js";
 
 // A line on the edge of a smaller cell would cover it.
 const SMALL_CELL = 12;
@@ -42,6 +42,10 @@ export function drawMarks(content, { left, top, width, height }, { pointed, focu
   if (linked && linked[1] >= 0) {
     marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
   }
+  for (const row of content.found?.rows ?? []) marks.push(...outline(row, 0, 1, columns.length, colours.text, 1.5));
+  for (const column of content.found?.columns ?? []) {
+    marks.push(...outline(0, column, rows.length, 1, colours.text, 1.5));
+  }
   // In heat maps, orange is a value's colour.
   const pointing = content.pictures ? colours.series[1] : colours.text;
   for (const cell of pointed) marks.push(...outline(...cell, 1, 1, pointing, 3));
@@ -51,20 +55,23 @@ export function drawMarks(content, { left, top, width, height }, { pointed, focu
   return marks;
 }
 
-/** Labels of a cell's row and column, over the faint or missing ones. */
-export function drawLabels({ rows, columns }, plot, [row, column]) {
+/** Labels of rows and columns, over the faint or missing ones. */
+export function drawLabels(content, plot, { rows, columns }) {
   const { left, top, height } = plot;
   const halo = { stroke: palette().background, "stroke-width": 4, "paint-order": "stroke" };
+  const [ofRows, ofColumns] = [shortenAll(content.rows), shortenAll(content.columns)];
   return [
-    svg("text", {
-      x: left - 6,
-      y: top + (row + 0.5) * height,
-      "text-anchor": "end",
-      "dominant-baseline": "central",
-      "font-weight": "bold",
-      text: shorten(rows[row]),
-      ...halo,
-    }),
-    columnLabel(shorten(columns[column]), column, plot, { "font-weight": "bold", ...halo }),
+    ...rows.map((row) =>
+      svg("text", {
+        x: left - 6,
+        y: top + (row + 0.5) * height,
+        "text-anchor": "end",
+        "dominant-baseline": "central",
+        "font-weight": "bold",
+        text: ofRows[row],
+        ...halo,
+      }),
+    ),
+    ...columns.map((column) => columnLabel(ofColumns[column], column, plot, { "font-weight": "bold", ...halo })),
   ];
 }

@@ -14,6 +14,7 @@ export const DEFAULTS = Object.freeze({
   measure: "difference_points",
   q: "0.05",
   order: "label", // or "cluster", "hand"
+  find: "", // a part of the names of classes to point out
   hand: "", // labels in the reader's order, as in "3.0.1"
   cell: "", // the opened cell: "response.row.target", numbers but the first
   // Prototype view.

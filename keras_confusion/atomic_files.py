@@ -1,0 +1,80 @@
+"""Files that are there whole or not at all, and what to do with damaged ones."""
+
+import hashlib
+import os
+import pathlib
+import uuid
+from collections.abc import Callable
+
+_BYTES_AT_A_TIME = 1 << 20
+DAMAGED = "damaged"
+
+
+def write_atomically(path: pathlib.Path, write: Callable) -> None:
+    """Writes a file under a temporary name and renames it when it is whole.
+
+    Args:
+        path: Where the file goes; an existing one is replaced.
+        write: Called with a binary file that is open for writing.
+
+    Raises:
+        OSError: If it cannot be written; `filename` is always its name.
+    """
+    # Processes of several machines may share the folder, and their numbers.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise with_name(error, path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def with_name(error: OSError, path: pathlib.Path) -> OSError:
+    """The same error with the name of the file, which a failing write does not know."""
+    if error.errno is None:
+        return error
+    return OSError(error.errno, error.strerror, str(path))
+
+
+def remove_left_overs(directory: pathlib.Path) -> None:
+    """Removes what killed processes left of `write_atomically` in a folder.
+
+    Only for the process that holds the lock of the folder.
+    """
+    for left_over in directory.glob(".*.tmp"):
+        left_over.unlink(missing_ok=True)
+
+
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+    """Renames a damaged file or folder, so that nothing takes it for whole.
+
+    Returns:
+        Its new name: that of before with `.damaged`, and a number from the second on.
+    """
+    number, aside = 1, path.with_name(f"{path.name}.{DAMAGED}")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.{DAMAGED}-{number}")
+    path.rename(aside)
+    return aside
+
+
+def was_set_aside(path: pathlib.Path) -> bool:
+    """Whether something of this name was set aside."""
+    return path.with_name(f"{path.name}.{DAMAGED}").exists()
+
+
+def sha256(path: pathlib.Path) -> str:
+    """Hex sha256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BYTES_AT_A_TIME):
+            digest.update(block)
+    return digest.hexdigest()

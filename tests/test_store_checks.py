@@ -1,0 +1,157 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+
+from keras_confusion import prototype_results, sealed_json, store_checks
+from keras_confusion.errors import StudyFolderError
+
+NUM_CLASSES = 3
+PARTS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@pytest.fixture
+def folder(write_prototype_study):
+    """A finished study of two intervals and two initialisations."""
+    return write_prototype_study(num_classes=NUM_CLASSES, num_intervals=2)
+
+
+@pytest.fixture
+def store(folder):
+    return folder / prototype_results.STORE
+
+
+def chunks_of(store, part):
+    """Every chunk of a part, but the flag that it is finished."""
+    place = "/".join(map(str, part))
+    return sorted(
+        path
+        for path in store.rglob("*")
+        if path.is_file()
+        and f"/c/{place}/" in f"{path}/"
+        and store_checks.FINISHED not in path.parts
+    )
+
+
+def read_all(folder):
+    return prototype_results.read_study(folder).load()
+
+
+def test_every_chunk_of_a_finished_part_is_there(store):
+    # Also of arrays that hold nothing but their fill values.
+    for part in PARTS:
+        names = {path.relative_to(store).parts[0] for path in chunks_of(store, part)}
+        written = {path.parent.name for path in store.glob("*/c")}
+        assert names == written - {store_checks.FINISHED}
+    assert len(chunks_of(store, (0, 0))) > 10
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "remove"])
+def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
+    damage, folder, store, capsys, rng
+):
+    whole = read_all(folder)
+    for chunk in chunks_of(store, (1, 0)):
+        content = chunk.read_bytes()
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        if damage == "remove":
+            chunk.unlink()
+        else:
+            half = content[: len(content) // 2]
+            chunk.write_bytes({"flip": damaged, "truncate": half, "empty": b""}[damage])
+        with pytest.raises(StudyFolderError, match="Run the study again") as error:
+            read_all(folder)
+        assert str(chunk) in str(error.value)
+        prototype_results.mend_store(folder)
+        told = capsys.readouterr().err
+        assert str(chunk) in told
+        assert "initialisation 0 at 40 % are made anew" in told
+        finished = prototype_results.finished_parts(folder)
+        assert finished.tolist() == [[True, True], [False, True]]
+        # As the study makes it anew.
+        part = whole.isel(interval=1, initialisation=0)
+        values = {
+            name: part[name].values
+            for name in prototype_results.ARRAYS
+            if name in part and name != store_checks.FINISHED
+        }
+        prototype_results.write_part(folder, 1, 0, values)
+        assert read_all(folder).identical(whole)
+
+
+def test_whole_store_is_left_alone(folder, store, capsys):
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    prototype_results.mend_store(folder)
+    assert capsys.readouterr().err == ""
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "image/zarr.json", "finished/zarr.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"zarr_format": 3}'])
+def test_damaged_descriptions_of_arrays_are_written_anew(
+    name, content, folder, store, capsys
+):
+    whole, file = read_all(folder), store / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    prototype_results.mend_store(folder)
+    assert f"{name} was damaged" in capsys.readouterr().err
+    assert read_all(folder).identical(whole)
+
+
+def test_copy_of_descriptions_that_is_damaged_itself_is_not_believed(folder, store):
+    copy = folder / f".{prototype_results.STORE}.metadata.json"
+    texts = json.loads(copy.read_text())
+    texts["image/zarr.json"] = "{}"
+    copy.write_text(json.dumps(texts))
+    with pytest.raises(sealed_json.DamagedFileError):
+        sealed_json.read(copy)
+    whole = read_all(folder)
+    prototype_results.mend_store(folder)
+    assert read_all(folder).identical(whole)
+
+
+def test_flag_that_is_damaged_is_found(folder, store, capsys):
+    flag = store / store_checks.FINISHED / "c" / "0" / "1"
+    flag.write_bytes(flag.read_bytes()[:-1])
+    with pytest.raises(StudyFolderError, match="finished/c/0/1 is damaged"):
+        read_all(folder)
+    prototype_results.mend_store(folder)
+    assert "finished/c/0/1" in capsys.readouterr().err
+    finished = prototype_results.finished_parts(folder)
+    assert finished.tolist() == [[True, False], [True, True]]
+
+
+def test_store_of_before_there_were_checksums_is_read_and_grows(folder, store, capsys):
+    whole = read_all(folder)
+    (folder / f".{prototype_results.STORE}.metadata.json").unlink()
+    group = zarr.open_group(store, mode="r")
+    arrays = {name: (array, array[:]) for name, array in group.arrays()}
+    old = store.with_name("old")
+    made = zarr.open_group(old, mode="w")
+    for name, (array, values) in arrays.items():
+        made.create_array(
+            name,
+            shape=array.shape,
+            dtype=array.dtype,
+            chunks=array.chunks,
+            fill_value=array.fill_value,
+            dimension_names=array.metadata.dimension_names,
+        )
+        made[name][...] = values
+    shutil.rmtree(store)
+    old.rename(store)
+    assert not store_checks.has_checksums(store / "image")
+    assert read_all(folder).identical(whole)
+    prototype_results.mend_store(folder)
+    assert capsys.readouterr().err == ""
+    # Chunks of nothing but fill values were left out then.
+    assert read_all(folder).identical(whole)
+    prototype_results.forget_part(folder, 1, 1)
+    prototype_results.write_part(folder, 1, 1, {"loss": np.zeros((3, 3))})
+    assert prototype_results.finished_parts(folder).all()

@@ -1,0 +1,95 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from keras_confusion import termination
+
+# A command that meets SIGTERM in one way or the other.
+COMMAND = """
+import hashlib, sys, threading, time
+from keras_confusion import command_line
+
+def wait():
+    while True:
+        time.sleep(0.05)
+
+def swallow():
+    try:
+        wait()
+    except BaseException:
+        return 0
+
+def fail():
+    try:
+        wait()
+    finally:
+        raise RuntimeError("on the way out")
+
+def compute():
+    # No Python runs meanwhile, as in a long operation of TensorFlow.
+    hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000_000)
+
+def leave_thread():
+    threading.Thread(target=wait).start()
+    wait()
+
+def work():
+    print("ready", flush=True)
+    return {names}[sys.argv[1]]()
+
+sys.exit(command_line.exit_code(work))
+""".replace("{names}", "globals()")
+
+
+def start(way):
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", COMMAND, way],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    return process
+
+
+@pytest.mark.parametrize("way", ["wait", "swallow", "fail"])
+def test_sigterm_is_left_by_like_ctrl_c(way):
+    process = start(way)
+    process.send_signal(signal.SIGTERM)
+    # A second one, from whoever has no patience, does not disturb.
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert told == "\nStopped. The same command goes on with what is missing.\n"
+
+
+@pytest.mark.parametrize("way", ["compute", "leave_thread"])
+def test_who_does_not_leave_is_ended(way):
+    process = start(way)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 9
+    assert process.returncode == 143
+    assert told == "\nStopped. The same command goes on with what is missing.\n"
+
+
+def test_handlers_are_those_of_before():
+    def handler(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with termination.leaving_on_sigterm(""):
+            assert signal.getsignal(signal.SIGTERM) is not handler
+        assert signal.getsignal(signal.SIGTERM) is handler
+        assert signal.set_wakeup_fd(-1) == -1
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with termination.leaving_on_sigterm(""):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
