@@ -151,7 +151,7 @@ def correct_images(shares: np.ndarray, test_images: np.ndarray) -> np.ndarray:
         Unsigned integers `(2 * K,)`, of as few bytes as hold all numbers of images.
     """
     # One number more, for none.
-    of_type = np.min_scalar_type(int(test_images.max()) + 1)
+    of_type = np.min_scalar_type(int(test_images.max()))
     none = np.iinfo(of_type).max
     counts = np.where(np.isfinite(shares), np.rint(shares * test_images), none)
     return counts.astype(of_type).ravel()

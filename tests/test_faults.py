@@ -1,0 +1,187 @@
+"""Real faults, a few of each kind; `python -m benchmarks.faults` tries many."""
+
+import os
+import shutil
+import sys
+
+import pytest
+
+from benchmarks import (
+    fault_clock,
+    fault_damage,
+    fault_disks,
+    fault_kills,
+    fault_processes,
+    fault_studies,
+    faults,
+)
+from benchmarks.fault_studies import Trial
+from keras_confusion import results
+
+STUDY = fault_studies.confusion_study(repeats=2)
+SEED = 1
+
+
+def assert_survived(*trials):
+    for trial in trials:
+        assert trial.failures == (), trial
+        assert trial.lost == 0, trial
+
+
+def in_ci():
+    return os.environ.get("CI", "").lower() == "true"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    return STUDY.undisturbed(tmp_path_factory.mktemp("faults") / "undisturbed")
+
+
+@pytest.fixture
+def mounting(request):
+    """Where this process may not mount disks, the test is run by one that may."""
+    if fault_disks.can_mount():
+        return
+    if not fault_disks.can_enter_namespace():
+        if in_ci():
+            pytest.fail("Neither root nor user namespaces, to mount small disks.")
+        pytest.skip("Neither root nor user namespaces, to mount small disks.")
+    test = [sys.executable, "-m", "pytest", "-q", request.node.nodeid]
+    done = fault_studies.run(fault_disks.in_namespace(test))
+    assert done.returncode == 0, done.stdout
+    pytest.skip("Passed in a namespace of its own.")
+
+
+@pytest.mark.slow
+def test_differences_are_seen(tmp_path, undisturbed):
+    # What all the others rely on.
+    folder = shutil.copytree(undisturbed, tmp_path / "copy")
+    assert STUDY.difference(folder, undisturbed) == (0, [])
+    files = sorted((folder / "networks").glob("*.parquet"))
+    files[0].unlink()
+    lost, differences = STUDY.difference(folder, undisturbed)
+    assert lost == 1
+    assert len(differences) == 1
+    row = results.read_networks(folder).iloc[0].to_dict()
+    row |= {"arm": "3-8", "class_a": 3, "class_b": 8, "repeat": 7}
+    results.write_network(folder, row, num_classes=10)
+    assert STUDY.difference(folder, undisturbed)[0] == 1
+
+
+def test_table_counts_what_was_tried_survived_and_lost():
+    trials = [
+        Trial("a fault", redone="a network"),
+        Trial("a fault", redone="a network", failures=("no message",)),
+        Trial("a fault", lost=3),
+        Trial("another", redone="nothing"),
+    ]
+    assert faults.table(trials).splitlines()[2:] == [
+        "| a fault | 3 | 1 | 3 | a network |",
+        "| another | 1 | 1 | 0 | nothing |",
+        "| all | 4 | 2 | 3 | |",
+    ]
+
+
+def test_kinds_of_damage(tmp_path, rng):
+    content = bytes(range(100))
+    for damage in fault_damage.KINDS.values():
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        damage(path, rng)
+        assert not path.exists() or path.read_bytes() != content
+
+
+@pytest.mark.slow
+def test_damage_that_is_only_read_is_found(tmp_path, undisturbed, rng):
+    for name in (
+        sorted((undisturbed / "networks").iterdir())[3],
+        undisturbed / "test_labels.npy",
+        undisturbed / "study.json",
+    ):
+        trials = fault_damage.find(STUDY, undisturbed, tmp_path, name, rng, rounds=40)
+        assert len(trials) == 40
+        assert_survived(*trials)
+
+
+@pytest.mark.slow
+def test_damaged_network_is_trained_anew_by_the_same_command(
+    tmp_path, undisturbed, rng
+):
+    file = sorted((undisturbed / "networks").iterdir())[-1]
+    assert_survived(
+        fault_damage.mend(
+            STUDY, undisturbed, tmp_path, "bit flipped", [file], rng, copied=1
+        )
+    )
+
+
+@pytest.mark.slow
+def test_parent_is_killed(tmp_path, undisturbed):
+    trials = fault_kills.kill_parent(STUDY, undisturbed, tmp_path, rounds=1, seed=SEED)
+    assert len(trials) == 1
+    assert_survived(*trials)
+
+
+@pytest.mark.slow
+def test_disk_is_full_when_event_files_are_written(mounting, tmp_path, undisturbed):
+    full = tmp_path / "full"
+    assert_survived(
+        fault_disks.fill_while_writing(STUDY, undisturbed, full, part="events")
+    )
+
+
+@pytest.mark.slow
+def test_disk_is_full_when_a_classifier_is_saved(mounting, tmp_path):
+    assert_survived(*fault_disks.classifier_disks(tmp_path, rounds=1, seed=SEED))
+
+
+@pytest.mark.slow
+def test_folder_is_read_only(mounting, tmp_path, undisturbed):
+    trials = fault_processes.read_only(STUDY, undisturbed, tmp_path / "read_only")
+    assert [trial.fault.split()[0] for trial in trials] == [
+        "begun",
+        "taken",
+        "analysed",
+    ]
+    assert_survived(*trials)
+
+
+@pytest.mark.slow
+def test_sigterm_to_every_process(tmp_path, undisturbed):
+    assert_survived(
+        fault_processes.terminate(
+            STUDY, undisturbed, tmp_path / "all", to_all=True, after=1
+        )
+    )
+
+
+@pytest.mark.slow
+def test_sigterm_to_a_training(tmp_path):
+    command = fault_studies.script(
+        "train_classifier.py",
+        *("--dataset", "digits", "--epochs", "500", "--out", tmp_path / "model"),
+    )
+    assert_survived(
+        fault_processes.terminate_command(
+            "train_classifier.py", command, lambda: True, delay=8
+        )
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not fault_clock.is_there() and not in_ci(), reason="libfaketime is not installed"
+)
+def test_clock_a_day_earlier(tmp_path, undisturbed):
+    assert_survived(
+        fault_clock.resume_earlier(STUDY, undisturbed, tmp_path / "day", "true")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped"])
+def test_tensorboard_shows_what_comes_before_the_damage(damage, tmp_path, undisturbed):
+    assert_survived(
+        fault_clock.damaged_events(undisturbed, tmp_path / "events", damage, "false")
+    )
