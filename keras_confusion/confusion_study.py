@@ -181,7 +181,8 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
                 take_from_disk()
     finally:
         progress.close()
-    noted = [row for row in taken.values() if row["note"]]
+    of_plan = ((results.arm_name(pair), repeat) for pair, repeat in planned)
+    noted = [taken[key] for key in of_plan if taken[key]["note"]]
     return StudySummary(
         directory=plan.directory,
         num_trained=len(taken) - num_before,

@@ -17,6 +17,8 @@ MAX_TEST_EXAMPLES = 10**8
 # Rows whose labels are put together at a time.
 _ROWS_AT_A_TIME = 512
 _LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
+# Bits, above the logarithm of 1.
+_ROUNDING = 1e-3
 _LATEST_SECONDS = 1e12
 
 
@@ -103,7 +105,7 @@ def check_networks(
     finished.check_times()
     for name in _LABEL_COLUMNS:
         finished.check_lists(name, num_test, 0, num_classes - 1, whole=True)
-    finished.check_lists("log2_probability", num_classes, -np.inf, 0)
+    finished.check_lists("log2_probability", num_classes, -np.inf, _ROUNDING)
     finished.check_without_pair(num_classes, len(pairs))
 
 
@@ -180,7 +182,7 @@ class _Rows:
             return
         is_baseline = self._networks["class_a"].isna().to_numpy(bool)
         lengths = num_classes * np.where(is_baseline, num_pairs, 1)
-        self.check_lists("log2_probability_without_pair", lengths, -np.inf, 0)
+        self.check_lists("log2_probability_without_pair", lengths, -np.inf, _ROUNDING)
 
     def check_lists(
         self, name: str, length, low: float, high: float, *, whole: bool = False

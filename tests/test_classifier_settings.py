@@ -63,6 +63,7 @@ def test_description_is_settled(monkeypatch):
         "dtype_policy": "mixed_bfloat16",
         "image_size": [32, 24],
         "seed": 0,
+        "deterministic": False,
     }
     asked = dataclasses.replace(settings, dtype_policy="float32", model=build_tiny)
     description = asked.description(1000)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import dask
+import distributed  # noqa: F401 (its settings, before one is changed)
 import pandas as pd
 import pytest
 

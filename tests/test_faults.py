@@ -169,10 +169,19 @@ def test_sigterm_to_a_training(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_faketime = pytest.mark.skipif(
     not fault_clock.is_there() and not in_ci(), reason="libfaketime is not installed"
 )
+
+
+@pytest.mark.slow
+@needs_faketime
+def test_clock_that_is_set_back_during_a_run(tmp_path, undisturbed):
+    assert_survived(fault_clock.jump_back(STUDY, undisturbed, tmp_path / "jump"))
+
+
+@pytest.mark.slow
+@needs_faketime
 def test_clock_a_day_earlier(tmp_path, undisturbed):
     assert_survived(
         fault_clock.resume_earlier(STUDY, undisturbed, tmp_path / "day", "true")

@@ -5,6 +5,11 @@ import pytest
 
 from keras_confusion import planted, planted_findings
 
+
+def described(settings):
+    return {"settings": settings, "class_names": list(planted.CLASS_NAMES)}
+
+
 PAIRS = list(itertools.combinations(range(10), 2))
 
 
@@ -36,7 +41,7 @@ def by_pair(**found):
 )
 def test_only_studies_of_planted_images_have_a_truth(name, known):
     settings = {"dataset": name, "corruption": "swap", "fraction": 0.5}
-    assert planted_findings.is_planted({"settings": settings}) is known
+    assert planted_findings.is_planted(described(settings)) is known
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def test_the_truth_is_that_of_pairs_that_cannot_be_told_apart(
     corruption, fraction, known
 ):
     settings = {"dataset": "planted", "corruption": corruption, "fraction": fraction}
-    assert planted_findings.is_planted({"settings": settings}) is known
+    assert planted_findings.is_planted(described(settings)) is known
 
 
 def test_every_cell_stands_beside_its_truth():
