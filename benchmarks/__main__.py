@@ -46,7 +46,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
         default=[key for key, subject in SUBJECTS.items() if not subject.needs_disk],
         metavar="SUBJECT",
         help=f"some of {', '.join(SUBJECTS)}, see benchmarks/README.md (default: all "
-        "but large)",
+        "but large and tensorboard)",
     )
     parser.add_argument(
         "--quick",

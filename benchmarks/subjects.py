@@ -37,6 +37,7 @@ SUBJECTS = {
     "profile": Subject("step_profile", takes=()),
     "gpu": Subject("packed_speed", takes=(), needs_gpu=True),
     "large": Subject("large_study", takes=(), needs_disk=True),
+    "tensorboard": Subject("large_summaries", takes=(), needs_disk=True),
 }
 
 

@@ -122,6 +122,16 @@ def has_pair_cells(description: dict) -> bool:
     return num_pairs * len(description["class_names"]) <= metadata.MAX_PAIR_CELLS
 
 
+def has_baseline_cells(description: dict) -> bool:
+    """Whether single baseline networks without each pair are few enough, too."""
+    settings = description["settings"]
+    num_cells = len(settings["pairs"]) * len(description["class_names"])
+    return (
+        has_pair_cells(description)
+        and num_cells * settings["baseline_repeats"] <= metadata.MAX_BASELINE_CELLS
+    )
+
+
 def network(row: dict, pair: int) -> np.ndarray:
     """A row of `metadata.TAG_NETWORKS`.
 
@@ -151,7 +161,7 @@ def correct_images(shares: np.ndarray, test_images: np.ndarray) -> np.ndarray:
         Unsigned integers `(2 * K,)`, of as few bytes as hold all numbers of images.
     """
     # One number more, for none.
-    of_type = np.min_scalar_type(int(test_images.max()))
+    of_type = np.min_scalar_type(int(test_images.max()) + 1)
     none = np.iinfo(of_type).max
     counts = np.where(np.isfinite(shares), np.rint(shares * test_images), none)
     return counts.astype(of_type).ravel()

@@ -64,7 +64,7 @@ class StudySummaries:
     def _add_accuracies(self, row: dict) -> None:
         """Adds the accuracies of a network, for TensorBoard and for the plugin."""
         num_classes, pair = len(self._class_names), -1
-        of_pairs = self._pairs if self._has_pair_cells else []
+        of_pairs = self._pairs if self._has_baseline_cells else []
         if row["arm"] != results.BASELINE:
             of_pairs = [[int(row["class_a"]), int(row["class_b"])]]
             pair = self._number_of_pair[tuple(of_pairs[0])]
@@ -76,7 +76,7 @@ class StudySummaries:
             self._add_scalars(row, accuracy)
             if pair >= 0:
                 own = without_pairs[0]
-            elif self._has_pair_cells:
+            elif self._has_baseline_cells:
                 self._writer.tensor(
                     metadata.TAG_BASELINE_WITHOUT_PAIR,
                     without_pairs.astype(np.float32),
@@ -161,9 +161,9 @@ class StudySummaries:
     def _number_of_pair(self) -> dict[tuple[int, ...], int]:
         return {tuple(pair): number for number, pair in enumerate(self._pairs)}
 
-    @property
-    def _has_pair_cells(self) -> bool:
-        return confusion_snapshots.has_pair_cells(self._description)
+    @functools.cached_property
+    def _has_baseline_cells(self) -> bool:
+        return confusion_snapshots.has_baseline_cells(self._description)
 
     @functools.cached_property
     def _schedule(self) -> confusion_snapshots.Schedule:

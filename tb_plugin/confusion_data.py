@@ -139,6 +139,7 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
     """
     about, groups, networks_reason = _cell(run, table, response, row, target)
     labels = findings.group_labels(about)
+    step = network_data.accuracy_step(run, target)
     return {
         "run": run.name,
         "table": table,
@@ -154,7 +155,7 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
             {
                 "name": name,
                 "label": label,
-                **group_bins.summary(group.values),
+                **group_bins.summary(group.values, step),
                 "networks": _list(run.study, group),
             }
             for name, label, group in zip(GROUPS, labels, groups, strict=True)

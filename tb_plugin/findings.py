@@ -11,6 +11,8 @@ TARGET_BY_PAIR = "target_by_pair"
 # A q-value above it is not called a finding.
 SIGNIFICANCE = 0.05
 POINTS = 100.0
+# What is smaller has lost its digits; that of very many networks is 0.
+_SMALLEST_Q = 1e-300
 _RESPONSE_TEXTS = {
     "accuracy": ("accuracy", ""),
     "accuracy_without_pair": ("accuracy", " without the pair"),
@@ -73,7 +75,7 @@ def _finding(cell: Cell) -> str:
         reason = cell.reason or "the response is not known"
         return f"No test of {of_target}: {reason}" + (groups and f"; {groups}")
     difference = numbers["difference_points"]
-    test = f"Welch's t = {_fixed(numbers['t'])}, q = {_small(numbers['q_value'])}"
+    test = f"Welch's t = {_fixed(numbers['t'])}, {_q(numbers['q_value'])}"
     interval = numbers["ci_low_points"], numbers["ci_high_points"]
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:
@@ -127,8 +129,10 @@ def _interval(low: float, high: float) -> str:
     return f"95 % CI {_fixed(low)} to {_fixed(high)}"
 
 
-def _small(value: float) -> str:
-    return _fixed(value, ".1e" if value < 1e-4 else ".4f")
+def _q(value: float) -> str:
+    if value < _SMALLEST_Q:
+        return f"q < {_fixed(_SMALLEST_Q, '.0e')}"
+    return f"q = {_fixed(value, '.1e' if value < 1e-4 else '.4f')}"
 
 
 def _fixed(value: float, form: str = ".1f") -> str:

@@ -111,9 +111,11 @@ TAG_TEST_IMAGES = "plugin/test_images"
 # NETWORK_COLUMNS, then the accuracies, then those without the pair; NaN for none.
 TAG_NETWORK = "plugin/network"
 # Of a baseline network, at its number: float32 (P, K), its accuracy without each pair
-# in turn. Left out of studies with P * K > MAX_PAIR_CELLS.
+# in turn. Left out of studies with P * K > MAX_PAIR_CELLS, or with more than
+# MAX_BASELINE_CELLS of all planned baseline networks.
 TAG_BASELINE_WITHOUT_PAIR = "plugin/baseline_without_pair"
 MAX_PAIR_CELLS = 50_000
+MAX_BASELINE_CELLS = 50_000_000
 
 # The comparisons. Their step is the number of networks that entered.
 RESPONSES = ("accuracy", "accuracy_without_pair")

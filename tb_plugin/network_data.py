@@ -85,20 +85,38 @@ def _as_blocks(points: list[Point], study: dict) -> list[Point]:
     ]
 
 
-def _shares(run: StudyRun, column: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps, and a column of TAG_CORRECT as shares of the target's test images."""
-    num_classes = len(run.study["class_names"])
+def accuracy_step(run: StudyRun, target: int) -> float | None:
+    """One test image of the target as a share; None where their number was not kept.
+
+    Raises:
+        DataError: If the data make no sense.
+    """
+    if metadata.TAG_TEST_IMAGES not in run.tags.tensors:
+        return None
+    images = _test_images(run)[target]
+    return 1 / images if images else None
+
+
+def _test_images(run: StudyRun) -> np.ndarray:
+    """The test images of every class, int64 (K,)."""
     images = run.newest(metadata.TAG_TEST_IMAGES)
     if images is None:
         raise DataError("Expected the numbers of test images. Received: none.")
     of_class = arrays.check_array(
         "the numbers of test images",
         images.values,
-        shape=(num_classes,),
+        shape=(len(run.study["class_names"]),),
         dtypes=("int64",),
     )
     if not arrays.is_whole(of_class, 0, _MAX_IMAGES):
         raise DataError("The numbers of test images make no sense.")
+    return of_class
+
+
+def _shares(run: StudyRun, column: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and a column of TAG_CORRECT as shares of the target's test images."""
+    num_classes = len(run.study["class_names"])
+    most = _test_images(run)[target]
     points = run.points(metadata.TAG_CORRECT)
     of_type = points[0].values.dtype if points else np.dtype(np.uint8)
     steps, counts = networks.joined(
@@ -110,7 +128,6 @@ def _shares(run: StudyRun, column: int, target: int) -> tuple[np.ndarray, np.nda
     )
     counts = counts[:, 0]
     known = counts != np.iinfo(counts.dtype).max
-    most = of_class[target]
     if (counts[known] > most).any() or (known.any() and not most):
         raise DataError("Networks got more images right than there are.")
     shares = np.full(len(counts), np.nan)

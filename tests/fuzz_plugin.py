@@ -176,6 +176,7 @@ def _contents() -> frozenset[bytes]:
 _tags = st.sampled_from(
     [
         *(metadata.TAG_STUDY, metadata.TAG_NETWORK, metadata.TAG_BASELINE_WITHOUT_PAIR),
+        *(metadata.TAG_NETWORKS, metadata.TAG_CORRECT, metadata.TAG_TEST_IMAGES),
         *(metadata.TAG_BY_CLASS, metadata.TAG_BY_PAIR, metadata.TAG_LEVEL_SHIFTS),
         *(metadata.TAG_CLASS_ORDER, metadata.TAG_MEASURES, metadata.TAG_TRENDS),
         f"{metadata.PREFIX_CELLS}0",
@@ -192,7 +193,7 @@ _steps = st.sampled_from([0, 1, 2, 99, -1, 2**31, 2**62, -(2**62)])
 _contents_of_metadata = st.one_of(
     st.just(metadata.plugin_content()),
     st.sampled_from(
-        [b"", b"{", b'{"version": 2}', b'{"version": null}', b'{"version": 1e999}']
+        [b"", b"{", b'{"version": 9}', b'{"version": null}', b'{"version": 1e999}']
     ),
     fuzzing.json_values.map(fuzzing.json_bytes),
     st.binary(max_size=20),

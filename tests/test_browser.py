@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 DEMO_CONFUSION = f"digits_confusion/{metadata.TRAINING_RUN}"
 DEMO_PROTOTYPES = f"digits_prototypes/{metadata.PROTOTYPES_RUN}"
+MANY = f"many/{metadata.TRAINING_RUN}"
 SECOND = 1000
 
 
@@ -44,6 +45,10 @@ def live(tmp_path_factory):
     names = list("abcd")
     plugin_logdir.write_confusion_run(logdir / "one", names, class_order=[2, 0, 3, 1])
     plugin_logdir.write_confusion_run(logdir / "two", names, seed=1)
+    many = [f"a class with a long name {number:02d}" for number in range(24)]
+    plugin_logdir.write_confusion_run(
+        logdir / "many", many, block=50, num_baseline=20, num_repeats=15
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metadata, "SCHEMA_VERSION", metadata.SCHEMA_VERSION + 1)
         plugin_logdir.write_confusion_run(logdir / "newer", names)
@@ -168,6 +173,90 @@ def test_a_click_opens_every_network_of_the_cell(watched, address):
     dialog.wait_for()
     watched.page.go_back()
     dialog.wait_for(state="detached")
+
+
+def test_many_networks_are_drawn_as_bars_and_saved_one_by_one(watched, address):
+    where = {"run": MANY, "response": "accuracy"}
+    frame = watched.open(**where, cell="accuracy.0.3")
+    dialog = frame.locator("dialog[open]")
+    bars = dialog.locator(".dots svg rect")
+    bars.first.wait_for()
+    answer = get_json(
+        address,
+        f"confusion/cell?run={MANY}&table=target_by_class"
+        "&response=accuracy&row=0&target=3",
+    )
+    confused, comparison = answer["groups"]
+    assert comparison["num_networks"] == answer["statistics"]["n_comparison"] > 3000
+    # One group as dots, the other as bars.
+    dots = dialog.locator(".dots svg g[fill-opacity] circle")
+    assert dots.count() == len(confused["networks"]) == confused["num_networks"] > 0
+    assert bars.count() == len(comparison["bins"])
+    heights = [float(bar.get_attribute("height")) for bar in bars.all()]
+    numbers = [number for *_, number in comparison["bins"]]
+    for height, number in zip(heights, numbers, strict=True):
+        # No bar is too low to be seen; places are told by a tenth of a pixel.
+        expected = max(1, max(heights) * number / max(numbers))
+        assert height == pytest.approx(expected, abs=0.11)
+    bars.nth(numbers.index(max(numbers))).hover()
+    tooltip = frame.locator(".tooltip", has_text=f"{max(numbers)} networks")
+    tooltip.wait_for()
+    with watched.page.expect_download() as download:
+        dialog.get_by_role("button", name="Save the numbers as CSV").first.click()
+    with open(download.value.path(), newline="") as file:
+        rows = list(csv.DictReader(file))
+    groups = [row["group"] for row in rows]
+    assert groups.count("comparison") == comparison["num_networks"]
+    assert groups.count("confused") == confused["num_networks"]
+
+
+def test_marks_can_be_left_out(watched):
+    frame = watched.open(run=MANY, response="accuracy")
+    marks = frame.locator(".grid svg .cells circle")
+    marks.first.wait_for()
+    frame.get_by_label("Mark q ≤").select_option("none")
+    marks.first.wait_for(state="detached")
+    assert "q ≤" not in frame.locator(".grid svg").text_content()
+    wait_for_address(watched, "q=none")
+
+
+def test_a_class_is_found_by_a_part_of_its_name(watched):
+    frame = watched.open(run=MANY, response="accuracy")
+    grid = frame.locator(".grid svg")
+    grid.wait_for()
+    # What would be cut alike keeps its end.
+    labels = grid.locator("text", has_text="name 07")
+    assert labels.count() == 2
+    find = frame.get_by_role("combobox", name="Find a class")
+    find.fill("NAME 07")
+    bold = grid.locator(".interactive text[font-weight=bold]")
+    bold.nth(1).wait_for()
+    assert bold.all_text_contents() == ["a class wi…ng name 07"] * 2
+    # A band around its row, and one around its column.
+    boxes = [
+        band.bounding_box()
+        for band in grid.locator(".interactive rect[fill=none]").all()
+    ]
+    wide = [box for box in boxes if box["width"] > 5 * box["height"]]
+    high = [box for box in boxes if box["height"] > 5 * box["width"]]
+    x, y = cell_center(frame, 7, 7)
+    assert wide
+    assert all(box["y"] < y < box["y"] + box["height"] for box in wide)
+    assert high
+    assert all(box["x"] < x < box["x"] + box["width"] for box in high)
+    wait_for_address(watched, "find=NAME%2007")
+    # Of many the reader is told how many.
+    find.fill("name 1")
+    frame.get_by_text("10 classes", exact=True).wait_for()
+    bold.first.wait_for(state="detached")
+    find.fill("nobody")
+    frame.get_by_text("no such class", exact=True).wait_for()
+    find.fill("")
+    watched.page.wait_for_function("() => !location.hash.includes('find=')")
+    # Ten classes need no search.
+    frame = watched.open(run=DEMO_CONFUSION)
+    frame.locator(".grid svg").first.wait_for()
+    assert not frame.get_by_role("combobox", name="Find a class").is_visible()
 
 
 def test_arrow_keys_walk_and_enter_opens(watched):

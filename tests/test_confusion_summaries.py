@@ -276,6 +276,17 @@ def test_too_many_cells_of_pairs_are_left_out(tmp_path, read_plugin_data, monkey
     assert np.isfinite(networks_of(found)[0, 5:9]).all()
 
 
+def test_too_many_baseline_networks_are_not_kept_one_by_one(
+    tmp_path, read_plugin_data, monkeypatch
+):
+    # 6 pairs, 4 classes, 5 baseline networks.
+    monkeypatch.setattr(metadata, "MAX_BASELINE_CELLS", 6 * 4 * 5 - 1)
+    write_study(tmp_path, network_rows())
+    found = read_plugin_data(tmp_path, RUN)
+    assert metadata.TAG_BASELINE_WITHOUT_PAIR not in found
+    assert metadata.TAG_BY_PAIR in found
+
+
 ALL_FAILED = [
     (pair, repeat) for pair in [None, *map(tuple, PAIRS)] for repeat in (0, 1)
 ]
@@ -369,16 +380,19 @@ def test_many_networks_are_written_in_blocks(
     )
     # A curve's point is the mean of its block, and counts are those at its end.
     scalars, all_scalars = read_scalars(tmp_path, RUN), read_scalars(directory, RUN)
-    assert list(scalars[metadata.TAG_NETWORKS_DONE].items())[-2:] == [(23, 23), (29, 29)]
+    assert scalars[metadata.TAG_NETWORKS_DONE] == {step: step for step in steps}
+    assert list(scalars[metadata.TAG_NETWORKS_FAILED].values())[-1] == 1
     seconds = all_scalars[metadata.TAG_SECONDS]
     assert scalars[metadata.TAG_SECONDS][23] == pytest.approx(
         np.mean([seconds[step] for step in range(18, 24)])
     )
     accuracies = all_scalars[metadata.TAG_CONFUSED_ACCURACY]
-    # The first 5 networks are of the baseline.
-    assert scalars[metadata.TAG_CONFUSED_ACCURACY][12] == pytest.approx(
-        np.mean([accuracies[step] for step in range(9, 13)])
-    )
+    last, points = 0, scalars[metadata.TAG_CONFUSED_ACCURACY]
+    assert len(points) < max(points) == len(accuracies) == 23
+    for step, value in points.items():
+        of_block = [accuracies[number] for number in range(last + 1, step + 1)]
+        assert value == pytest.approx(np.mean(of_block))
+        last = step
 
 
 def test_a_comparison_has_all_of_its_networks(tmp_path, read_plugin_data, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import determinism
 from keras_confusion import confusion_study, prototype_results, results
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
@@ -130,3 +131,45 @@ def test_packed_networks_are_refused(tmp_path):
             pairs=["3-8"],
         )
     assert not (tmp_path / "study").exists()
+
+
+def test_benchmark_counts_what_is_not_the_same(tmp_path):
+    for name, changed in (("one", 0), ("other", 3)):
+        (tmp_path / name / "networks").mkdir(parents=True)
+        for repeat in range(2):
+            labels = np.arange(20) % 4
+            # Of the second network alone.
+            labels[: changed * repeat] += 4
+            row = {
+                "arm": "baseline",
+                "class_a": None,
+                "class_b": None,
+                "repeat": repeat,
+                "seed": repeat,
+                "failed": False,
+                "final_training_loss": 2.0 + changed * repeat / 100,
+                "predictions": labels,
+                "log2_probability": [-1.0] * 4,
+            }
+            results.write_network(tmp_path / name, row, num_classes=10)
+    found = determinism.compare(tmp_path / "one", tmp_path / "other")
+    assert found == {
+        "networks": 2,
+        "same_bits": 1,
+        "answers": 40,
+        "other_answers": 3,
+        "largest_loss": pytest.approx(0.015),
+    }
+    text = determinism.table([{"dtype": "float32", "run": "again", **found}])
+    assert "| float32 | again | 1 of 2 | 3 of 40 (7.50%) | 1.5e-02 |" in text
+
+
+@pytest.mark.slow
+def test_benchmark_runs_what_it_compares(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        determinism, "STUDY", "--pairs 3-8 --repeats 1 --baseline-repeats 1 --epochs 1"
+    )
+    runs = {name: determinism.RUNS[name] for name in ("first", "without oneDNN")}
+    (row,) = determinism.measure(tmp_path, dtypes=("float32",), runs=runs)
+    assert row["run"] == "without oneDNN"
+    assert row["networks"] == 2

@@ -25,7 +25,7 @@ from werkzeug import wrappers
 from werkzeug.test import Client
 
 from keras_confusion.summaries import RunWriter
-from tb_plugin import event_data, metadata
+from tb_plugin import event_data, group_bins, metadata
 from tb_plugin.loader import ConfusionLoader
 from tb_plugin.plugin import ConfusionPlugin
 from tests import plugin_logdir
@@ -77,11 +77,11 @@ class Site:
         assert response.content_type == "application/octet-stream"
         return np.frombuffer(response.data, "<f4")
 
-    def csv(self, path, **parameters):
+    def csv(self, path, file=None, **parameters):
         response = self.get(path, **parameters)
         assert response.status_code == 200, response.text
         assert response.mimetype == "text/csv"
-        name = parameters["table"]
+        name = file or parameters["table"]
         disposition = response.headers["Content-Disposition"]
         assert disposition == f'attachment; filename="{name}.csv"'
         return list(csv.DictReader(io.StringIO(response.text)))
@@ -181,11 +181,24 @@ def test_confusion_matrix(site, confusion, response):
         )
 
 
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory, site):
+    """Sites of the same study: a point a network, blocks, and as version 1 had it."""
+    sites = {"single": site}
+    for name, block in (("blocks", 7), ("version 1", None)):
+        logdir = tmp_path_factory.mktemp("form")
+        plugin_logdir.write_confusion_run(logdir / "animals", NAMES, block=block)
+        sites[name] = Site(logdir)
+    return sites
+
+
+@pytest.mark.parametrize("form", ["single", "blocks", "version 1"])
 @pytest.mark.parametrize("table", ["target_by_class", "target_by_pair"])
 @pytest.mark.parametrize("response", metadata.RESPONSES)
 def test_networks_of_every_cell_are_those_of_its_statistics(
-    site, confusion, table, response
+    forms, confusion, table, response, form
 ):
+    site = forms[form]
     for row in range(5 if table == "target_by_class" else 10):
         for target in range(5):
             if table == "target_by_class" and row == target:
@@ -209,6 +222,10 @@ def test_networks_of_every_cell_are_those_of_its_statistics(
                 values = [network["value"] for network in group["networks"]]
                 statistics = cell["statistics"]
                 assert len(values) == statistics[f"n_{group['name']}"] > 1
+                assert group["num_networks"] == len(values)
+                assert group["mean"] == pytest.approx(np.mean(values))
+                assert group["sd"] == pytest.approx(np.std(values, ddof=1))
+                assert group["bins"] is None
                 assert np.mean(values) == pytest.approx(
                     statistics[f"mean_{group['name']}"], abs=1e-6
                 )
@@ -239,6 +256,77 @@ def test_networks_that_came_after_the_comparison_are_left_out(tmp_path):
     assert progress["num_done"] == progress["num_in_tables"] + 1
     cell = site.json("confusion/cell", run=study["run"], **CELL)
     assert len(cell["groups"][0]["networks"]) == cell["statistics"]["n_confused"] == 4
+
+
+def test_many_networks_of_a_cell_are_told_in_bins(forms, monkeypatch):
+    site, where = forms["blocks"], {"run": CONFUSION, **CELL}
+    before = site.json("confusion/cell", **where)
+    monkeypatch.setattr(group_bins, "MAX_DOTS", 5)
+    confused, baseline = site.json("confusion/cell", **where)["groups"]
+    assert confused == before["groups"][0]
+    assert baseline["networks"] == []
+    values = [network["value"] for network in before["groups"][1]["networks"]]
+    assert sum(number for _, _, number in baseline["bins"]) == len(values) == 6
+    for low, high, number in baseline["bins"]:
+        assert number == sum(low <= value < high for value in values)
+    # Whoever saves them gets them all.
+    rows = site.csv("confusion/networks_csv", file="networks", **where)
+    saved = {group: [] for group in ("confused", "comparison")}
+    for row in rows:
+        saved[row["group"]].append(float(row["value"]))
+    assert saved["comparison"] == values
+    assert saved["confused"] == [network["value"] for network in confused["networks"]]
+    assert {row["pair"] for row in rows} == {before["row_name"], "baseline"}
+    assert {row["target_name"] for row in rows} == {f"'{NAMES[2]}"}
+
+
+def test_a_block_that_came_after_the_comparison_is_left_out_in_part(tmp_path):
+    run = plugin_logdir.write_confusion_run(
+        tmp_path, ["a", "b", "c"], block=7, close=False
+    )
+    # Networks 1 to 14 in two blocks, 15 to 19 in the third, and three more in a fourth.
+    more = np.repeat(run.networks[-2:-1], 3, axis=0)
+    plugin_logdir.write_networks(run.writer, more, len(run.networks) + 3, 7)
+    run.writer.close()
+    site = Site(tmp_path)
+    (study,) = site.studies().values()
+    assert study["progress"]["num_done"] == len(run.networks) + 3
+    for row in range(3):
+        where = {**CELL, "run": study["run"], "row": row}
+        cell = site.json("confusion/cell", **where)
+        for group in cell["groups"]:
+            assert group["num_networks"] == cell["statistics"][f"n_{group['name']}"]
+
+
+def test_images_without_their_numbers_make_no_sense(tmp_path):
+    run = plugin_logdir.write_confusion_run(tmp_path / "good", ["a", "b", "c"])
+    text, count = json.dumps(run.study), np.full((1, 6), 3, np.uint16)
+    about = metadata.TAG_NETWORKS, run.networks[:1, :5], 1
+    cells = metadata.TAG_BY_PAIR, run.by_pair, 1
+    few = metadata.TAG_TEST_IMAGES, np.full(3, 2), 0
+    many = metadata.TAG_TEST_IMAGES, np.full(3, 4), 0
+    wrong = {
+        "missing": [(metadata.TAG_CORRECT, count, 1)],
+        "few": [few, (metadata.TAG_CORRECT, count, 1)],
+        "negative": [(few[0], -few[1], 0), (metadata.TAG_CORRECT, count, 1)],
+        "shape": [many, (metadata.TAG_CORRECT, count[:, 1:], 1)],
+        "type": [many, (metadata.TAG_CORRECT, count.astype(np.int16), 1)],
+        "kinds": [
+            many,
+            (metadata.TAG_CORRECT, count, 1),
+            (metadata.TAG_CORRECT, count.astype(np.uint8), 2),
+        ],
+    }
+    fine = {"fine": [many, (metadata.TAG_CORRECT, count, 1)]}
+    for name, tensors in {**wrong, **fine}.items():
+        write_study(tmp_path / name, text, about, cells, *tensors)
+    site = Site(tmp_path)
+    for name in wrong:
+        response = site.get("confusion/cell", run=name, **CELL)
+        assert response.status_code == 400, name
+    cell = site.json("confusion/cell", run="fine", **CELL)
+    (network,) = cell["groups"][1]["networks"]
+    assert network == {"value": 0.75, "pair": "baseline", "repeat": 0}
 
 
 def test_confusion_csv(site, confusion):

@@ -139,7 +139,8 @@ def test_columns_of_later_packages_do_no_harm(confusion):
     ("content", "reason"),
     [
         (metadata.plugin_content(), None),
-        (b'{"version": 2}', "newer"),
+        (b'{"version": 1}', None),
+        (b'{"version": 3}', "newer"),
         (b'{"version": 0}', "malformed"),
         (b'{"version": "1"}', "malformed"),
         (b'{"version": true}', "malformed"),
@@ -287,28 +288,50 @@ def test_few_networks_have_no_bins():
     assert found["bins"] is None
     nothing = group_bins.summary(np.array([np.nan]))
     assert nothing["num_networks"] == 0
-    assert np.isnan(nothing["mean"]) and np.isnan(nothing["sd"])
+    assert np.isnan([nothing["mean"], nothing["sd"]]).all()
 
 
 def test_accuracies_of_few_images_have_a_bin_each():
     values = np.repeat([0.51, 0.52, 0.54, np.nan], [3000, 500, 7, 2])
-    bins = group_bins.summary(values)["bins"]
+    bins = group_bins.summary(values, 0.01)["bins"]
     assert [number for _, _, number in bins] == [3000, 500, 7]
     np.testing.assert_allclose(
         [bins[0][:2], bins[2][:2]], [[0.505, 0.515], [0.535, 0.545]]
     )
 
 
-def test_bins_hold_every_network_once():
+def test_levels_that_were_taken_out_leave_a_bin_an_image():
+    """Bins of another width would show a comb."""
+    rng = np.random.default_rng(0)
+    correct = rng.binomial(100, 0.5, 50_000)
+    values = correct / 100 - rng.normal(0.0137, 0.001, 50_000)
+    bins = group_bins.summary(values, 0.01)["bins"]
+    numbers, counts = np.unique(correct, return_counts=True)
+    assert [number for *_, number in bins] == counts.tolist()
+    centres = [(low + high) / 2 for low, high, _ in bins]
+    np.testing.assert_allclose(centres, numbers / 100 - 0.0137, atol=2e-4)
+
+
+@pytest.mark.parametrize(("images", "together"), [(None, None), (300, 1), (1000, 3)])
+def test_bins_hold_every_network_once(images, together):
     values = np.random.default_rng(0).normal(0.5, 0.05, 5000)
-    bins = np.array(group_bins.summary(values)["bins"])
+    if images:
+        values = np.rint(values * images) / images
+    bins = np.array(group_bins.summary(values, images and 1 / images)["bins"])
     assert bins[:, 2].sum() == 5000
-    assert 40 < len(bins) <= group_bins.NUM_BINS
-    assert (bins[:, 0] < bins[:, 1]).all() and (bins[1:, 0] >= bins[:-1, 1] - 1e-9).all()
-    for low, high, number in bins[5:-5].tolist():
+    assert 50 < len(bins) <= group_bins.MAX_BINS + 1
+    if images:
+        np.testing.assert_allclose(bins[:, 1] - bins[:, 0], together / images)
+    assert (bins[1:, 0] >= bins[:-1, 1] - 1e-9).all()
+    for low, high, number in bins.tolist():
         assert number == ((values >= low) & (values < high)).sum()
-    # A group of one value.
-    assert [n for *_, n in group_bins.summary(np.full(4000, 0.25))["bins"]] == [4000]
+
+
+def test_a_group_of_one_value_is_one_bin():
+    for step in (None, 0.01):
+        ((low, high, number),) = group_bins.summary(np.full(4000, 0.25), step)["bins"]
+        assert low <= 0.25 <= high
+        assert number == 4000
 
 
 # --- Sentences
@@ -352,6 +375,11 @@ def test_sentence_of_a_finding():
     gain = cell(difference_points=2.1, ci_low_points=1.2, ci_high_points=3.0, t=5.2)
     assert "cat gives dog 2.1 points" in findings.sentence(gain)
     assert "(95 % CI 1.2 to 3.0)" in findings.sentence(gain)
+
+
+def test_sentence_of_more_networks_than_digits():
+    assert findings.sentence(cell(q_value=0.0)).endswith("q < 1e−300.")
+    assert findings.sentence(cell(q_value=2e-299)).endswith("q = 2.0e−299.")
 
 
 def test_sentence_of_raw_accuracy_warns_of_competition():

@@ -15,6 +15,14 @@ export function shortName(study, label) {
   return shorten(className(study, label));
 }
 
+const MOST_FOUND = 5; // more are not pointed out: the reader goes on typing
+
+/** Those of the found classes that are pointed out. */
+export function shownClasses(study, text) {
+  const found = findClasses(study, text);
+  return found.length > MOST_FOUND ? [] : found;
+}
+
 /**
  * The classes that a reader looks for: those of that name, else those with it in theirs.
  * @return {Array<number>} Labels; none for an empty text.

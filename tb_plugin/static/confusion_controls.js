@@ -76,13 +76,14 @@ export class Controls {
       type: "search",
       class: "find",
       list: uniqueId("classes"),
-      placeholder: "a class",
+      placeholder: "Find a class",
+      "aria-label": "Find a class",
       autocomplete: "off",
       oninput: () => store.set({ find: this._find.value }),
     });
     this._names = html("datalist", { id: this._find.getAttribute("list") });
     this._found = html("span", { class: "muted", role: "status" });
-    this._finding = html("label", { class: "choice" }, html("span", { text: "Find" }), this._find, this._names, this._found);
+    this._finding = html("span", { class: "choice" }, this._find, this._names, this._found);
     const choices = [this._response, this._measure, this._level];
     const order = html("span", { class: "choice" }, this._order, this._edit);
     const comparison = html("span", { class: "choices" }, this._compare, this._layout);

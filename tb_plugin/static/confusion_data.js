@@ -10,7 +10,8 @@ export const RESPONSES = {
   accuracy: { title: "Accuracy", text: "accuracy" },
   accuracy_without_pair: { title: "Accuracy without the pair", text: "accuracy without the pair" },
 };
-export const LEVELS = ["0.01", "0.05", "0.1"];
+// Thousands of networks make nearly every cell significant: marks would hide the colours.
+export const LEVELS = ["none", "1e-10", "0.001", "0.01", "0.05", "0.1"];
 export const DEFAULT_LEVEL = "0.05";
 
 const LONGEST_OF_PAIR = 8;

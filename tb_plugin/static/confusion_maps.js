@@ -1,6 +1,6 @@
 /** Turns fetched comparisons into the contents of heat maps. Pure. */
 
-import { className, findClasses } from "./class_names.js";
+import { className, shownClasses } from "./class_names.js";
 import {
   BY_CLASS,
   BY_PAIR,
@@ -42,7 +42,7 @@ export function contentsOf({ plan, shown, isDifference, order, level, find }) {
   const isAside = (index) => layout.cellAt(Math.floor(index / width), index % width).isMember;
   const { scale, largest } = commonScale(measure, known.map(({ values }) => ({ values, isAside })), { isDifference });
   const written = writing(measure, largest, { isDifference });
-  const found = foundIn(layout, table, new Set(findClasses(study, find)));
+  const found = foundIn(layout, table, new Set(shownClasses(study, find)));
   const common = { plan, layout, scale, written, level, isDifference, found };
   return maps.map((map) => ({ ...map, scale, written, ...(map.values ? finished(map, common) : { content: null }) }));
 }
@@ -95,6 +95,7 @@ function finished(map, common) {
   const { plan, layout, scale, written, level, isDifference, found } = common;
   const width = layout.columns.length;
   const hasQ = !isDifference && map.qValues.some(Number.isFinite);
+  const areMarked = hasQ && Number.isFinite(level); // not where the reader wants no marks
   const isMarked = (row, column) => map.qValues[row * width + column] <= level;
   const about = (row, column) => aboutCell(map, common, row, column);
   const content = {
@@ -109,9 +110,9 @@ function finished(map, common) {
     scale,
     legendTitle: legendOf(plan.measure, written.unit, isDifference),
     format: written.format,
-    isMarked: hasQ ? isMarked : undefined,
-    markTitle: hasQ ? `q ≤ ${level} of Welch's test (Benjamini–Hochberg)` : isDifference ? "" : "no q-values yet",
-    hasMark: hasQ,
+    isMarked: areMarked ? isMarked : undefined,
+    markTitle: areMarked ? `q ≤ ${level} of Welch's test (Benjamini–Hochberg)` : isDifference || hasQ ? "" : "no q-values yet",
+    hasMark: areMarked,
     isAside: plan.table === BY_PAIR ? (row, column) => layout.cellAt(row, column).isMember : undefined,
     found,
     largestCell: LARGEST_CELL,

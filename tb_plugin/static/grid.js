@@ -283,9 +283,7 @@ export class Grid {
     const labelled = this._hover ?? only ?? focus;
     const marked = { pointed: this._pointed, focus, hover: this._hover };
     replace(this._marks, ...drawMarks(this._content, this._plot, marked));
-    const { rows = [], columns = [] } = this._content.found ?? {};
-    const places = labelled ? { rows: [...rows, labelled[0]], columns: [...columns, labelled[1]] } : { rows, columns };
-    replace(this._hoverLabels, ...drawLabels(this._content, this._plot, places));
+    replace(this._hoverLabels, ...drawLabels(this._content, this._plot, labelled ?? [-1, -1]));
   }
 }
 

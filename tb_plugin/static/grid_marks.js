@@ -6,6 +6,7 @@ import { columnLabel, shortenAll } from "./grid_frame.js";
 
 // A line on the edge of a smaller cell would cover it.
 const SMALL_CELL = 12;
+const LINE = 13; // of a label
 
 /**
  * Outlines of cells and bands.
@@ -42,9 +43,11 @@ export function drawMarks(content, { left, top, width, height }, { pointed, focu
   if (linked && linked[1] >= 0) {
     marks.push(...outline(0, linked[1], rows.length, 1, colours.series[1], 2));
   }
-  for (const row of content.found?.rows ?? []) marks.push(...outline(row, 0, 1, columns.length, colours.text, 1.5));
-  for (const column of content.found?.columns ?? []) {
-    marks.push(...outline(0, column, rows.length, 1, colours.text, 1.5));
+  for (const [row, number] of runsOf(content.found?.rows ?? [])) {
+    marks.push(...outline(row, 0, number, columns.length, colours.text, 1.5));
+  }
+  for (const [column, number] of runsOf(content.found?.columns ?? [])) {
+    marks.push(...outline(0, column, rows.length, number, colours.text, 1.5));
   }
   // In heat maps, orange is a value's colour.
   const pointing = content.pictures ? colours.series[1] : colours.text;
@@ -55,23 +58,46 @@ export function drawMarks(content, { left, top, width, height }, { pointed, focu
   return marks;
 }
 
-/** Labels of rows and columns, over the faint or missing ones. */
-export function drawLabels(content, plot, { rows, columns }) {
-  const { left, top, height } = plot;
+/** Places that follow each other, as [first, number]; a line between them would hide them. */
+function runsOf(places) {
+  const runs = [];
+  for (const place of places) {
+    const last = runs[runs.length - 1];
+    if (last && last[0] + last[1] === place) last[1] += 1;
+    else runs.push([place, 1]);
+  }
+  return runs;
+}
+
+/** Places that are so far from the last one that both can have a label. */
+function apartBy(places, size, least) {
+  const kept = [];
+  for (const place of places) {
+    if (!kept.length || (place - kept[kept.length - 1]) * size >= least) kept.push(place);
+  }
+  return kept;
+}
+
+/** Labels of what was found and of a cell, over the faint or missing ones; -1 for none. */
+export function drawLabels(content, plot, [row, column]) {
+  const { left, top, width, height } = plot;
+  const found = content.found ?? { rows: [], columns: [] };
+  const rows = [...apartBy(found.rows, height, LINE), ...(row >= 0 ? [row] : [])];
+  const columns = [...apartBy(found.columns, width, LINE / Math.SQRT1_2), ...(column >= 0 ? [column] : [])];
   const halo = { stroke: palette().background, "stroke-width": 4, "paint-order": "stroke" };
   const [ofRows, ofColumns] = [shortenAll(content.rows), shortenAll(content.columns)];
   return [
-    ...rows.map((row) =>
+    ...rows.map((place) =>
       svg("text", {
         x: left - 6,
-        y: top + (row + 0.5) * height,
+        y: top + (place + 0.5) * height,
         "text-anchor": "end",
         "dominant-baseline": "central",
         "font-weight": "bold",
-        text: ofRows[row],
+        text: ofRows[place],
         ...halo,
       }),
     ),
-    ...columns.map((column) => columnLabel(ofColumns[column], column, plot, { "font-weight": "bold", ...halo })),
+    ...columns.map((place) => columnLabel(ofColumns[place], place, plot, { "font-weight": "bold", ...halo })),
   ];
 }
