@@ -101,6 +101,12 @@ def run_confusion_study(
     for name, value in at_least_one.items():
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    if study_settings.deterministic and networks_per_program not in (None, 1):
+        raise ValueError(
+            "Expected one network at a time in a deterministic study: in other company "
+            f"a network has other last digits. Received: {networks_per_program} in a "
+            "program."
+        )
     backends.check_backend(backend, address)
     # Where others compute, this machine's GPUs are theirs, or nobody's.
     runtime.start_tensorflow(

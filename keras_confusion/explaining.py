@@ -59,7 +59,8 @@ def explain_generalization(
     label, labels = retraining.resolve_target_and_pair(description, target, pair)
     rows = _paired_rows(directory, description, labels, repeats)
     # In one thread, as the study's workers: networks come out the same.
-    runtime.start_tensorflow(threads=1)
+    deterministic = bool(description["settings"].get("deterministic"))
+    runtime.start_tensorflow(threads=1, deterministic=deterministic)
     from keras_confusion import explained_model, explanation_report, explanations
 
     with retraining.locked(directory):

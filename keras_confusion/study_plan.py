@@ -114,12 +114,6 @@ class StudyPlan:
                 "seed. Use initializers and layers with seeds derived from it."
             )
         if settings.deterministic:
-            if networks_per_program not in (None, 1):
-                raise ValueError(
-                    "Expected one network at a time in a deterministic study: in other "
-                    "company a network has other last digits. Received: "
-                    f"{networks_per_program} in a program."
-                )
             networks_per_program = 1
         if networks_per_program is None:
             networks_per_program = plan.fitting_networks_per_program(machine)

@@ -248,8 +248,9 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
             options["--pairs"] = [*_ALL_PAIRS.get(name, ("0-1",))]
         if target == _PROTOTYPES:
             options["--intervals"] = ["50", "100"]
-    # A cluster is what tests/test_cluster.py has.
-    for name in ("--data-dir", "--backend", "--address"):
+    # A cluster is what tests/test_cluster.py has, and no process can go back from
+    # deterministic operations: see tests/test_determinism.py.
+    for name in ("--data-dir", "--backend", "--address", "--deterministic"):
         options.pop(name, None)
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
