@@ -42,6 +42,8 @@ def run_confusion_study(
     backend=backends.LOKY,
     address=None,
     networks_per_program=None,
+    readout_baselines=confusion_study.READOUT_BASELINES,
+    keep_logits=False,
     **settings,
 ) -> int:
     """Runs a confusion study with a progress bar, writes the report and prints it.
@@ -71,6 +73,8 @@ def run_confusion_study(
             backend=backend,
             address=address,
             networks_per_program=networks_per_program,
+            readout_baselines=readout_baselines,
+            keep_logits=keep_logits,
             data_dir=data_dir,
             on_network=writer.add_network,
             **settings,

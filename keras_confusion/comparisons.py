@@ -40,12 +40,15 @@ _CORRECTED = {
 }
 
 
-def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
+def target_by_pair(
+    study: StudyResponses, class_names, *, responses=RESPONSES
+) -> pd.DataFrame:
     """Compares every pair's networks with the baseline, for every target class.
 
     Args:
         study: The responses of all networks.
         class_names: Names in the order of the labels.
+        responses: Those of `RESPONSES` that are compared.
 
     Returns:
         One row per response, pair and target, with the columns of `stats.Comparison`
@@ -55,9 +58,9 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
         where the target is outside the pair, else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
-    table = _Table(len(RESPONSES) * len(study.pairs) * len(targets))
+    table = _Table(len(responses) * len(study.pairs) * len(targets))
     members = arm_contrasts.members_of(study)
-    for response in RESPONSES:
+    for response in responses:
         without_pair = response == "accuracy_without_pair"
         rates = study.confused_without_pair if without_pair else study.confused
         of_arms = arm_contrasts.by_pair(
@@ -90,7 +93,9 @@ def target_by_pair(study: StudyResponses, class_names) -> pd.DataFrame:
     return _with_q_values(table.frame(), ["response", "family"])
 
 
-def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
+def target_by_class(
+    study: StudyResponses, class_names, *, responses=RESPONSES
+) -> pd.DataFrame:
     """Compares arms with a class C and arms without it, for every target class T.
 
     `accuracy_without_pair` of a network is first centred on the baseline's mean for the
@@ -102,6 +107,7 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     Args:
         study: The responses of all networks.
         class_names: Names in the order of the labels.
+        responses: Those of `RESPONSES` that are compared.
 
     Returns:
         One row per response, target and class; columns as `target_by_pair`, with
@@ -111,8 +117,8 @@ def target_by_class(study: StudyResponses, class_names) -> pd.DataFrame:
     groups, blocks = ArmGroups(study), arm_contrasts.ByClass(study)
     own = arm_contrasts.own_baseline(study)
     priors = np.stack([prior_outside(study, pair) for pair in study.pairs])
-    table = _Table(len(RESPONSES) * num_classes * (num_classes - 1))
-    for response in RESPONSES:
+    table = _Table(len(responses) * num_classes * (num_classes - 1))
+    for response in responses:
         without_pair = response == "accuracy_without_pair"
         rates = study.confused_without_pair if without_pair else study.confused
         means = groups.means_of_arms(rates)

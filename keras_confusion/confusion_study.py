@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from keras_confusion import (
     backends,
     merging,
+    notices,
     results,
     runtime,
     study_folder,
@@ -29,6 +30,12 @@ from keras_confusion.study_settings import StudySettings, check_settings
 
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
+READOUT_BASELINES = 5
+_NO_FEATURES = (
+    "The model has no features that a last layer can be fitted to: what the features "
+    "learned is left out. It takes a Sequential or functional Keras model whose last "
+    "layer with weights has one input."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +66,8 @@ def run_confusion_study(
     backend: str = backends.LOKY,
     address: str | None = None,
     networks_per_program: int | None = None,
+    readout_baselines: int = READOUT_BASELINES,
+    keep_logits: bool = False,
     data_dir=None,
     on_network: Callable[[dict], None] | None = None,
     **settings,
@@ -78,6 +87,11 @@ def run_confusion_study(
         networks_per_program: Networks that are packed into one program and trained at
             a time, each as it would be alone but for rounding. `None` takes one on
             CPUs, and on a GPU as many as fit; one where the model cannot be packed.
+        readout_baselines: Baseline networks, the first ones, on whose features a last
+            layer is fitted to the swapped labels of every pair, see `head_responses`;
+            0 for none. Fewer than 2 do not say how sure the readout is.
+        keep_logits: Keeps every network's answers to the test set, float16, so that a
+            later measure needs no training; see `results.logits_path`.
         data_dir: Where TensorFlow Datasets keeps its data.
         on_network: Called in this process with every network's row: first those
             already on disk, then each new one as it is finished.
@@ -107,6 +121,10 @@ def run_confusion_study(
             f"a network has other last digits. Received: {networks_per_program} in a "
             "program."
         )
+    if readout_baselines < 0:
+        raise ValueError(
+            f"Expected `readout_baselines` of 0 or more. Received: {readout_baselines}."
+        )
     backends.check_backend(backend, address)
     # Where others compute, this machine's GPUs are theirs, or nobody's.
     runtime.start_tensorflow(
@@ -120,6 +138,8 @@ def run_confusion_study(
             directory,
             data_dir,
             networks_per_program=networks_per_program,
+            readout_baselines=readout_baselines,
+            keep_logits=keep_logits,
             machine=found.ask(runtime.this_machine) if found.is_cluster else None,
         )
         if not found.is_cluster:
@@ -130,6 +150,8 @@ def run_confusion_study(
             raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
         with study_folder.locked(directory):
             results.open_study(directory, plan.description(), plan.dataset.test.labels)
+            if not plan.has_features:
+                notices.tell(_NO_FEATURES)
             return _run(plan, found, on_network)
 
 

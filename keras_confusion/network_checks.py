@@ -10,6 +10,8 @@ import tokenize
 import numpy as np
 import pandas as pd
 
+from keras_confusion import network_files
+from keras_confusion.discriminability import num_class_pairs
 from keras_confusion.errors import StudyFolderError
 
 # Of `test_labels.npy`, and so of the labels of a network.
@@ -20,6 +22,8 @@ _LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 # Bits, above the logarithm of 1.
 _ROUNDING = 1e-3
 _LATEST_SECONDS = 1e12
+# Of as many images as there can be it is less than 9.
+_MAX_D_PRIME = 10.0
 
 
 def read_labels(file: pathlib.Path) -> np.ndarray:
@@ -107,6 +111,7 @@ def check_networks(
         finished.check_lists(name, num_test, 0, num_classes - 1, whole=True)
     finished.check_lists("log2_probability", num_classes, -np.inf, _ROUNDING)
     finished.check_without_pair(num_classes, len(pairs))
+    finished.check_added(num_classes, len(pairs))
 
 
 class _Rows:
@@ -183,6 +188,29 @@ class _Rows:
         is_baseline = self._networks["class_a"].isna().to_numpy(bool)
         lengths = num_classes * np.where(is_baseline, num_pairs, 1)
         self.check_lists("log2_probability_without_pair", lengths, -np.inf, _ROUNDING)
+
+    def check_added(self, num_classes: int, num_pairs: int) -> None:
+        """Refuses wrong lists in columns that older rows, or some models, have not."""
+        if "class_a" not in self._networks.columns:
+            return
+        is_baseline = self._networks["class_a"].isna().to_numpy(bool)
+        of_pairs = num_classes * np.where(is_baseline, num_pairs, 1)
+        of_d_prime = np.full(len(is_baseline), num_class_pairs(num_classes))
+        if num_classes > network_files.MAX_MATRIX_CLASSES:
+            of_d_prime[~is_baseline] = num_classes
+        for name, lengths, low, high in (
+            ("probability", num_classes, 0, 1 + _ROUNDING),
+            ("probability_without_pair", of_pairs, 0, 1 + _ROUNDING),
+            ("discriminability", of_d_prime, -_MAX_D_PRIME, _MAX_D_PRIME),
+            ("features_discriminability", of_d_prime, -_MAX_D_PRIME, _MAX_D_PRIME),
+            ("readout_discriminability", of_pairs, -_MAX_D_PRIME, _MAX_D_PRIME),
+        ):
+            if name not in self._networks.columns:
+                continue
+            is_there = self._networks[name].notna().to_numpy(bool)
+            some = _Rows(self._networks[is_there], self._source)
+            lengths = np.broadcast_to(lengths, len(is_there))[is_there]
+            some.check_lists(name, lengths, low, high)
 
     def check_lists(
         self, name: str, length, low: float, high: float, *, whole: bool = False

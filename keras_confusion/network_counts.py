@@ -136,7 +136,7 @@ class ConfusedCounts:
     def in_order(self) -> Confused:
         """All networks, by pair and repeat."""
         about = self._about.rows()
-        order = _order(about[:, 0], about[:, 3])
+        order = network_order(about[:, 0], about[:, 3])
         images = np.bincount(self._labels, minlength=self._num_classes)
         about = about[order]
         return Confused(
@@ -224,7 +224,7 @@ class BaselineCounts:
     def in_order(self) -> Baseline:
         """All networks, by repeat."""
         about = self._about.rows()
-        order = _order(about[:, 0])
+        order = network_order(about[:, 0])
         rates = self._plain.take(order, self._images)
         return Baseline(about[order, 1], rates, self._without_pairs(rates, order))
 
@@ -250,7 +250,7 @@ class BaselineCounts:
         )
 
 
-def _order(*keys: np.ndarray) -> np.ndarray:
+def network_order(*keys: np.ndarray) -> np.ndarray:
     """The order by several keys, the first of them first."""
     order = np.lexsort(keys[::-1])
     sorted_keys = np.stack(keys)[:, order]

@@ -48,10 +48,24 @@ SCHEMA = pa.schema(
         # The same over the classes outside the pair: (K) for an arm, (pairs x K) row by
         # row for a baseline network; NaN for the classes of the pair.
         ("log2_probability_without_pair", pa.list_(pa.float32())),
+        # Mean probability of the true class, in the same two ways.
+        ("probability", pa.list_(pa.float32())),
+        ("probability_without_pair", pa.list_(pa.float32())),
+        # d' of every two classes by the network's own last layer, and by one that was
+        # fitted to the right labels on its features, see `discriminability`: in the
+        # order of `np.triu_indices(K, 1)`. Of confused networks of more than
+        # `MAX_MATRIX_CLASSES` classes only the mean without their pair, (K).
+        ("discriminability", pa.list_(pa.float32())),
+        ("features_discriminability", pa.list_(pa.float32())),
+        # Of some baseline networks: the mean d' without a pair, by last layers that
+        # were fitted to the swapped labels of each pair, (pairs x K) row by row.
+        ("readout_discriminability", pa.list_(pa.float32())),
         # Of all columns before it, see `row_checksums`.
         (row_checksums.COLUMN, pa.int64()),
     ]
 )
+# Of more classes a matrix of all would outgrow what else there is of a network.
+MAX_MATRIX_CLASSES = 32
 # What is read of them: all but the checksum.
 COLUMNS = [name for name in SCHEMA.names if name != row_checksums.COLUMN]
 COMPRESSION = "zstd"
@@ -121,7 +135,7 @@ def iterate_file(path: pathlib.Path) -> Iterator[pa.Table]:
 def read_row_group(
     path: pathlib.Path, file: pa.parquet.ParquetFile, number: int
 ) -> pa.Table:
-    """Reads a part of a file of networks.
+    """Reads a part of a file of networks, with all columns that there are today.
 
     Raises:
         DamagedFileError: As `iterate_file`.
@@ -131,7 +145,22 @@ def read_row_group(
     except PARQUET_ERRORS as error:
         raise DamagedFileError(path, str(error)) from error
     _check_columns(path, table)
-    return table
+    return with_all_columns(table)
+
+
+def with_all_columns(table: pa.Table) -> pa.Table:
+    """Rows of any version with the columns of today, empty where they had none.
+
+    An empty column that was added later leaves a row's checksum as it was.
+    """
+    for name in row_checksums.ADDED_COLUMNS:
+        if name not in table.column_names:
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    checksum = (
+        [row_checksums.COLUMN] if row_checksums.COLUMN in table.schema.names else []
+    )
+    return table.select([*COLUMNS, *checksum])
 
 
 def is_merged(path: pathlib.Path) -> bool:
@@ -142,10 +171,12 @@ def is_merged(path: pathlib.Path) -> bool:
 def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
     """Raises an error if a file does not hold what its name says, in columns we know.
 
-    Columns that were added later may be missing.
+    Those of `row_checksums.ADDED_COLUMNS` may be missing.
     """
     for name in COLUMNS:
         if name not in table.column_names:
+            if name in row_checksums.ADDED_COLUMNS:
+                continue
             raise DamagedFileError(path, f"no column {name}")
         of_file = table.schema.field(name).type
         if not _same_kind(of_file, SCHEMA.field(name).type):

@@ -97,6 +97,21 @@ def stack_values(
     ]
 
 
+def unpack_network(trained: keras.Model, single: keras.Model, network: int) -> None:
+    """Gives a single model the values of one network of a pack.
+
+    Args:
+        trained: A model of `pack_model`, or the single model itself.
+        single: The model that was packed.
+        network: The network's place in the pack.
+    """
+    if trained is single:
+        return
+    for variable, packed in zip(single.variables, trained.variables, strict=True):
+        of_networks = packed.numpy().reshape(-1, *variable.shape)
+        variable.assign(of_networks[network])
+
+
 def networks_that_fit(
     model: keras.Model, *, batch_size: int, memory_bytes: int, most: int
 ) -> int:

@@ -72,7 +72,8 @@ def summarise_logits(
 
     Returns:
         The columns `predictions`, `second_labels`, `third_labels` (int arrays
-        `(num_test,)`), `log2_probability` `(K,)` and `log2_probability_without_pair`
+        `(num_test,)`), `log2_probability` and `probability` `(K,)`, and
+        `log2_probability_without_pair` and `probability_without_pair`
         `(len(pairs) * K,)`.
     """
     num_classes = logits.shape[1]
@@ -81,23 +82,30 @@ def summarise_logits(
     log_probabilities = scipy.special.log_softmax(logits, axis=1)
     of_true_class = log_probabilities[np.arange(len(logits)), test_labels]
 
-    def mean_bits(nats: np.ndarray) -> np.ndarray:
+    def by_class(values: np.ndarray) -> np.ndarray:
+        """Mean over the test images of every class."""
         counts = np.bincount(test_labels, minlength=num_classes)
-        sums = np.bincount(test_labels, weights=nats, minlength=num_classes)
+        sums = np.bincount(test_labels, weights=values, minlength=num_classes)
         with np.errstate(invalid="ignore"):
-            return sums / counts / np.log(2)
+            return sums / counts
 
     without_pairs = []
     for pair in pairs:
-        mean = mean_bits(of_true_class - _log_outside(log_probabilities, pair))
-        mean[list(pair)] = np.nan
-        without_pairs.append(mean)
+        nats = of_true_class - _log_outside(log_probabilities, pair)
+        means = np.stack([by_class(nats) / np.log(2), by_class(np.exp(nats))])
+        means[:, list(pair)] = np.nan
+        without_pairs.append(means)
+    log2_without_pairs, probability_without_pairs = np.concatenate(
+        without_pairs, axis=1
+    )
     return {
         "predictions": top[:, 0],
         "second_labels": top[:, 1],
         "third_labels": top[:, 2],
-        "log2_probability": mean_bits(of_true_class),
-        "log2_probability_without_pair": np.concatenate(without_pairs),
+        "log2_probability": by_class(of_true_class) / np.log(2),
+        "log2_probability_without_pair": log2_without_pairs,
+        "probability": by_class(np.exp(of_true_class)),
+        "probability_without_pair": probability_without_pairs,
     }
 
 

@@ -4,6 +4,7 @@
     test_labels.npy       int32 (num_test,), the true labels of the test examples
     networks/*.parquet    one row per trained network, a file each, and files of many;
                           see `network_files` and `merging`
+    logits/*.npz          answers to the test set, where a study keeps them
     events/               TensorBoard's event files; tables/ and figures/: the report
 
 Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
@@ -61,6 +62,17 @@ def network_path(
     return directory / "networks" / f"{arm_name(pair)}-{repeat:05d}.parquet"
 
 
+def logits_path(
+    directory: pathlib.Path, pair: tuple[int, int] | None, repeat: int
+) -> pathlib.Path:
+    """Where one network's answers to the test set are, if the study keeps them.
+
+    An `.npz` file of float16 logits `(num_test, K)`: `total` by the network's own last
+    layer and, of models with features, `features`, see `head_responses`.
+    """
+    return directory / "logits" / f"{arm_name(pair)}-{repeat:05d}.npz"
+
+
 def open_study(
     directory: pathlib.Path, description: dict, test_labels: ArrayLike
 ) -> None:
@@ -92,7 +104,8 @@ def open_study(
         growing=("repeats", "baseline_repeats"),
     )
     _mend_labels(directory, labels)
-    atomic_files.remove_left_overs(directory / "networks")
+    for name in ("networks", "logits"):
+        atomic_files.remove_left_overs(directory / name)
 
 
 def read_test_labels(directory: pathlib.Path) -> np.ndarray:
@@ -149,11 +162,21 @@ def _digest(labels: np.ndarray) -> str:
 def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> dict:
     """Writes one network's row; keys are the columns of `SCHEMA`.
 
+    `logits`, arrays by the names of `head_responses.READINGS`, are written to a file of
+    their own first: a row that is there is a network that is done.
+
     Returns:
-        The row with `finished_at`.
+        The row with `finished_at`, without `logits`.
     """
     pair = None if row["class_a"] is None else (row["class_a"], row["class_b"])
     row = {"finished_at": datetime.datetime.now(datetime.UTC), **row}
+    if logits := row.pop("logits", None):
+        path = logits_path(directory, pair, row["repeat"])
+        path.parent.mkdir(exist_ok=True)
+        # What is too large for float16 becomes infinite, and stays the largest.
+        with np.errstate(over="ignore"):
+            halved = {name: of.astype(np.float16) for name, of in logits.items()}
+        write_atomically(path, lambda file: np.savez(file, **halved))
     table = pa.Table.from_pylist([row], schema=network_schema(num_classes))
     table = row_checksums.add_checksums(table)
     write_atomically(

@@ -11,6 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 COLUMN = "checksum"
+# Lists that the first rows had not. Where they are empty they do not count, so that old
+# rows keep their sums in a table that has these columns.
+ADDED_COLUMNS = (
+    "probability",
+    "probability_without_pair",
+    "discriminability",
+    "features_discriminability",
+    "readout_discriminability",
+)
 _NONE = -1
 
 
@@ -35,12 +44,13 @@ def checksums(table: pa.Table) -> np.ndarray:
     sums = [zlib.crc32(repr(row).encode()) for row in texts]
     for name in names:
         if is_list[name]:
-            sums = _add_lists(sums, table.column(name))
+            null = b"" if name in ADDED_COLUMNS else b"null"
+            sums = _add_lists(sums, table.column(name), null)
     return np.array(sums, np.int64)
 
 
-def _add_lists(sums: list[int], column: pa.ChunkedArray) -> list[int]:
-    """Goes on with checksums over the bytes of each row's list; null is not empty."""
+def _add_lists(sums: list[int], column: pa.ChunkedArray, null: bytes) -> list[int]:
+    """Goes on with checksums over the bytes of each row's list, or those for null."""
     lists = column.combine_chunks()
     if isinstance(lists, pa.ChunkedArray):
         lists = pa.concat_arrays(lists.chunks)
@@ -50,10 +60,8 @@ def _add_lists(sums: list[int], column: pa.ChunkedArray) -> list[int]:
     size = values.itemsize
     is_null = lists.is_null().to_numpy(zero_copy_only=False)
     return [
-        zlib.crc32(b"null", before)
-        if null
-        else zlib.crc32(content[size * start : size * end], before)
-        for before, null, start, end in zip(
+        zlib.crc32(null if nothing else content[size * start : size * end], before)
+        for before, nothing, start, end in zip(
             sums, is_null, offsets[:-1], offsets[1:], strict=True
         )
     ]

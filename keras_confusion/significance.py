@@ -17,8 +17,7 @@ SIGNIFICANCE = 0.05
 # From so many on Welch's p-values can be trusted whatever the other group.
 ENOUGH_NETWORKS = 20
 
-# Columns that all tests have, with the name of the test before all but Welch's.
-_OF_A_TEST = (
+_TOLD = {
     "difference_points",
     "ci_low_points",
     "ci_high_points",
@@ -26,9 +25,6 @@ _OF_A_TEST = (
     "p_value",
     "q_value",
     "reason",
-)
-_TOLD = {
-    *_OF_A_TEST,
     "response",
     "family",
     "target",
@@ -56,7 +52,8 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
     """A table of `comparisons` as one test has it.
 
     Args:
-        table: As `comparisons.target_by_pair` or `target_by_class` returns it.
+        table: As `comparisons.target_by_pair` or `target_by_class` returns it, or those
+            of `discriminability_tables`.
         test: One of `TESTS`.
 
     Returns:
@@ -70,9 +67,14 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
     check_test(test)
     if test == WELCH:
         return table
-    told = {column: table[f"{test}_{column}"] for column in _OF_A_TEST}
-    df = table["blocks_df"] if test == BLOCKS else table["paired_n"] - 1
-    return table.assign(**told, df=df)
+    told = {
+        column: table[f"{test}_{column}"]
+        for column in table
+        if f"{test}_{column}" in table
+    }
+    if test == PAIRED:
+        told["df"] = table["paired_n"] - 1
+    return table.assign(**told)
 
 
 def told_third(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_confusion import errors, responses, results
+from keras_confusion import errors, head_responses, responses, results
 from keras_confusion.study_plan import Network, StudyPlan
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -93,9 +93,53 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
                     dataset.test.labels,
                     plan.pairs if pair is None else [pair],
                 ),
+                **_by_heads(plan, (pair, repeat), attempt, number, logits[number]),
             }
         rows.append(row)
     return rows
+
+
+def _by_heads(
+    plan: StudyPlan, network: Network, attempt: int, place: int, logits: np.ndarray
+) -> dict[str, Any]:
+    """The columns of `head_responses`, and the logits if they are kept.
+
+    Args:
+        plan: The study's plan.
+        network: (pair or `None`, repeat).
+        attempt: The attempt that it was trained in.
+        place: Its place among the networks that were trained together.
+        logits: By its own last layer, `(num_test, K)`.
+    """
+    from keras_confusion import linear_heads
+
+    (pair, repeat), labels = network, plan.dataset.test.labels
+    row: dict[str, Any]
+    row = {"discriminability": head_responses.d_prime_column(logits, labels, pair)}
+    kept = {"total": logits}
+    if plan.has_features:
+        train, fitted, test = plan.trainer.features(place)
+        heads = linear_heads.LinearHeads(train, test, plan.dataset.num_classes)
+        right_labels = plan.dataset.train.labels
+        kept["features"] = heads.test_logits(right_labels[fitted])
+        row["features_discriminability"] = head_responses.d_prime_column(
+            kept["features"], labels, pair
+        )
+        if pair is None and repeat < plan.readout_baselines:
+
+            def logits_of_pair(pair) -> np.ndarray:
+                # The labels of the network of the pair in this repeat.
+                seed = plan.seeds((pair, repeat), attempt)["corruption_seed"]
+                given = plan.given_labels(pair, seed)
+                given = right_labels if given is None else given
+                return heads.test_logits(given[fitted])
+
+            row["readout_discriminability"] = head_responses.readout(
+                logits_of_pair, labels, plan.pairs
+            )
+    if plan.keep_logits:
+        row["logits"] = kept
+    return row
 
 
 def _train(trainer, tasks) -> np.ndarray:

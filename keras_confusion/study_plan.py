@@ -37,6 +37,10 @@ class StudyPlan:
         dtype_policy: "float32" or "mixed_bfloat16".
         networks_per_program: Networks that are trained at a time. Decides nothing but
             the last digits of a result.
+        readout_baselines: Baseline networks, the first ones, whose last layers are also
+            fitted to the swapped labels of every pair.
+        keep_logits: Whether the answers to the test set are kept, see
+            `results.logits_path`.
     """
 
     settings: StudySettings
@@ -46,6 +50,8 @@ class StudyPlan:
     baseline_repeats: int
     dtype_policy: str
     networks_per_program: int = 1
+    readout_baselines: int = 0
+    keep_logits: bool = False
 
     @classmethod
     def make(
@@ -55,6 +61,8 @@ class StudyPlan:
         data_dir,
         *,
         networks_per_program: int | None = 1,
+        readout_baselines: int = 0,
+        keep_logits: bool = False,
         machine: runtime.Machine | None = None,
     ) -> "StudyPlan":
         """Settles the settings; see `confusion_study.run_confusion_study`.
@@ -64,6 +72,8 @@ class StudyPlan:
             directory: The study's folder.
             data_dir: Where TensorFlow Datasets keeps its data.
             networks_per_program: `None` takes as many as fit.
+            readout_baselines: See `StudyPlan`.
+            keep_logits: See `StudyPlan`.
             machine: That trains the networks; `None` takes this one.
         """
         from keras_confusion import models
@@ -91,7 +101,16 @@ class StudyPlan:
         dtype_policy = settings.dtype_policy
         if dtype_policy == "auto":
             dtype_policy = machine.dtype_policy
-        plan = cls(settings, directory, data_dir, pairs, baseline_repeats, dtype_policy)
+        plan = cls(
+            settings,
+            directory,
+            data_dir,
+            pairs,
+            baseline_repeats,
+            dtype_policy,
+            readout_baselines=readout_baselines,
+            keep_logits=keep_logits,
+        )
         # What is wrong with recipe or model shows here, once, not in every worker.
         _ = plan.recipe
         first, second = (
@@ -155,6 +174,22 @@ class StudyPlan:
             num_networks=self.networks_per_program,
             model_options=self.settings.model_options,
         )
+
+    @functools.cached_property
+    def has_features(self) -> bool:
+        """Whether networks have features that last layers can be fitted to."""
+        from keras_confusion import linear_heads, saving
+
+        try:
+            num_features = saving.features_model(self._model()).output_shape[-1]
+        except saving.ModelFolderError:
+            return False
+        if num_features is None:
+            return False
+        dataset = self.dataset
+        fitted = linear_heads.fitted_examples(dataset.train.num_examples, num_features)
+        least = linear_heads.MIN_EXAMPLES_A_CLASS * dataset.num_classes
+        return len(fitted) >= least
 
     def seeds(self, network: Network, attempt: int) -> dict[str, Any]:
         """See `study_seeds.network_seeds`."""

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from keras_confusion import network_checks, results, study_folder
+from keras_confusion import network_checks, readings, results, study_folder
 from keras_confusion.responses import ResponseCollector, StudyResponses
 
 # What is read of a network beside its answers.
@@ -31,6 +31,7 @@ _ANSWERS = (
     "third_labels",
     "log2_probability",
     "log2_probability_without_pair",
+    *readings.COLUMNS,
 )
 
 
@@ -43,11 +44,14 @@ class Study:
         networks: One row per network, failed ones too, with the columns `ABOUT`: the
             baseline first, then pair by pair, by repeat.
         responses: Of all networks that did not fail, in the same order.
+        readings: Their d', by reading, see `readings`; networks from before it was
+            kept, and models without features, have none.
     """
 
     description: dict
     networks: pd.DataFrame
     responses: StudyResponses
+    readings: dict[str, StudyResponses]
 
     @property
     def class_names(self) -> list[str]:
@@ -76,6 +80,9 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         pairs=pairs,
         single_networks=single_networks,
     )
+    of_heads = readings.ReadingCollector(
+        num_classes=len(description["class_names"]), pairs=pairs
+    )
     about = []
     for some in results.iterate_networks(directory, columns=[*ABOUT, *_ANSWERS]):
         network_checks.check_networks(
@@ -83,6 +90,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         )
         for row in some.to_dict("records"):
             collector.add(row)
+            of_heads.add(row)
         about.append(some[list(ABOUT)])
     if not about:
         about.append(results.read_networks(directory)[list(ABOUT)])
@@ -95,4 +103,5 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         description,
         networks.iloc[order].reset_index(drop=True),
         collector.study(),
+        of_heads.studies(),
     )

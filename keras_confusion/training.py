@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import corruption, datasets, models, training_program
+from keras_confusion import (
+    corruption,
+    datasets,
+    linear_heads,
+    models,
+    packing,
+    saving,
+    training_program,
+)
 from keras_confusion.recipes import Recipe
 
 EVALUATION_BATCH_SIZE = 500
@@ -162,6 +170,61 @@ class Trainer:
             ]
         by_example = np.concatenate([batch.numpy() for batch in logits])
         return by_example.swapaxes(0, 1)[: self._num_tasks]
+
+    def features(self, network: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What goes into the last layer of a network, see `saving.features_model`.
+
+        Args:
+            network: Its place among those of the last `train`.
+
+        Returns:
+            Features of training examples, float32 `(m, d)`, which examples these are,
+            int `(m,)`, see `linear_heads.fitted_examples`, and features of all test
+            examples, `(num_test, d)`.
+        """
+        packing.unpack_network(self._trained.model, self.model, network)
+        width = self._features_model.output_shape[-1]
+        fitted = linear_heads.fitted_examples(self.dataset.train.num_examples, width)
+        if self.streaming:
+            train, test = (
+                self._features_of_stream(split)
+                for split in (self.dataset.train, self.dataset.test)
+            )
+            return train[fitted], fitted, test
+        train_images = self._train_images
+        if len(fitted) < len(train_images):
+            train_images = tf.gather(train_images, fitted)
+        return (
+            self._features_of(train_images),
+            fitted,
+            self._features_of(self._test_images),
+        )
+
+    def _features_of(self, images) -> np.ndarray:
+        return np.concatenate(
+            [
+                self._features(images[start : start + EVALUATION_BATCH_SIZE]).numpy()
+                for start in range(0, len(images), EVALUATION_BATCH_SIZE)
+            ]
+        )
+
+    def _features_of_stream(self, split: datasets.Split) -> np.ndarray:
+        batches = split.dataset().batch(EVALUATION_BATCH_SIZE)
+        return np.concatenate(
+            [self._features(images).numpy() for _, images, _ in batches]
+        )
+
+    @functools.cached_property
+    def _features_model(self):
+        return saving.features_model(self.model)
+
+    @functools.cached_property
+    def _features(self):
+        def features(images):
+            images = datasets.to_unit_range(images)
+            return tf.cast(self._features_model(images, training=False), tf.float32)
+
+        return tf.function(features, reduce_retracing=True)
 
     def _program(self, *, shared_images: bool) -> training_program.TrainingProgram:
         if shared_images not in self._programs:

@@ -72,6 +72,21 @@ def parse_arguments(given=None) -> argparse.Namespace:
     )
     study.add_argument("--seed", type=int, default=0, metavar="S")
     arguments.add_test_argument(study)
+    study.add_argument(
+        "--readout-baselines",
+        type=int,
+        default=5,
+        metavar="N",
+        help="baseline networks on whose features a last layer is fitted to the "
+        "swapped labels of every pair, to see what the last layer does alone; 0 for "
+        "none (default: %(default)s)",
+    )
+    study.add_argument(
+        "--keep-logits",
+        action="store_true",
+        help="keep every network's answers to the test set (float16, in logits/), so "
+        "that a later measure needs no training",
+    )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--model",

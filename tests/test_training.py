@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_confusion import (
     corruption,
     datasets,
+    linear_heads,
     models,
     packable,
     recipes,
@@ -406,3 +407,35 @@ def test_networks_of_tokens_are_not_packed(sentences):
             epochs=1,
             num_networks=2,
         )
+
+
+@pytest.mark.parametrize(
+    "order_seeds", [[7], [7, 7, 7], [7, 8, 9]], ids=["alone", "one order", "own orders"]
+)
+def test_features_are_what_the_last_layer_reads(digits, order_seeds):
+    recipe = recipes.find_recipe("annealed", num_train=digits.train.num_examples)
+    trainer = training.Trainer(
+        digits, recipe=recipe, epochs=1, num_networks=len(order_seeds)
+    )
+    trainer.train([training.TrainingTask(*seeds) for seeds in enumerate(order_seeds)])
+    for network, logits in enumerate(trainer.test_logits()):
+        train, fitted, test = trainer.features(network)
+        assert train.shape == (digits.train.num_examples, 64)
+        np.testing.assert_array_equal(fitted, np.arange(len(train)))
+        # Of a pack they are those of one network, whose weights the model has now.
+        kernel, bias = (values.numpy() for values in trainer.model.layers[-1].weights)
+        np.testing.assert_allclose(test @ kernel + bias, logits, atol=1e-4)
+
+
+def test_features_are_streamed_as_from_memory(dataset, monkeypatch):
+    trainers = [make_trainer(dataset, streaming=streaming) for streaming in (0, 1)]
+    for trainer in trainers:
+        train(trainer)
+        trainer.model.set_weights(trainers[0].model.get_weights())
+    width = trainers[0].features(0)[0].shape[1]
+    # Wide ones, of which only those of 40 training examples are kept.
+    monkeypatch.setattr(linear_heads, "MAX_VALUES", 40 * width)
+    in_memory, streamed = (trainer.features(0) for trainer in trainers)
+    assert len(in_memory[0]) == len(in_memory[1]) == 40
+    for one, other in zip(in_memory, streamed, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

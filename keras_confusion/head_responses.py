@@ -1,0 +1,72 @@
+"""What a trained network can tell apart: by its last layer, and by its features.
+
+For every network d' of every two classes (`discriminability`), twice:
+
+    total      by the network's own last layer
+    features   by a last layer that is fitted to the right labels on its features
+
+and for some baseline networks
+
+    readout    by last layers that are fitted to the swapped labels of every pair, on
+               features that learned from the right ones
+
+A confused network differs from the baseline by its features and by its last layer;
+`features` changes the one alone, `readout` the other.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from keras_confusion import discriminability
+from keras_confusion.answer_counts import Pair
+from keras_confusion.network_files import MAX_MATRIX_CLASSES
+
+READINGS = ("total", "features", "readout")
+
+
+def d_prime_column(
+    logits: np.ndarray, test_labels: np.ndarray, pair: Pair | None
+) -> np.ndarray:
+    """What is kept of a network's d'.
+
+    Args:
+        logits: `(num_test, K)`.
+        test_labels: int array `(num_test,)`.
+        pair: The confused pair; `None` for the baseline.
+
+    Returns:
+        Float array: all d' `(K * (K - 1) / 2,)`, or of a confused network of more than
+        `MAX_MATRIX_CLASSES` classes their mean without the pair `(K,)`.
+    """
+    num_classes = logits.shape[1]
+    found = discriminability.d_primes(logits, test_labels)
+    if pair is None or num_classes <= MAX_MATRIX_CLASSES:
+        return found
+    d = discriminability.matrices(found, num_classes)
+    return discriminability.without_pair(d, pair)
+
+
+def readout(
+    logits_of_pair: Callable[[Pair], np.ndarray],
+    test_labels: np.ndarray,
+    pairs: Sequence[Pair],
+) -> np.ndarray:
+    """The mean d' without each pair by heads that are fitted to its swapped labels.
+
+    Args:
+        logits_of_pair: Gives for a pair the logits `(num_test, K)` of such a head.
+        test_labels: int array `(num_test,)`.
+        pairs: The study's pairs, P of them.
+
+    Returns:
+        Float array `(P * K,)`, pair by pair; NaN for the classes of the pair.
+    """
+    found = []
+    for pair in pairs:
+        logits = logits_of_pair(pair)
+        d = discriminability.matrices(
+            discriminability.d_primes(logits, test_labels), logits.shape[1]
+        )
+        found.append(discriminability.without_pair(d, pair))
+    return np.concatenate(found)

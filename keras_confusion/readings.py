@@ -1,0 +1,177 @@
+"""The d' of a study's networks, as studies of their own that can be compared like it.
+
+A reading is one of `head_responses.READINGS`: whose last layer is asked. For each the
+networks are those of a `responses.StudyResponses` whose `accuracy_without_pair` is the
+relative d' (`discriminability`), so that comparisons, tests and blocks are the same.
+Beside the K classes it has one more target, in no pair: everybody, the overall d'.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion import discriminability
+from keras_confusion.answer_counts import Pair
+from keras_confusion.head_responses import READINGS
+from keras_confusion.network_counts import GrowingArray, network_order
+from keras_confusion.rates import Rates
+from keras_confusion.responses import StudyResponses
+
+EVERYBODY = "everybody"
+# By reading: the column that it is made of.
+_COLUMNS = {
+    "total": "discriminability",
+    "features": "features_discriminability",
+}
+COLUMNS = (*_COLUMNS.values(), "readout_discriminability")
+
+
+class ReadingCollector:
+    """Takes the networks of a study one by one, in any order, and keeps their d'.
+
+    Memory is 4 (K + 1) bytes a network and reading, and 4 K^2 of a baseline network.
+
+    Args:
+        num_classes: Number of classes, K.
+        pairs: The study's pairs (a, b), in the order of `study.json`.
+    """
+
+    def __init__(self, *, num_classes: int, pairs: Iterable[Pair]):
+        self._num_classes = num_classes
+        self._pairs = [(int(a), int(b)) for a, b in pairs]
+        self._number = {pair: index for index, pair in enumerate(self._pairs)}
+        self._confused = {
+            reading: _Networks((num_classes + 1,)) for reading in _COLUMNS
+        }
+        of_all = (discriminability.num_class_pairs(num_classes),)
+        self._baseline = {reading: _Networks(of_all) for reading in _COLUMNS}
+        self._readout = _Networks((len(self._pairs), num_classes + 1))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Adds a network; does nothing for what its row has not."""
+        if row["failed"]:
+            return
+        if pd.isna(row["class_a"]):
+            for reading, column in _COLUMNS.items():
+                if row[column] is not None:
+                    self._baseline[reading].append(row, 0, row[column])
+            of_pairs = row["readout_discriminability"]
+            if of_pairs is not None:
+                raw = np.asarray(of_pairs).reshape(-1, self._num_classes)
+                values = discriminability.relative(raw)
+                self._readout.append(row, 0, values)
+            return
+        pair = int(row["class_a"]), int(row["class_b"])
+        for reading, column in _COLUMNS.items():
+            if row[column] is not None:
+                raw = self._without_pair(np.asarray(row[column]), pair)
+                values = discriminability.relative(raw)
+                self._confused[reading].append(row, self._number[pair], values)
+
+    def _without_pair(self, values: np.ndarray, pair: Pair) -> np.ndarray:
+        """The mean d' of targets without a pair, `(K,)`, from what a row has."""
+        num_classes = self._num_classes
+        if len(values) == num_classes != discriminability.num_class_pairs(num_classes):
+            return values
+        d = discriminability.matrices(values, num_classes)
+        return discriminability.without_pair(d, pair)
+
+    def studies(self) -> dict[str, StudyResponses]:
+        """By reading, those that there are networks for in both groups."""
+        found = {}
+        for reading in _COLUMNS:
+            confused = self._confused[reading].in_order()
+            baseline = self._baseline[reading].in_order()
+            found[reading] = self._study(confused, baseline)
+        found["readout"] = self._readout_study()
+        return {
+            reading: found[reading]
+            for reading in READINGS
+            if len(found[reading].confused_seed) and len(found[reading].baseline_seed)
+        }
+
+    def _readout_study(self) -> StudyResponses:
+        """Heads of swapped labels against the right heads on the same features."""
+        number, seed, values = self._readout.in_order()
+        _, baseline_seed, d = self._baseline["features"].in_order()
+        is_used = np.isin(baseline_seed, seed)
+        num_pairs = len(self._pairs)
+        confused = (
+            np.repeat(np.arange(num_pairs), len(seed)),
+            np.tile(seed, num_pairs),
+            values.swapaxes(0, 1).reshape(-1, self._num_classes + 1),
+        )
+        return self._study(confused, (number, baseline_seed[is_used], d[is_used]))
+
+    def _study(self, confused, baseline) -> StudyResponses:
+        pair, seed, values = confused
+        _, baseline_seed, d_primes = baseline
+        num_targets = self._num_classes + 1
+        d = discriminability.matrices(d_primes, self._num_classes)
+        of_networks = _as_rates(values)
+        return StudyResponses(
+            pairs=self._pairs,
+            confused_pair=pair,
+            confused_seed=seed,
+            baseline_seed=baseline_seed,
+            confused=of_networks,
+            confused_without_pair=of_networks,
+            baseline=_as_rates(np.full((len(d), num_targets), np.nan)),
+            baseline_without_pair=_BaselineValues(d, self._pairs),
+            prior=np.full(num_targets, 1 / num_targets),
+            test_images_per_class=np.ones(num_targets, np.int64),
+        )
+
+
+class _Networks:
+    """Numbers of pairs, repeats, seeds and values of networks."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._about = GrowingArray((3,), np.int64)
+        self._values = GrowingArray(shape, np.float32)
+
+    def append(self, row: Mapping[str, Any], number: int, values) -> None:
+        self._about.append((number, row["repeat"], row["seed"]))
+        self._values.append(values)
+
+    def in_order(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pair, seed and values of every network, by pair and repeat."""
+        about = self._about.rows()
+        order = network_order(about[:, 0], about[:, 1])
+        return about[order, 0], about[order, 2], self._values.take(order)
+
+
+def _as_rates(values: np.ndarray) -> Rates:
+    """Values in the place of accuracies; there is no other response."""
+    nothing = np.broadcast_to(np.nan, values.shape)
+    return Rates(values.astype(np.float64), nothing, nothing)
+
+
+class _BaselineValues:
+    """`rates.RatesWithoutPairs` of the relative d' of baseline networks."""
+
+    def __init__(self, d: np.ndarray, pairs):
+        self._d, self._pairs = d, np.array(pairs, np.int64).reshape(-1, 2)
+        self._relative = discriminability.RelativeDPrimes(d)
+
+    def accuracy_of_pair(self, index: int) -> np.ndarray:
+        """See `rates.RatesWithoutPairs`."""
+        raw = discriminability.without_pair(self._d, self._pairs[index])
+        return discriminability.relative(raw)
+
+    def accuracy_of(self, target: int, networks=slice(None)) -> np.ndarray:
+        """See `rates.RatesWithoutPairs`."""
+        return self._relative.values(self._pairs, target, networks)
+
+    def mean(self, field: str) -> np.ndarray:
+        """See `rates.RatesWithoutPairs`."""
+        num_targets = self._relative.num_classes + 1
+        if field != "accuracy" or not len(self._d):
+            return np.full((len(self._pairs), num_targets), np.nan)
+        # Values are sums of d': those of the mean d' are the means.
+        of_mean = discriminability.RelativeDPrimes(self._d.mean(axis=0, keepdims=True))
+        return np.stack(
+            [of_mean.values(self._pairs, k)[:, 0] for k in range(num_targets)], axis=1
+        )
