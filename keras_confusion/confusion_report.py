@@ -12,6 +12,7 @@ from keras_confusion import (
     figures,
     network_figures,
     planted_findings,
+    readings_report,
     responses,
     results,
     significance,
@@ -19,12 +20,13 @@ from keras_confusion import (
     study_reading,
     tables,
 )
+from keras_confusion.readings_report import quoted
 from keras_confusion.report_files import Report, ReportFiles
 
 NUM_FINDINGS = 8
 _TITLES = {
     "accuracy_without_pair": (
-        "What was learned: accuracy_without_pair, the pair left out of the choice"
+        "Features and last layer together: accuracy_without_pair, the pair left out"
     ),
     "accuracy": "With competition: accuracy, as the poster measured it",
 }
@@ -75,10 +77,12 @@ def write_confusion_report(directory, *, test: str = significance.WELCH) -> Repo
         if _has_all_pairs(description):
             by_class = comparisons.target_by_class(study.responses, class_names)
             all_tables["target_by_class"] = by_class
-        if planted_findings.is_planted(description):
-            all_tables["planted_truth"] = planted_findings.truth_table(
-                all_tables["target_by_pair"], test
+        if study.readings:
+            all_tables |= readings_report.reading_tables(
+                study.readings, class_names, by_class=_has_all_pairs(description)
             )
+        if planted_findings.is_planted(description):
+            all_tables["planted_truth"] = planted_findings.truth_table(all_tables, test)
         # Tables and pictures need no single networks any more.
         del study
         for name, table in all_tables.items():
@@ -120,6 +124,7 @@ def findings_text(
     if has_all_pairs:
         told["classes"] = significance.told_by(all_tables["target_by_class"], test)
     lines = [_study_line(arms, description), significance.describe_test(told, test)]
+    lines += readings_report.reading_lines(all_tables, arms["n"].sum(), test)
     for response, title in _TITLES.items():
         lines += ["", title]
         lines += _findings("pairs, third classes", third[third["response"] == response])
@@ -175,25 +180,20 @@ def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
 def finding_sentence(row) -> str:
     """For example "not learning cat and dog costs bird 4.1 points (95 % CI ...)"."""
     confused = (
-        f"{_name(row['class_a_name'])} and {_name(row['class_b_name'])}"
+        f"{quoted(row['class_a_name'])} and {quoted(row['class_b_name'])}"
         if "class_a_name" in row
-        else _name(row["class_name"])
+        else quoted(row["class_name"])
     )
     # A cost is told as a positive number; t keeps the sign of the difference.
     verb, sign = ("costs", -1) if row["difference_points"] < 0 else ("gives", 1)
     low, high = sorted((sign * row["ci_low_points"], sign * row["ci_high_points"]))
     return (
-        f"not learning {confused} {verb} {_name(row['target_name'])} "
+        f"not learning {confused} {verb} {quoted(row['target_name'])} "
         f"{sign * row['difference_points']:.1f} points "
         f"(95 % CI {low:.1f} to {high:.1f}), "
         f"t = {row['t']:.1f}, q = {_small(row['q_value'])}, "
         f"{row['kl_bits']:.4f} bits"
     )
-
-
-def _name(class_name: str) -> str:
-    """A class's name, quoted where it could be taken for a number of points."""
-    return f"'{class_name}'" if class_name[:1].isdigit() else class_name
 
 
 def _study_line(arms: pd.DataFrame, description: dict) -> str:
@@ -232,6 +232,10 @@ def _write_figures(files, all_tables, per_network, description, test) -> None:
     def write(name, figure) -> None:
         files.figure(name, figure, step=num_networks)
 
+    for name, figure in readings_report.reading_figures(
+        all_tables, class_names, order, test=test
+    ):
+        write(name, figure)
     if _has_all_pairs(description):
         for measure in figures.MEASURES:
             write(
@@ -247,8 +251,9 @@ def _write_figures(files, all_tables, per_network, description, test) -> None:
         )
     write("accuracy_by_arm", network_figures.accuracy_by_arm(per_network))
     if tree is not None:
-        learned = by_class[by_class["response"] == "accuracy_without_pair"]
-        margin = (learned["ci_high_points"] - learned["ci_low_points"]).median() / 2
+        without_pair = by_class[by_class["response"] == "accuracy_without_pair"]
+        margins = without_pair["ci_high_points"] - without_pair["ci_low_points"]
+        margin = margins.median() / 2
         write(
             "class_dendrogram",
             network_figures.class_dendrogram(tree, class_names, margin=margin),

@@ -46,14 +46,20 @@ MEASURES = {
 }
 
 
+READING_MEASURES = {
+    "difference": Measure("difference", "difference, d′"),
+    "t": MEASURES["t"],
+}
+
+
 def target_by_class(
     table: pd.DataFrame, measure: str, class_names, order, *, test="welch"
 ) -> Figure:
-    """Heat map of every target T by every class C, both responses on one scale.
+    """Heat map of every target T by every class C, responses or readings on one scale.
 
     Args:
-        table: As `comparisons.target_by_class` returns it.
-        measure: A key of `MEASURES`.
+        table: As `comparisons.target_by_class` or `discriminability_tables` return it.
+        measure: A key of `MEASURES`, or for readings of `READING_MEASURES`.
         class_names: Names in the order of the labels.
         order: Labels in the order of rows and columns.
         test: One of `significance.TESTS`, which differences and marks are by.
@@ -64,16 +70,17 @@ def target_by_class(
     num_classes, table = len(class_names), significance.told_by(table, test)
     cell = min(CELL, MAX_SIDE / num_classes)
     size = 2.6 + cell * num_classes
-    with matplotlib.rc_context(_style(2 * size)):
-        figure = Figure(figsize=(2 * size + 0.6, size + 0.7), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
+    cells = heat_maps.Cells.of(
+        table,
+        _measure(measure, test, table),
+        columns=range(num_classes),
+        num_classes=num_classes,
+    )
+    width = len(cells) * size
+    with matplotlib.rc_context(_style(width)):
+        figure = Figure(figsize=(width + 0.6, size + 0.7), layout="constrained")
+        axes = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
         grid = np.ix_(order, order)
-        cells = heat_maps.Cells.of(
-            table,
-            _measure(measure, test),
-            columns=range(num_classes),
-            num_classes=num_classes,
-        )
         heat_maps.draw(
             figure, axes, {key: of.arranged(grid) for key, of in cells.items()}, cell
         )
@@ -84,7 +91,11 @@ def target_by_class(
             axis.set_xlabel("class C that is confused")
         heat_maps.name_cells(axes[0].yaxis, names, cell)
         axes[0].set_ylabel("target class T")
-        figure.suptitle("What confusing class C does to class T")
+        figure.suptitle(
+            "What confusing class C does to class T, beside what it does to everybody"
+            if "reading" in table
+            else "What confusing class C does to class T"
+        )
         figure.supxlabel(_caption(table, test), fontsize="small", color="0.35")
     return figure
 
@@ -97,7 +108,9 @@ def target_by_pair(
     The pair's own classes are left grey: what they lose dwarfs everything else. Of many
     pairs only significant cells have a colour, and pairs stand in blocks of a class.
     """
-    num_classes, third = len(class_names), significance.told_third(table, test)
+    num_classes, is_reading = len(class_names), "reading" in table
+    tell = significance.told_by if is_reading else significance.told_third
+    third = tell(table, test)
     rank = {label: position for position, label in enumerate(order)}
     pairs = sorted(
         table[["class_a", "class_b"]].drop_duplicates().itertuples(index=False),
@@ -107,13 +120,16 @@ def target_by_pair(
     cells = {
         response: of.arranged(list(order))
         for response, of in heat_maps.Cells.of(
-            third, _measure(measure, test), columns=pairs, num_classes=num_classes
+            third,
+            _measure(measure, test, table),
+            columns=pairs,
+            num_classes=num_classes,
         ).items()
     }
     many = len(pairs) > MAX_PAIRS_NAMED
     # Beside each other while that is not wider than it is high.
     beside = len(pairs) <= num_classes and not many
-    across, down = (2, 1) if beside else (1, 2)
+    across, down = (len(cells), 1) if beside else (1, len(cells))
     cell, together = 0.22, 1
     width = max(3.2 + cell * len(pairs) * across, MIN_WIDTH)
     if many:
@@ -126,7 +142,9 @@ def target_by_pair(
             figsize=(min(width, MAX_LENGTH), 2.8 + row * num_classes * down),
             layout="constrained",
         )
-        axes = figure.subplots(down, across, sharex=True, sharey=True)
+        axes = figure.subplots(
+            down, across, sharex=True, sharey=True, squeeze=False
+        ).ravel()
         heat_maps.draw(figure, axes, cells, cell)
         for axis in axes[:1] if beside else axes:
             heat_maps.name_cells(
@@ -152,10 +170,13 @@ def target_by_pair(
                 )
                 for pair in pairs
             ]
-            for axis in axes if beside else axes[1:]:
+            for axis in axes if beside else axes[-1:]:
                 axis.set_xticks(range(len(pairs)), names, rotation=90)
                 axis.set_xlabel("confused pair")
-        figure.suptitle("What confusing a pair does to third classes")
+        figure.suptitle(
+            "What confusing a pair does to third classes"
+            + (", beside what it does to everybody" if is_reading else "")
+        )
         caption = _caption(third, test, mark="Coloured" if many else "●")
         if together > 1:
             caption += f"  A column: {together} pairs, the largest of them."
@@ -170,8 +191,8 @@ def _style(width: float) -> Any:
     return STYLE | sizes
 
 
-def _measure(name: str, test: str) -> Measure:
-    measure = MEASURES[name]
+def _measure(name: str, test: str, table: pd.DataFrame) -> Measure:
+    measure = (READING_MEASURES if "reading" in table else MEASURES)[name]
     if name == "t":
         return dataclasses.replace(measure, label=significance.TITLES[test])
     return measure
@@ -179,6 +200,14 @@ def _measure(name: str, test: str) -> Measure:
 
 def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
     """What marks and numbers mean, and how many networks stand behind a cell."""
+    readout = ""
+    if "reading" in table:
+        of_readout = table[table["reading"] == "readout"]
+        if len(of_readout) < len(table):
+            table = table[table["reading"] != "readout"]
+        if len(of_readout):
+            num = of_readout["paired_n"].max()
+            readout = f"  Readout: paired t of {num} baselines."
 
     def span(column) -> str:
         low, high = table[column].min(), table[column].max()
@@ -194,5 +223,5 @@ def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
         cell += f" in {span('blocks_n')} repeats"
     return (
         f"{mark} significant ({significance.TITLES[test]}, Benjamini–Hochberg "
-        f"q ≤ {SIGNIFICANCE}).  Grey: not defined.  {cell}."
+        f"q ≤ {SIGNIFICANCE}).  Grey: not defined.  {cell}.{readout}"
     )

@@ -1,4 +1,4 @@
-"""Heat maps of targets by columns, both responses beside or under each other.
+"""Heat maps of targets by columns, responses or readings beside or under each other.
 
 Signed measures are drawn on PuOr, symmetric about 0: orange where confusing costs the
 target, purple where it gains. A dot marks a cell that is significant at the chosen q.
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion import responses, significance, tables
+from keras_confusion.head_responses import READINGS
 
 COLORMAP = "PuOr"
 MISSING_COLOR = "0.88"
@@ -20,9 +21,13 @@ MAX_CLASSES_WITH_NUMBERS = 12
 MIN_NAME, MIN_MARKED_CELL = 6.0, 5.0
 # Of many cells: as large as a few of them are, so that the others keep some colour.
 MANY_CELLS, LARGEST_SHOWN = 5000, 0.999
-_RESPONSE_TITLES = {
-    "accuracy": "accuracy\n(learned + competition)",
-    "accuracy_without_pair": "accuracy_without_pair\n(learned)",
+# Of panels: responses, and readings of d'.
+_TITLES = {
+    "accuracy": "accuracy\n(features + readout + competition)",
+    "accuracy_without_pair": "accuracy_without_pair\n(features + readout)",
+    "total": "total\n(the confused network)",
+    "features": "features\n(confused features, right last layer)",
+    "readout": "readout\n(untouched features, swapped last layer)",
 }
 
 
@@ -61,17 +66,21 @@ class Cells:
     def of(
         table: pd.DataFrame, measure: Measure, *, columns, num_classes: int
     ) -> dict[str, "Cells"]:
-        """The cells of a table, by response."""
+        """The cells of a table, by response or by reading."""
         cells = {}
-        for response in responses.RESPONSES:
-            rows = table[table["response"] == response]
+        kind = "reading" if "reading" in table else "response"
+        known = set(table[kind])
+        for panel in (*responses.RESPONSES, *READINGS):
+            if panel not in known:
+                continue
+            rows = table[table[kind] == panel]
             values, q_values = (
                 tables.matrix(rows, column, columns=columns, num_classes=num_classes)
                 for column in (measure.column, "q_value")
             )
             num_tested = int(np.isfinite(q_values).sum())
             is_found = q_values <= SIGNIFICANCE
-            cells[response] = Cells(values, is_found, num_tested, measure)
+            cells[panel] = Cells(values, is_found, num_tested, measure)
         return cells
 
     def arranged(self, index) -> "Cells":
@@ -94,12 +103,12 @@ class Cells:
 
 
 def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
-    """One panel a response, one scale, one colour bar; dots where significant.
+    """One panel a response or reading, one scale; dots where significant.
 
     Args:
         figure: The figure.
         axes: Of the panels.
-        cells: By response.
+        cells: By response or reading.
         cell: A cell's width, inches; 0 for columns without cells of their own.
     """
     values = [of.values[np.isfinite(of.values)] for of in cells.values()]
@@ -108,7 +117,7 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
     # The scale of orange to purple follows the difference, confused minus comparison.
     colormap = matplotlib.colormaps[COLORMAP + ("" if measure.sign > 0 else "_r")]
     colormap = colormap.with_extremes(bad=MISSING_COLOR)
-    for axis, (response, of) in zip(axes, cells.items(), strict=True):
+    for axis, (panel, of) in zip(axes, cells.items(), strict=True):
         image = axis.imshow(
             np.ma.masked_invalid(of.values),
             cmap=colormap,
@@ -133,7 +142,7 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
                 mew=0.17 * size,
             )
         axis.set_title(
-            f"{_RESPONSE_TITLES[response]}\n"
+            f"{_TITLES[panel]}\n"
             f"{len(rows):,} of {of.num_tested:,} tests at q ≤ {SIGNIFICANCE}"
         )
         axis.tick_params(length=0)
@@ -200,9 +209,11 @@ def _write_numbers(axis, values, limit) -> None:
     for row, col in np.argwhere(np.isfinite(values)):
         value = values[row, col]
         # Minus signs of rounded zeros say nothing.
-        text = f"{value:.{decimals}f}".replace("-", "−")
-        if float(text.replace("−", "-")) == 0:
-            text = "0"
+        text = f"{value:.{decimals}f}"
+        text = "0" if float(text) == 0 else text.replace("-", "−")
+        if decimals > 1:
+            # There is no room for a zero that says nothing.
+            text = text.replace("0.", ".", 1)
         axis.text(
             col,
             row,

@@ -26,36 +26,42 @@ def is_planted(description: dict) -> bool:
     )
 
 
-def truth_table(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
+def truth_table(all_tables: dict[str, pd.DataFrame], test: str) -> pd.DataFrame:
     """What is true, and what was found.
 
     Args:
-        by_pair: As `comparisons.target_by_pair` returns it.
+        all_tables: `target_by_pair` of `comparisons` and, where there is one,
+            `discriminability_by_pair` of `discriminability_tables`.
         test: One of `significance.TESTS`.
 
     Returns:
         One row per third class and pair of the study, with names, `kind` of
         `planted.Cell`, and for both responses `<response>_points`, `<response>_q_value`
-        and `<response>_found`, whether q is 0.05 or less by the test.
+        and `<response>_found`, whether q is 0.05 or less by the test; for readings
+        `<reading>_difference` in d', `<reading>_q_value` and `<reading>_found`.
     """
     truth = pd.DataFrame(
         [(*cell.pair, cell.target, cell.kind) for cell in planted.truth()],
         columns=[*_CELL, "kind"],
     )
-    told = significance.told_by(by_pair, test)
+    told = significance.told_by(all_tables["target_by_pair"], test)
     third = told[told["family"] == "third"]
     names = ["target_name", "class_a_name", "class_b_name"]
     table = third[[*_CELL, *names]].drop_duplicates().merge(truth, on=_CELL)
-    for response, rows in third.groupby("response"):
-        found = rows["q_value"] <= significance.SIGNIFICANCE
-        columns = rows[_CELL].assign(
-            **{
-                f"{response}_points": rows["difference_points"],
-                f"{response}_q_value": rows["q_value"],
-                f"{response}_found": found,
-            }
-        )
-        table = table.merge(columns, on=_CELL)
+    parts = [(third, "response", "difference_points", "points")]
+    if "discriminability_by_pair" in all_tables:
+        cells = significance.told_by(all_tables["discriminability_by_pair"], test)
+        parts.append((cells, "reading", "difference", "difference"))
+    for cells, kind, difference, unit in parts:
+        for name, rows in cells.groupby(kind):
+            columns = rows[_CELL].assign(
+                **{
+                    f"{name}_{unit}": rows[difference],
+                    f"{name}_q_value": rows["q_value"],
+                    f"{name}_found": rows["q_value"] <= significance.SIGNIFICANCE,
+                }
+            )
+            table = table.merge(columns, on=_CELL)
     return table
 
 
@@ -65,20 +71,31 @@ def truth_text(table: pd.DataFrame) -> str:
     Args:
         table: As `truth_table` returns it.
     """
-    found = table["accuracy_without_pair_found"]
     of_kind = {kind: table["kind"] == kind for kind in table["kind"].unique()}
 
     def count(kind: str, where) -> str:
-        cells = of_kind.get(kind, found & False)
+        cells = of_kind.get(kind, where & False)
         return f"{int((where & cells).sum())} of {int(cells.sum())}"
 
-    falls = table["accuracy_without_pair_points"] < 0
+    lines = []
+    for name, title, difference in (
+        ("features", "features (d')", "features_difference"),
+        (
+            "accuracy_without_pair",
+            "accuracy_without_pair",
+            "accuracy_without_pair_points",
+        ),
+    ):
+        if difference in table:
+            found, falls = table[f"{name}_found"], table[difference] < 0
+            lines.append(
+                f"{title} found {count(planted.PLANTED, found & falls)} planted "
+                f"relations, and something at {count(planted.CONTROL, found)} controls "
+                f"and {count(planted.RIVAL, found)} rivals, where there is nothing"
+            )
     rises = table["accuracy_points"] > 0
     moved = count(planted.RIVAL, table["accuracy_found"] & rises)
     return (
-        "The truth is known: accuracy_without_pair found "
-        f"{count(planted.PLANTED, found & falls)} planted relations, and something at "
-        f"{count(planted.CONTROL, found)} controls and {count(planted.RIVAL, found)} "
-        f"rivals, where there is nothing; accuracy rose at {moved} rivals, by "
+        f"The truth is known: {'; '.join(lines)}; accuracy rose at {moved} rivals, by "
         "competition alone (tables/planted_truth.csv)."
     )
