@@ -62,7 +62,7 @@ def class_tree(differences: np.ndarray) -> ClassTree | None:
 
 
 def tree_of_table(by_class: pd.DataFrame, num_classes: int) -> ClassTree | None:
-    """The tree of what was learned, of `accuracy_without_pair`.
+    """The tree of differences of `accuracy_without_pair`.
 
     Args:
         by_class: As `comparisons.target_by_class` returns it.

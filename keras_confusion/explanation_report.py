@@ -8,6 +8,7 @@ import pandas as pd
 
 from keras_confusion import (
     comparisons,
+    discriminability_tables,
     explanation_figures,
     figures,
     study_folder,
@@ -74,7 +75,7 @@ def folder_name(target: int, pair: tuple[int, int], class_names) -> str:
 
 
 def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -> dict:
-    """The study's own word: accuracy_without_pair of a target and a pair.
+    """The study's own word about a target and a pair.
 
     Args:
         directory: The study's folder.
@@ -82,18 +83,30 @@ def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -
         pair: Labels (a, b), a < b.
 
     Returns:
-        A row of `comparisons.target_by_pair`.
+        The row of `comparisons.target_by_pair` for accuracy_without_pair, and as
+        `readings` those of `discriminability_tables.target_by_pair`, if there are any.
     """
     study = study_reading.read_study(directory)
-    table = comparisons.target_by_pair(study.responses, study.class_names)
-    is_wanted = (
-        (table["response"] == "accuracy_without_pair")
-        & (table["target"] == target)
-        & (table["class_a"] == pair[0])
-        & (table["class_b"] == pair[1])
+
+    def rows_of_cell(table: pd.DataFrame) -> list[dict]:
+        is_wanted = (
+            (table["target"] == target)
+            & (table["class_a"] == pair[0])
+            & (table["class_b"] == pair[1])
+        )
+        return table[is_wanted].to_dict("records")
+
+    table = comparisons.target_by_pair(
+        study.responses, study.class_names, responses=("accuracy_without_pair",)
     )
-    (row,) = table[is_wanted].to_dict("records")
-    return row
+    (row,) = rows_of_cell(table)
+    readings: list[dict] = []
+    if study.readings:
+        cells, _ = discriminability_tables.target_by_pair(
+            study.readings, study.class_names
+        )
+        readings = rows_of_cell(cells)
+    return row | {"readings": readings}
 
 
 def explanation_text(explanation: Explanation, finding: dict) -> str:
@@ -115,6 +128,7 @@ def explanation_text(explanation: Explanation, finding: dict) -> str:
         f"{_mean_and_sd(table['change'])}; of the other third classes' "
         f"{_mean_and_sd(table['change_for_others'])}.",
         *_agreement(explanation, finding),
+        *_reading_lines(target, finding["readings"]),
         f"Units of a repeat: {_span(table['kept'])} kept (median correlation "
         f"{_span(table['kept_correlation'], '.2f')}), {_span(table['lost'])} lost, "
         f"{_span(table['new'])} new.",
@@ -179,6 +193,23 @@ def _agreement(explanation: Explanation, finding: dict) -> list[str]:
     agrees = np.sign(repeats["change"].mean()) == np.sign(points)
     way = "the same way" if agrees else "THE OTHER WAY"
     return [*lines, f"{said}. These networks' log-probability moves {way}."]
+
+
+def _reading_lines(target: str, readings: list[dict]) -> list[str]:
+    """What the study says by d', for each reading that it has."""
+    parts = [
+        f"{row['reading']} {_signed(row['difference'])} (95 % CI "
+        f"{_signed(row['ci_low'])} to {_signed(row['ci_high'])}, q = "
+        f"{row['q_value']:.3f})"
+        for row in readings
+        if not np.isnan(row["ci_low"])
+    ]
+    if not parts:
+        return []
+    return [
+        f"d' of {target} in the whole study, beside what the pair does to everybody: "
+        f"{'; '.join(parts)}. Only features are what units can explain."
+    ]
 
 
 def _unit_lines(row: pd.Series, names: tuple[str, str, str]) -> list[str]:

@@ -47,7 +47,9 @@ MEASURES = {
 
 
 READING_MEASURES = {
-    "difference": Measure("difference", "difference, d′"),
+    "difference": Measure(
+        "difference", "difference of d′ (orange: T is told apart worse)"
+    ),
     "t": MEASURES["t"],
 }
 

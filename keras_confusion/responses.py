@@ -7,7 +7,8 @@ Two responses for every target class T:
 
 Confusing two classes makes both weaker rivals, which raises the plain accuracy of third
 classes whether or not anything was learned from the pair. With the pair left out of the
-comparison in both groups, that competition is gone.
+comparison in both groups, that competition is gone; what is left is done by the
+features or by the last layer, which `head_responses` tells apart.
 """
 
 import dataclasses

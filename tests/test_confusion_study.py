@@ -99,7 +99,7 @@ def test_confused_classes_lose_about_half(uninterrupted):
 
 def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
     directory, done = uninterrupted
-    assert "What was learned: accuracy_without_pair" in done.stdout
+    assert "What the features learned: d'" in done.stdout
     assert "Baseline accuracy" in done.stdout
     assert done.stdout.rstrip().endswith(f"tensorboard --logdir {directory}")
     for line in done.stdout.splitlines():
@@ -109,6 +109,8 @@ def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
     assert tables == {
         "arms",
         "classes",
+        "discriminability_by_pair",
+        "everybody_by_pair",
         "networks",
         "target_by_pair",
     }

@@ -340,10 +340,22 @@ def test_text_says_whether_the_study_agrees(explanation):
         "n_confused": 2,
         "n_comparison": 3,
         "reason": "",
+        "readings": [
+            {
+                "reading": "features",
+                "difference": -0.05,
+                "ci_low": -0.08,
+                "ci_high": -0.02,
+                "q_value": 0.004,
+            }
+        ],
     }
     clear = explanation_report.explanation_text(found, finding)
     assert "moves the same way" in clear
     assert "can be chance" not in clear
+    assert "features -0.050 (95 % CI -0.080 to -0.020, q = 0.004)." in clear
+    without = finding | {"readings": []}
+    assert "d' of" not in explanation_report.explanation_text(found, without)
     other = finding | {"difference_points": -sign * 4.0}
     assert "THE OTHER WAY" in explanation_report.explanation_text(found, other)
     unclear = finding | {"q_value": 0.06}

@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -63,7 +64,8 @@ def test_the_truth_is_that_of_pairs_that_cannot_be_told_apart(
 
 def test_every_cell_stands_beside_its_truth():
     table = planted_findings.truth_table(
-        by_pair(**{"accuracy_without_pair 2 0 1": (-20.0, 0.01)}), "welch"
+        {"target_by_pair": by_pair(**{"accuracy_without_pair 2 0 1": (-20.0, 0.01)})},
+        "welch",
     )
     assert len(table) == 360
     row = table.set_index(["target", "class_a", "class_b"]).loc[2, 0, 1]
@@ -76,23 +78,36 @@ def test_every_cell_stands_beside_its_truth():
 
 
 def test_what_was_found_is_told():
+    of_accuracies = by_pair(
+        **{
+            "accuracy_without_pair 2 0 1": (-20.0, 0.01),
+            "accuracy_without_pair 3 0 1": (-20.0, 0.20),
+            # The wrong way.
+            "accuracy_without_pair 6 4 5": (20.0, 0.01),
+            "accuracy_without_pair 0 4 5": (1.0, 0.04),
+            "accuracy_without_pair 8 0 9": (1.0, 0.04),
+            "accuracy 9 0 8": (5.0, 0.01),
+            "accuracy 9 1 8": (-5.0, 0.01),
+        }
+    )
+    # One of the planted relations and no control by features.
+    third = of_accuracies[
+        (of_accuracies["response"] == "accuracy") & (of_accuracies["family"] == "third")
+    ]
+    is_cell = (third["target"] == 7) & (third["class_a"] == 4) & (third["class_b"] == 5)
+    of_features = third.drop(columns=["response", "family"]).assign(
+        reading="features",
+        difference=np.where(is_cell, -0.5, 0.01),
+        q_value=np.where(is_cell, 0.001, 0.9),
+    )
     table = planted_findings.truth_table(
-        by_pair(
-            **{
-                "accuracy_without_pair 2 0 1": (-20.0, 0.01),
-                "accuracy_without_pair 3 0 1": (-20.0, 0.20),
-                # The wrong way.
-                "accuracy_without_pair 6 4 5": (20.0, 0.01),
-                "accuracy_without_pair 0 4 5": (1.0, 0.04),
-                "accuracy_without_pair 8 0 9": (1.0, 0.04),
-                "accuracy 9 0 8": (5.0, 0.01),
-                "accuracy 9 1 8": (-5.0, 0.01),
-            }
-        ),
+        {"target_by_pair": of_accuracies, "discriminability_by_pair": of_features},
         "welch",
     )
+    assert table["features_found"].sum() == 1
     text = planted_findings.truth_text(table)
-    assert "found 1 of 4 planted relations" in text
+    assert "accuracy_without_pair found 1 of 4 planted relations" in text
+    assert "features (d') found 1 of 4 planted relations, and something at 0 of" in text
     controls = (table["kind"] == planted.CONTROL).sum()
     assert f"at 1 of {controls} controls and 1 of 16 rivals" in text
     assert "accuracy rose at 1 of 16 rivals" in text

@@ -14,7 +14,7 @@ import { knownMeasure } from "./measures.js";
 
 const EXPLANATION =
   "Confused classes are weaker rivals, which raises the raw accuracy of the others; with the pair left " +
-  "out of the choice, what still moves is what the target had learned from it.";
+  "out of the choice, what still moves was done by the features or by the last layer.";
 const MAX_MATRICES = 16;
 const MANY_CLASSES = 20;
 const FETCHING_MS = 250;

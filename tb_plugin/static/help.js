@@ -35,7 +35,8 @@ export function openHelp() {
           "half of both swapped), so that they could not learn to tell them apart. A cell tells " +
           "how much that moved the accuracy of a class T. Raw accuracy also rises because " +
           "two confused classes are weaker rivals; with the pair left out of the choice, " +
-          "that competition is gone, and what moves is what T had learned from the pair.",
+          "that competition is gone. What still moves was done by the features or by the last layer: " +
+          "the study's report and its figures (discriminability) tell these two apart.",
       }),
       html("h3", { text: "Prototypes" }),
       html("p", {

@@ -1,0 +1,485 @@
+"""Does d' by the right last layer show what features learned, and nothing else?
+
+    python -m benchmarks.learned_features --out learned_features.md
+    python -m benchmarks.learned_features --only planted text
+
+asks four questions to studies of its own, which are kept in studies/benchmarks: a
+command that is run again trains only what is missing.
+
+- planted: five data sets in which it is known what is learned from what: which of the
+  planted relations every reading finds, how large they are against the truth, and what
+  it finds at rivals and controls, where there is nothing.
+- text: the same for the generated reviews, in which four relations of 24 are planted.
+- confused: can a network that confuses a and b tell them apart? By its own last layer,
+  and by one that is fitted to the right labels on its features; beside them the same of
+  baselines, and of networks that were not trained at all.
+- readout: how much of the differences of accuracies on CIFAR-10 (those of
+  docs/results/confusion_cifar10) comes with untouched features and swapped last layers.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pandas as pd
+import scipy.special
+import scipy.stats
+
+from benchmarks import planted_truth, timing
+from keras_confusion import (
+    confusion_study,
+    discriminability,
+    discriminability_tables,
+    linear_heads,
+    models,
+    planted,
+    results,
+    retraining,
+    reviews,
+    runtime,
+    significance,
+    study_folder,
+    study_reading,
+)
+
+FOLDER = timing.ROOT / "studies" / "benchmarks"
+PARTS = ("planted", "text", "confused", "readout")
+CIFAR10_STUDY = timing.ROOT / "docs" / "results" / "confusion_cifar10"
+# By data set: pairs that are confused, repeats, epochs. Of seeds that no study has.
+CONFUSED = {
+    "digits": (["3-8", "4-9", "1-7"], 5, 10),
+    "cifar10": (["automobile-truck", "cat-dog", "deer-horse"], 3, 6),
+}
+SEED = 1000
+NUM_READOUTS, NUM_UNTRAINED = 2, 3
+
+
+def planted_cells(num_datasets: int, repeats: int, workers: int | None) -> pd.DataFrame:
+    """Cells of target x pair of all planted data sets, with `kind` and `truth`.
+
+    `truth` is what a target can lose: where nothing tells the two variants of its shape
+    apart any more, d' of the two falls to 0, and all else stays.
+    """
+    kinds = {(*cell.pair, cell.target): cell.kind for cell in planted.truth()}
+    parts = []
+    for seed in range(num_datasets):
+        directory = planted_truth.run_study(
+            seed,
+            repeats=repeats,
+            epochs=planted_truth.EPOCHS,
+            num_others=planted_truth.NUM_OTHER_PAIRS,
+            workers=workers,
+        )
+        cells = _cells(directory)
+        d = _mean_d_prime(directory)
+        places = list(
+            zip(cells["class_a"], cells["class_b"], cells["target"], strict=True)
+        )
+        parts.append(
+            cells.assign(
+                seed=seed,
+                kind=[kinds[place] for place in places],
+                truth=[_loss_of_shape(d, place) for place in places],
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _loss_of_shape(d: np.ndarray, place: tuple[int, int, int]) -> float:
+    """Relative d' that a target loses with what tells its shape's variants apart."""
+    a, b, target = place
+    without = d.copy()
+    other = target ^ 1
+    without[target, other] = without[other, target] = 0
+    return float(
+        np.subtract(
+            *(
+                discriminability.relative(discriminability.without_pair(of, (a, b)))
+                for of in (without, d)
+            )
+        )[target]
+    )
+
+
+def text_cells(repeats: int, workers: int | None) -> pd.DataFrame:
+    """Cells of target x pair of the generated reviews, with `kind`."""
+    directory = FOLDER / f"features-reviews-{repeats}"
+    confusion_study.run_confusion_study(
+        directory,
+        dataset="reviews",
+        model="text",
+        # Praise and panning of every topic, and the settings of
+        # docs/own_data_and_model.md.
+        pairs=[(2 * topic, 2 * topic + 1) for topic in range(len(reviews.TOPICS))],
+        repeats=repeats,
+        baseline_repeats=repeats,
+        epochs=30,
+        batch_size=16,
+        learning_rate=0.005,
+        seed=SEED,
+        workers=workers,
+    )
+    cells = _cells(directory)
+    topics = np.sort(cells[["class_a", "target"]].to_numpy() // 2, axis=1)
+    # Films and books are judged by the same words, meals and hotels by their own.
+    is_planted = (topics == (0, 1)).all(axis=1)
+    return cells.assign(kind=np.where(is_planted, planted.PLANTED, planted.CONTROL))
+
+
+def _cells(directory: pathlib.Path) -> pd.DataFrame:
+    """Target x pair by d', every test in its rows."""
+    study = study_reading.read_study(directory)
+    cells, _ = discriminability_tables.target_by_pair(study.readings, study.class_names)
+    tests = [
+        significance.told_by(cells, test).assign(test=test)
+        for test in significance.TESTS
+    ]
+    return pd.concat(tests, ignore_index=True)
+
+
+def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
+    """Mean d' of the baselines by the right last layer, `(K, K)`."""
+    networks = results.read_networks(directory)
+    baseline = networks[networks["arm"] == results.BASELINE]
+    d = np.stack(baseline["features_discriminability"].to_list()).mean(axis=0)
+    return discriminability.matrices(d, len(_class_names(directory)))
+
+
+def _class_names(directory: pathlib.Path) -> list[str]:
+    return study_folder.read_description(directory)["class_names"]
+
+
+def score(cells: pd.DataFrame) -> list[dict]:
+    """Findings of every reading and test by what is true of the cells."""
+    rows = []
+    for (reading, test), of in cells.groupby(["reading", "test"], sort=False):
+        found = of["q_value"] <= significance.SIGNIFICANCE
+        falls = of["difference"] < 0
+        row = {"reading": reading, "test": test}
+        for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL):
+            here = of["kind"] == kind
+            hit = found & falls if kind == planted.PLANTED else found
+            row |= {
+                kind: int(here.sum()),
+                f"{kind}_found": int((hit & here).sum()),
+                f"{kind}_mean": float(of["difference"][here].mean()),
+                f"{kind}_false_at_5": float((of["p_value"][here] <= 0.05).mean()),
+            }
+        if "truth" in of:
+            here = of["kind"] == planted.PLANTED
+            share = of["difference"][here].sum() / of["truth"][here].sum()
+            row["share_of_truth"] = float(share)
+        rows.append(row)
+    return rows
+
+
+def confused_pairs(dataset: str, workers: int | None) -> list[dict]:
+    """AUC of a against b, by pair, of the networks that confuse them and of others."""
+    pairs, repeats, epochs = CONFUSED[dataset]
+    directory = FOLDER / f"features-{dataset}-{repeats}"
+    confusion_study.run_confusion_study(
+        directory,
+        dataset=dataset,
+        pairs=pairs,
+        repeats=repeats,
+        baseline_repeats=repeats,
+        epochs=epochs,
+        seed=SEED,
+        readout_baselines=0,
+        workers=workers,
+    )
+    networks, names = results.read_networks(directory), _class_names(directory)
+    untrained = _untrained_d_primes(directory)
+    rows = []
+    for arm, of_arm in networks.groupby("arm", sort=False):
+        if arm == results.BASELINE:
+            continue
+        a, b = (int(of_arm[column].iloc[0]) for column in ("class_a", "class_b"))
+        baseline = networks[networks["arm"] == results.BASELINE]
+        values = {
+            "own last layer": _auc(of_arm["discriminability"], a, b),
+            "features": _auc(of_arm["features_discriminability"], a, b),
+            "baseline": _auc(baseline["features_discriminability"], a, b),
+            "untrained": _auc(untrained, a, b),
+        }
+        rows.append(
+            {
+                "dataset": dataset,
+                "pair": f"{names[a]}, {names[b]}",
+                **{
+                    name: {
+                        "mean": float(np.mean(auc)),
+                        "sd": float(np.std(auc, ddof=1)),
+                        "n": len(auc),
+                    }
+                    for name, auc in values.items()
+                },
+            }
+        )
+    return rows
+
+
+def _auc(d_primes, a: int, b: int) -> np.ndarray:
+    d_primes = np.stack(list(d_primes))
+    num_classes = round((1 + np.sqrt(1 + 8 * d_primes.shape[1])) / 2)
+    return scipy.special.ndtr(discriminability.matrices(d_primes, num_classes)[:, a, b])
+
+
+def _untrained_d_primes(directory: pathlib.Path) -> list[np.ndarray]:
+    """Of networks as they begin, by right last layers on their features."""
+    plan = retraining.plan_of_study(directory)
+    trainer, labels = plan.trainer, plan.dataset.test.labels
+    found = []
+    for seed in range(NUM_UNTRAINED):
+        trainer.model.set_weights(
+            models.build_model(
+                plan.settings.model, seed=seed, **plan.dataset.model_arguments
+            ).get_weights()
+        )
+        heads = _heads(trainer, plan)
+        found.append(
+            discriminability.d_primes(
+                heads.test_logits(plan.dataset.train.labels), labels
+            )
+        )
+    return found
+
+
+def _heads(trainer, plan) -> linear_heads.LinearHeads:
+    train, _, test = trainer.features(0)
+    return linear_heads.LinearHeads(train, test, plan.dataset.num_classes)
+
+
+def readout_of_accuracies(workers: int | None) -> list[dict]:
+    """Differences of accuracies by swapped last layers, beside those of the study."""
+    from keras_confusion import training
+
+    plan = retraining.plan_of_study(CIFAR10_STUDY)
+    pairs, num_classes = plan.pairs, plan.dataset.num_classes
+    test_labels = plan.dataset.test.labels
+    changes = np.zeros((2, NUM_READOUTS, len(pairs), num_classes))
+    for network in range(NUM_READOUTS):
+        plan.trainer.train([training.TrainingTask(SEED + network, SEED + network)])
+        heads = _heads(plan.trainer, plan)
+        right = heads.test_logits(plan.dataset.train.labels)
+        for index, pair in enumerate(pairs):
+            given = plan.given_labels(pair, SEED + network)
+            swapped = heads.test_logits(given)
+            for response, left_out in enumerate(((), pair)):
+                changes[response, network, index] = np.subtract(
+                    *(_accuracies(z, test_labels, left_out) for z in (swapped, right))
+                )
+    table = pd.read_csv(CIFAR10_STUDY / "tables" / "target_by_class.csv")
+    rows = []
+    for response, by_readout in zip(
+        ("accuracy", "accuracy_without_pair"), changes, strict=True
+    ):
+        cells = table[table["response"] == response]
+        readout = [
+            100 * _contrast(by_readout.mean(axis=0), pairs, target, other)
+            for target, other in zip(cells["target"], cells["class"], strict=True)
+        ]
+        total = cells["difference_points"].to_numpy()
+        correlation = scipy.stats.pearsonr(total, readout)
+        interval = correlation.confidence_interval()
+        strongest = np.argsort(-np.abs(total))[:5]
+        rows.append(
+            {
+                "response": response,
+                "n_networks": NUM_READOUTS,
+                "cells": len(cells),
+                "correlation": float(correlation.statistic),
+                "low": float(interval.low),
+                "high": float(interval.high),
+                "total_sd": float(np.std(total, ddof=1)),
+                "readout_sd": float(np.std(readout, ddof=1)),
+                "strongest": [
+                    {
+                        "target": cells["target_name"].iloc[cell],
+                        "class": cells["class_name"].iloc[cell],
+                        "total": float(total[cell]),
+                        "readout": float(readout[cell]),
+                    }
+                    for cell in strongest
+                ],
+            }
+        )
+    return rows
+
+
+def _accuracies(logits: np.ndarray, test_labels: np.ndarray, left_out) -> np.ndarray:
+    logits = logits.copy()
+    logits[:, list(left_out)] = -np.inf
+    is_right = logits.argmax(axis=1) == test_labels
+    return np.array([is_right[test_labels == k].mean() for k in range(logits.shape[1])])
+
+
+def _contrast(changes: np.ndarray, pairs, target: int, other: int) -> float:
+    """Mean change of a target over the pairs with a class less that over the others."""
+    is_third = np.array([target not in pair for pair in pairs])
+    has_other = np.array([other in pair for pair in pairs])
+    of_target = changes[:, target]
+    return float(
+        of_target[is_third & has_other].mean() - of_target[is_third & ~has_other].mean()
+    )
+
+
+def measure(parts=PARTS, *, quick: bool = False, workers: int | None = None) -> dict:
+    """Answers the questions; the keys are the parts."""
+    runtime.start_tensorflow(threads=1)
+    found: dict = {}
+    if "planted" in parts:
+        num_datasets = 2 if quick else planted_truth.NUM_DATASETS
+        repeats = 3 if quick else planted_truth.REPEATS
+        cells = planted_cells(num_datasets, repeats, workers)
+        found["planted"] = {
+            "num_datasets": num_datasets,
+            "repeats": repeats,
+            "scores": score(cells),
+        }
+    if "text" in parts:
+        repeats = 3 if quick else 10
+        cells = text_cells(repeats, workers)
+        found["text"] = {"repeats": repeats, "scores": score(cells)}
+    if "confused" in parts:
+        names = ("digits",) if quick else tuple(CONFUSED)
+        found["confused"] = [
+            row for name in names for row in confused_pairs(name, workers)
+        ]
+    if "readout" in parts and not quick:
+        found["readout"] = readout_of_accuracies(workers)
+    return found
+
+
+def report(found: dict, header: dict[str, str]) -> str:
+    """What `measure` returned as Markdown."""
+    lines = ["# What the features learned", ""]
+    lines += [f"- {key}: {value}" for key, value in header.items()]
+    if "planted" in found:
+        of = found["planted"]
+        lines += [
+            "",
+            "## Planted truth",
+            "",
+            f"{of['num_datasets']} data sets, {of['repeats']} repeats of a pair and as "
+            "many baselines (5 of them with readout). Found is q <= 0.05 within a data "
+            "set, reading and test; planted relations count where they fall. In "
+            "brackets Wilson's 95 % interval. Share of truth: the sum of all planted "
+            "differences against what is lost where d' of the two variants of the "
+            "target's shape falls to 0.",
+            "",
+            *_score_table(of["scores"]),
+        ]
+    if "text" in found:
+        of = found["text"]
+        lines += [
+            "",
+            "## Generated reviews",
+            "",
+            f"One data set, the text model, {of['repeats']} repeats of a pair and as "
+            "many baselines.",
+            "",
+            *_score_table(of["scores"]),
+        ]
+    if "confused" in found:
+        lines += [
+            "",
+            "## Can a network tell apart what it confused?",
+            "",
+            "AUC of a against b on test images: mean (sd between networks, n).",
+            "",
+            "| data set | a, b | confused, own last layer | confused features, right "
+            "last layer | baseline features, right last layer | untrained features, "
+            "right last layer |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in found["confused"]:
+            cells = [
+                f"{value['mean']:.3f} ({value['sd']:.3f}, {value['n']})"
+                for value in list(row.values())[2:]
+            ]
+            lines.append(f"| {row['dataset']} | {row['pair']} | {' | '.join(cells)} |")
+    if "readout" in found:
+        lines += ["", "## Accuracies by untouched features", ""]
+        for row in found["readout"]:
+            lines.append(
+                f"`{row['response']}`, target x class ({row['cells']} cells): the "
+                "correlation of the study's differences with those of swapped last "
+                f"layers on {row['n_networks']} untouched networks is "
+                f"{row['correlation']:.2f} (95 % {row['low']:.2f} to "
+                f"{row['high']:.2f}); sd over cells {row['total_sd']:.2f} and "
+                f"{row['readout_sd']:.2f} points. The largest of the study:"
+            )
+            lines += [
+                "",
+                "| target | class confused | study | readout |",
+                "|---|---|---|---|",
+            ]
+            lines += [
+                f"| {cell['target']} | {cell['class']} | {cell['total']:+.1f} | "
+                f"{cell['readout']:+.1f} |"
+                for cell in row["strongest"]
+            ]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _score_table(scores: list[dict]) -> list[str]:
+    has_truth = "share_of_truth" in scores[0]
+    lines = [
+        "| reading | test | planted found | mean of the planted | "
+        + ("share of truth | rivals found | " if has_truth else "")
+        + "controls found | controls with p <= 0.05 |",
+        "|---|---|---|---|---|---|" + ("---|---|" if has_truth else ""),
+    ]
+    for row in scores:
+        cells = [
+            row["reading"],
+            row["test"],
+            _count(row, planted.PLANTED),
+            f"{row['planted_mean']:+.3f}",
+        ]
+        if has_truth:
+            cells += [
+                f"{100 * row['share_of_truth']:.0f} %",
+                _count(row, planted.RIVAL),
+            ]
+        cells += [
+            _count(row, planted.CONTROL),
+            f"{100 * row['control_false_at_5']:.1f} %",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _count(row: dict, kind: str) -> str:
+    found, total = row[f"{kind}_found"], row[kind]
+    interval = scipy.stats.binomtest(found, total).proportion_ci(method="wilson")
+    return (
+        f"{found} of {total} ({100 * interval.low:.0f} to {100 * interval.high:.0f} %)"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--workers", type=int, metavar="N")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE.md")
+    options = parser.parse_args()
+    found = measure(options.only, quick=options.quick, workers=options.workers)
+    text = report(found, timing.header())
+    print(text)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text)
+        options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

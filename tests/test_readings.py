@@ -1,0 +1,369 @@
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_confusion import discriminability, network_files, readings
+
+NUM_CLASSES = 6
+PAIRS = [(0, 1), (0, 4), (2, 5), (3, 4)]
+REPEATS, NUM_BASELINE, NUM_READOUT = 3, 5, 2
+D_PRIME_COLUMNS = {
+    "total": "discriminability",
+    "features": "features_discriminability",
+}
+# Values are kept as float32.
+ATOL = 2e-6
+
+
+def seed_of(repeat):
+    return 1000 + 7 * repeat
+
+
+def drawn(rng, num_classes=NUM_CLASSES):
+    num_d_primes = num_classes * (num_classes - 1) // 2
+    return rng.normal(2, 0.5, num_d_primes).astype(np.float32)
+
+
+def network(pair, repeat, **columns):
+    a, b = (pd.NA, pd.NA) if pair is None else pair
+    row = {
+        "failed": False,
+        "class_a": a,
+        "class_b": b,
+        "repeat": repeat,
+        "seed": seed_of(repeat),
+        "discriminability": None,
+        "features_discriminability": None,
+        "readout_discriminability": None,
+    }
+    return row | columns
+
+
+def networks(rng, *, num_classes=NUM_CLASSES, pairs=PAIRS):
+    """Rows of a study whose d' are drawn; the first baselines have a readout."""
+    rows = [
+        network(
+            pair,
+            repeat,
+            discriminability=drawn(rng, num_classes),
+            features_discriminability=drawn(rng, num_classes),
+        )
+        for pair in (None, *pairs)
+        for repeat in range(NUM_BASELINE if pair is None else REPEATS)
+    ]
+    for row in rows[:NUM_READOUT]:
+        of_pairs = rng.normal(2, 0.5, (len(pairs), num_classes)).astype(np.float32)
+        for of_pair, pair in zip(of_pairs, pairs, strict=True):
+            of_pair[list(pair)] = np.nan
+        row["readout_discriminability"] = of_pairs.ravel()
+    return rows
+
+
+def collected(rows, *, num_classes=NUM_CLASSES, pairs=PAIRS):
+    collector = readings.ReadingCollector(num_classes=num_classes, pairs=pairs)
+    for row in rows:
+        collector.add(row)
+    return collector.studies()
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def of_targets(means, num_classes):
+    """Means of targets, by class, as the values of a network: everybody comes last."""
+    everybody = mean(list(means.values()))
+    relative = [means.get(k, math.nan) - everybody for k in range(num_classes)]
+    return [*relative, everybody]
+
+
+def values_without_pair(d_primes, pair, num_classes=NUM_CLASSES):
+    """Written out: what a network shows of every target, and of everybody."""
+    of_two = dict(
+        zip(itertools.combinations(range(num_classes), 2), d_primes, strict=True)
+    )
+    means = {}
+    for target in set(range(num_classes)) - set(pair):
+        known = [
+            float(d_prime)
+            for two, d_prime in of_two.items()
+            if target in two and not set(two) & set(pair) and not math.isnan(d_prime)
+        ]
+        if known:
+            means[target] = mean(known)
+    return of_targets(means, num_classes)
+
+
+def of_pair(rows, pair, column):
+    return [
+        row[column]
+        for row in rows
+        if (pair is None and row["class_a"] is pd.NA)
+        or (pair is not None and (row["class_a"], row["class_b"]) == pair)
+    ]
+
+
+def assert_same_studies(found, expected):
+    assert list(found) == list(expected)
+    for reading, study in found.items():
+        other = expected[reading]
+        for name in ("confused_pair", "confused_seed", "baseline_seed"):
+            np.testing.assert_array_equal(getattr(study, name), getattr(other, name))
+        np.testing.assert_array_equal(
+            study.confused_without_pair.accuracy, other.confused_without_pair.accuracy
+        )
+        for target in range(len(study.prior)):
+            np.testing.assert_array_equal(
+                study.baseline_without_pair.accuracy_of(target),
+                other.baseline_without_pair.accuracy_of(target),
+            )
+
+
+def test_golden_number():
+    # (0,1) 1  (0,2) 2  (0,3) 3  (0,4) 4  (1,2) 5  (1,3) 6  (1,4) 7  (2,3) 8  (2,4) 9
+    # (3,4) 10. Without 0 and 1 the means of 2, 3 and 4 are 8.5, 9 and 9.5.
+    d_primes = np.arange(1, 11, dtype=np.float32)
+    rows = [
+        network(pair, 0, features_discriminability=d_primes) for pair in (None, (0, 1))
+    ]
+    study = collected(rows, num_classes=5, pairs=[(0, 1)])["features"]
+    expected = [[math.nan, math.nan, -0.5, 0, 0.5, 9]]
+    np.testing.assert_array_equal(study.confused_without_pair.accuracy, expected)
+    np.testing.assert_array_equal(
+        study.baseline_without_pair.accuracy_of_pair(0), expected
+    )
+
+
+@pytest.mark.parametrize("reading", D_PRIME_COLUMNS)
+def test_values_are_those_of_a_plain_loop(rng, reading):
+    rows, column = networks(rng), D_PRIME_COLUMNS[reading]
+    study = collected(rows)[reading]
+    assert study.pairs == PAIRS
+    assert study.confused_pair.tolist() == np.repeat(range(4), REPEATS).tolist()
+    assert study.confused_seed.tolist() == [seed_of(r) for r in range(REPEATS)] * 4
+    assert study.baseline_seed.tolist() == [seed_of(r) for r in range(NUM_BASELINE)]
+    for index, pair in enumerate(PAIRS):
+        confused, baseline = (
+            [values_without_pair(d, pair) for d in of_pair(rows, arm, column)]
+            for arm in (pair, None)
+        )
+        np.testing.assert_allclose(
+            study.confused_without_pair.accuracy[study.confused_pair == index],
+            confused,
+            atol=ATOL,
+        )
+        of_baseline = study.baseline_without_pair
+        np.testing.assert_allclose(
+            of_baseline.accuracy_of_pair(index), baseline, atol=ATOL
+        )
+        for target in range(NUM_CLASSES + 1):
+            np.testing.assert_allclose(
+                of_baseline.accuracy_of(target)[index],
+                np.array(baseline)[:, target],
+                atol=ATOL,
+            )
+            chosen = of_baseline.accuracy_of(target, np.array([3, 1]))[index]
+            np.testing.assert_allclose(
+                chosen, np.array(baseline)[[3, 1], target], atol=ATOL
+            )
+        np.testing.assert_allclose(
+            of_baseline.mean("accuracy")[index],
+            np.mean(baseline, axis=0),
+            atol=ATOL,
+        )
+
+
+def test_both_readings_are_kept_apart(rng):
+    studies = collected(networks(rng))
+    total, features = (
+        studies[reading].confused_without_pair.accuracy for reading in D_PRIME_COLUMNS
+    )
+    assert list(studies) == ["total", "features", "readout"]
+    assert np.nanmin(np.abs(total - features)) > 1e-6
+
+
+def test_networks_in_any_order_give_the_same(rng):
+    rows = networks(rng)
+    expected = collected(rows)
+    shuffled = [rows[index] for index in rng.permutation(len(rows))]
+    assert shuffled[:3] != rows[:3]
+    assert_same_studies(collected(shuffled), expected)
+
+
+@pytest.mark.parametrize("place", [0, 7])
+def test_network_that_is_added_twice_is_refused(rng, place):
+    rows = networks(rng)
+    with pytest.raises(ValueError, match="every network once"):
+        collected([*rows, rows[place]])
+
+
+def test_row_without_a_column_is_left_out_of_that_reading_only(rng):
+    rows = networks(rng)
+    complete = collected(rows)
+    # A baseline and a confused network, each without one of both.
+    rows[3]["discriminability"] = None
+    rows[NUM_BASELINE + 1]["features_discriminability"] = None
+    found = collected(rows)
+    assert found["total"].baseline_seed.tolist() == [seed_of(r) for r in (0, 1, 2, 4)]
+    assert len(found["total"].confused_seed) == 4 * REPEATS
+    assert len(found["features"].baseline_seed) == NUM_BASELINE
+    assert found["features"].confused_seed.tolist() == [
+        seed_of(r) for r in (0, 2, *[0, 1, 2] * 3)
+    ]
+    # The others are what they were.
+    np.testing.assert_array_equal(
+        found["features"].confused_without_pair.accuracy,
+        np.delete(complete["features"].confused_without_pair.accuracy, 1, axis=0),
+    )
+    np.testing.assert_array_equal(
+        found["total"].baseline_without_pair.accuracy_of(3),
+        np.delete(complete["total"].baseline_without_pair.accuracy_of(3), 3, axis=1),
+    )
+
+
+def test_failed_networks_are_left_out(rng):
+    rows = networks(rng)
+    left = [row for row in rows if row["repeat"] != 1]
+    failed = [
+        row | {"failed": True} if row["repeat"] == 1 and row["class_a"] != 3 else row
+        for row in rows
+        if row["repeat"] != 1 or row["class_a"] is pd.NA or row["class_a"] != 3
+    ]
+    assert len(failed) > len(left)
+    assert_same_studies(collected(failed), collected(left))
+
+
+def test_readout_pairs_swapped_heads_with_the_right_head_of_their_baseline(rng):
+    rows = networks(rng)
+    study = collected(rows)["readout"]
+    seeds = [seed_of(repeat) for repeat in range(NUM_READOUT)]
+    assert study.baseline_seed.tolist() == seeds
+    assert study.confused_seed.tolist() == seeds * len(PAIRS)
+    assert study.confused_pair.tolist() == np.repeat(range(4), NUM_READOUT).tolist()
+    for index, pair in enumerate(PAIRS):
+        baselines = rows[:NUM_READOUT]
+        right = [
+            values_without_pair(row["features_discriminability"], pair)
+            for row in baselines
+        ]
+        swapped = []
+        for row in baselines:
+            of_row = row["readout_discriminability"].reshape(len(PAIRS), NUM_CLASSES)
+            means = dict(enumerate(of_row[index].tolist()))
+            known = {k: value for k, value in means.items() if k not in pair}
+            swapped.append(of_targets(known, NUM_CLASSES))
+        np.testing.assert_allclose(
+            study.confused_without_pair.accuracy[study.confused_pair == index],
+            swapped,
+            atol=ATOL,
+        )
+        np.testing.assert_allclose(
+            study.baseline_without_pair.accuracy_of_pair(index), right, atol=ATOL
+        )
+
+
+def test_readout_is_paired_by_seed_whichever_baselines_have_it(rng):
+    rows = networks(rng)
+    # Not the first baselines, and one of them without its right head.
+    for place, repeat in ((0, 4), (1, 2)):
+        taken = rows[place]["readout_discriminability"]
+        rows[place]["readout_discriminability"] = None
+        rows[repeat]["readout_discriminability"] = taken
+    study = collected(rows)["readout"]
+    assert study.baseline_seed.tolist() == [seed_of(2), seed_of(4)]
+    np.testing.assert_allclose(
+        study.baseline_without_pair.accuracy_of_pair(1),
+        [
+            values_without_pair(rows[repeat]["features_discriminability"], PAIRS[1])
+            for repeat in (2, 4)
+        ],
+        atol=ATOL,
+    )
+
+
+def test_no_readout_without_swapped_heads(rng):
+    rows = networks(rng)
+    for row in rows:
+        row["readout_discriminability"] = None
+    assert list(collected(rows)) == ["total", "features"]
+
+
+@pytest.mark.parametrize("num_classes", [3, network_files.MAX_MATRIX_CLASSES + 1])
+def test_means_of_many_classes_are_read_as_they_are_from_the_matrix(rng, num_classes):
+    # Of three classes there are as many pairs as means: they are pairs.
+    pairs = [(0, 1), (1, num_classes - 1)]
+    rows = networks(rng, num_classes=num_classes, pairs=pairs)
+    from_matrix = collected(rows, num_classes=num_classes, pairs=pairs)
+    for row in rows:
+        if num_classes == 3 or row["class_a"] is pd.NA:
+            continue
+        pair = row["class_a"], row["class_b"]
+        for column in D_PRIME_COLUMNS.values():
+            d = discriminability.matrices(row[column], num_classes)
+            row[column] = discriminability.without_pair(d, pair).astype(np.float32)
+            assert len(row[column]) == num_classes
+    from_means = collected(rows, num_classes=num_classes, pairs=pairs)
+    for reading in D_PRIME_COLUMNS:
+        values = from_means[reading].confused_without_pair.accuracy
+        assert values.shape == (2 * REPEATS, num_classes + 1)
+        np.testing.assert_allclose(
+            values, from_matrix[reading].confused_without_pair.accuracy, atol=ATOL
+        )
+    # Of three classes none is left to tell the third from.
+    is_known = np.isfinite(values)
+    assert is_known.sum() == (0 if num_classes == 3 else 2 * REPEATS * num_classes - 6)
+
+
+def test_study_without_any_d_prime_has_no_reading(rng):
+    rows = networks(rng)
+    for row in rows:
+        for column in readings.COLUMNS:
+            row[column] = None
+    assert collected(rows) == {}
+    assert collected([]) == {}
+
+
+@pytest.mark.parametrize("is_baseline", [True, False])
+def test_reading_of_one_group_alone_is_none(rng, is_baseline):
+    rows = [row for row in networks(rng) if (row["class_a"] is pd.NA) == is_baseline]
+    assert collected(rows) == {}
+
+
+def test_class_without_test_images_has_no_value_and_counts_in_none(rng):
+    rows, without_images = networks(rng), 2
+    has_none = [
+        without_images in two for two in itertools.combinations(range(NUM_CLASSES), 2)
+    ]
+    for row in rows:
+        for column in D_PRIME_COLUMNS.values():
+            row[column][has_none] = np.nan
+    study = collected(rows)["features"]
+    for index, pair in enumerate(PAIRS):
+        confused, baseline = (
+            np.array(
+                [
+                    values_without_pair(d, pair)
+                    for d in of_pair(rows, arm, "features_discriminability")
+                ]
+            )
+            for arm in (pair, None)
+        )
+        is_known = [k != without_images and k not in pair for k in range(NUM_CLASSES)]
+        assert np.isfinite(confused).all(axis=0).tolist() == [*is_known, True]
+        np.testing.assert_allclose(
+            study.confused_without_pair.accuracy[study.confused_pair == index],
+            confused,
+            atol=ATOL,
+        )
+        by_target = [
+            study.baseline_without_pair.accuracy_of(target)[index]
+            for target in range(NUM_CLASSES + 1)
+        ]
+        for found in (
+            study.baseline_without_pair.accuracy_of_pair(index),
+            np.transpose(by_target),
+        ):
+            np.testing.assert_allclose(found, baseline, atol=ATOL)
