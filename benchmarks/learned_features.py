@@ -56,7 +56,9 @@ SEED = 1000
 NUM_READOUTS, NUM_UNTRAINED = 2, 3
 
 
-def planted_cells(num_datasets: int, repeats: int, workers: int | None) -> pd.DataFrame:
+def planted_cells(
+    num_datasets: int, repeats: int, epochs: int, workers: int | None
+) -> pd.DataFrame:
     """Cells of target x pair of all planted data sets, with `kind` and `truth`.
 
     `truth` is what a target can lose: where nothing tells the two variants of its shape
@@ -68,7 +70,7 @@ def planted_cells(num_datasets: int, repeats: int, workers: int | None) -> pd.Da
         directory = planted_truth.run_study(
             seed,
             repeats=repeats,
-            epochs=planted_truth.EPOCHS,
+            epochs=epochs,
             num_others=planted_truth.NUM_OTHER_PAIRS,
             workers=workers,
         )
@@ -175,10 +177,14 @@ def score(cells: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def confused_pairs(dataset: str, workers: int | None) -> list[dict]:
+def confused_pairs(
+    dataset: str, workers: int | None, *, quick: bool = False
+) -> list[dict]:
     """AUC of a against b, by pair, of the networks that confuse them and of others."""
     pairs, repeats, epochs = CONFUSED[dataset]
-    directory = FOLDER / f"features-{dataset}-{repeats}"
+    if quick:
+        pairs, repeats, epochs = pairs[:1], 2, 1
+    directory = FOLDER / f"features-{dataset}-{repeats}x{epochs}"
     confusion_study.run_confusion_study(
         directory,
         dataset=dataset,
@@ -331,22 +337,23 @@ def measure(parts=PARTS, *, quick: bool = False, workers: int | None = None) -> 
     runtime.start_tensorflow(threads=1)
     found: dict = {}
     if "planted" in parts:
-        num_datasets = 2 if quick else planted_truth.NUM_DATASETS
-        repeats = 3 if quick else planted_truth.REPEATS
-        cells = planted_cells(num_datasets, repeats, workers)
+        num_datasets = 1 if quick else planted_truth.NUM_DATASETS
+        repeats = planted_truth.QUICK_REPEATS if quick else planted_truth.REPEATS
+        epochs = planted_truth.QUICK_EPOCHS if quick else planted_truth.EPOCHS
+        cells = planted_cells(num_datasets, repeats, epochs, workers)
         found["planted"] = {
             "num_datasets": num_datasets,
             "repeats": repeats,
             "scores": score(cells),
         }
     if "text" in parts:
-        repeats = 3 if quick else 10
+        repeats = 2 if quick else 10
         cells = text_cells(repeats, workers)
         found["text"] = {"repeats": repeats, "scores": score(cells)}
     if "confused" in parts:
         names = ("digits",) if quick else tuple(CONFUSED)
         found["confused"] = [
-            row for name in names for row in confused_pairs(name, workers)
+            row for name in names for row in confused_pairs(name, workers, quick=quick)
         ]
     if "readout" in parts and not quick:
         found["readout"] = readout_of_accuracies(workers)

@@ -29,6 +29,8 @@ PROGRAMS = {
     "scripts/probe_saved_model.py": shlex.split("model --from 1 --to 2 --out probe"),
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],
+    "-m benchmarks.head_cost": [],
+    "-m benchmarks.learned_features": [],
     "-m benchmarks.null_calibration": [],
     "-m benchmarks.planted_truth": [],
     "-m benchmarks.poster_comparison": ["study"],
