@@ -95,14 +95,10 @@ def _loss_of_shape(d: np.ndarray, place: tuple[int, int, int]) -> float:
     without = d.copy()
     other = target ^ 1
     without[target, other] = without[other, target] = 0
-    return float(
-        np.subtract(
-            *(
-                discriminability.relative(discriminability.without_pair(of, (a, b)))
-                for of in (without, d)
-            )
-        )[target]
+    change = np.subtract(
+        *(discriminability.without_pair(of, (a, b)) for of in (without, d))
     )
+    return float(discriminability.relative(change)[target])
 
 
 def text_cells(repeats: int, workers: int | None) -> pd.DataFrame:

@@ -10,9 +10,14 @@ weaker in the last layer, as a confused class does, moves nothing here. What con
 pair {a, b} does to a target T is read off the classes outside of it:
 
     without the pair   the mean of d'(T, k) over the classes k other than a, b and T
-    overall            the mean of that over all targets T: what confusing the pair
-                       does to everybody
-    relative           without the pair, less overall: what it does to T
+    change             that, less the mean of baseline networks with the same pair left
+                       out
+    overall            the median change of all targets of a network: what confusing the
+                       pair does to everybody
+    relative           a target's change, less overall: what it does to T
+
+The median (as in the median polish of Tukey 1977, "Exploratory Data Analysis"), as a
+large loss of a few targets would move the mean of all, and with it every other target.
 """
 
 from collections.abc import Sequence
@@ -74,36 +79,28 @@ def matrices(d_primes: ArrayLike, num_classes: int) -> FloatArray:
     return d
 
 
-def without_pair(d: FloatArray, pair: Sequence[int]) -> FloatArray:
-    """The mean d' of every target, with a pair left out.
-
-    Args:
-        d: As `matrices` returns it, `(..., K, K)`.
-        pair: Two classes, a and b.
-
-    Returns:
-        Float array `(..., K)`: the mean of d'(T, k) over the classes k outside the pair
-        and other than T that have images; NaN for the pair, and where there is none.
-    """
-    others = np.delete(np.arange(d.shape[-1]), list(pair))
-    outside = d[..., others[:, None], others].astype(np.float64)
-    outside[..., np.eye(len(others), dtype=bool)] = np.nan
-    means = np.full(d.shape[:-1], np.nan)
-    means[..., others] = _mean_of_known(outside)
-    return means
-
-
-def relative(without_pair: FloatArray) -> FloatArray:
+def relative(changes: FloatArray) -> FloatArray:
     """What confusing a pair does to every target, and to everybody.
 
     Args:
-        without_pair: The mean d' of every target, `(..., K)`, NaN for the pair.
+        changes: Of the mean d' of every target, `(..., K)`, NaN for the pair.
 
     Returns:
-        Float array `(..., K + 1)`: every target less the mean of all, and that mean.
+        Float array `(..., K + 1)`: every target's change less the median of all, and
+        that median.
     """
-    overall = _mean_of_known(without_pair)[..., None]
-    return np.concatenate([without_pair - overall, overall], axis=-1)
+    overall = median_of_known(changes)[..., None]
+    return np.concatenate([changes - overall, overall], axis=-1)
+
+
+def median_of_known(values: FloatArray) -> FloatArray:
+    """Median over the last axis of what is not NaN; NaN where there is nothing."""
+    # NaN is sorted to the end.
+    ordered = np.sort(values, axis=-1)
+    num_known = (~np.isnan(values)).sum(axis=-1)
+    middle = np.stack([(num_known - 1) // 2, num_known // 2], axis=-1)
+    found = np.take_along_axis(ordered, np.maximum(middle, 0), axis=-1).mean(axis=-1)
+    return np.where(num_known > 0, found, np.nan)
 
 
 def _mean_of_known(values: FloatArray) -> FloatArray:
@@ -113,46 +110,71 @@ def _mean_of_known(values: FloatArray) -> FloatArray:
         return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
 
 
-class RelativeDPrimes:
-    """`relative` of networks with any pair left out, from sums that are made once.
+class WithoutPairs:
+    """The mean d' of every target of networks, with any pair left out.
+
+    That is the mean of d'(T, k) over the classes k outside the pair and other than T
+    that have images: NaN for the pair, and where there is none. All is made of sums
+    over all classes, so that the same d' give the same bits, whatever is asked for.
 
     Args:
         d: As `matrices` returns it, `(n, K, K)`.
     """
 
     def __init__(self, d: FloatArray):
-        self.num_networks, self.num_classes = d.shape[:2]
-        is_known = ~np.isnan(d) & ~np.eye(self.num_classes, dtype=bool)
+        is_known = ~np.isnan(d) & ~np.eye(d.shape[-1], dtype=bool)
         # Of a class without images no network has a d'.
         self._has_images = np.asarray(is_known.any(axis=(0, 2)))
         self._d = np.where(is_known, d, 0).astype(np.float64)
         self._sums = self._d.sum(axis=2)
-        self._totals = self._sums.sum(axis=1)
 
-    def values(
-        self, pairs: NDArray[np.int64], target: int, networks=slice(None)
-    ) -> FloatArray:
-        """One target's values, with each pair left out.
+    def of_pair(self, a: int, b: int) -> NDArray[np.float32]:
+        """Of every target without one pair, float32 `(n, K)`."""
+        num_others = self._num_others(np.array([a]), np.array([b]))
+        d = self._d
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (self._sums - d[:, :, a] - d[:, :, b]) / num_others
+        means[:, [a, b]] = np.nan
+        means[:, ~self._has_images] = np.nan
+        return means.astype(np.float32)
+
+    def of_target(
+        self, target: int, pairs: NDArray[np.int64], networks=slice(None)
+    ) -> NDArray[np.float32]:
+        """Of one target without each pair.
 
         Args:
+            target: A class.
             pairs: int array `(P, 2)`.
-            target: A class, or K for everybody.
             networks: Which networks, an index or a mask.
 
         Returns:
-            Float array `(P, len(networks))`; NaN where the target is in the pair.
+            float32 array `(P, len(networks))`.
         """
-        d, sums = self._d[networks], self._sums[networks]
+        d, sums = self._d[networks, target], self._sums[networks, target]
         a, b = np.asarray(pairs).T
-        num_targets = self._has_images.sum() - self._has_images[[a, b]].sum(axis=0)
-        # Both classes of a pair are left out, as rows and as columns.
-        left = self._totals[networks] - 2 * (sums[:, a] + sums[:, b] - d[:, a, b]).T
-        num_others = num_targets - 1.0
         with np.errstate(invalid="ignore", divide="ignore"):
-            overall = left / (num_targets * num_others)[:, None]
-            if target == self.num_classes:
-                return overall
-            own = sums[:, target] - (d[:, target, a] + d[:, target, b]).T
-            own = own / num_others[:, None] - overall
-        own[(a == target) | (b == target)] = np.nan
-        return own if self._has_images[target] else np.full_like(own, np.nan)
+            means = (sums - d[:, a].T - d[:, b].T) / self._num_others(a, b)[:, None]
+        means[(a == target) | (b == target)] = np.nan
+        if not self._has_images[target]:
+            means[:] = np.nan
+        return means.astype(np.float32)
+
+    def _num_others(self, a: NDArray, b: NDArray) -> FloatArray:
+        """Over how many classes the mean is taken, for each pair; NaN for none."""
+        left_out = self._has_images[a].astype(int) + self._has_images[b]
+        num_others = self._has_images.sum() - left_out - 1.0
+        return np.where(num_others > 0, num_others, np.nan)
+
+
+def without_pair(d: FloatArray, pair: Sequence[int]) -> NDArray[np.float32]:
+    """`WithoutPairs` of one network.
+
+    Args:
+        d: As `matrices` returns it, `(K, K)`.
+        pair: Two classes.
+
+    Returns:
+        float32 array `(K,)`.
+    """
+    return WithoutPairs(d[None]).of_pair(int(pair[0]), int(pair[1]))[0]

@@ -110,13 +110,3 @@ def _with_q_values(table: pd.DataFrame) -> pd.DataFrame:
             lambda values: stats.benjamini_hochberg(values.to_numpy(float))
         )
     return table
-
-
-def matrix_of_reading(
-    table: pd.DataFrame, reading: str, column: str, num_classes: int
-) -> np.ndarray:
-    """One column of a table by class, `(targets, classes)`; NaN on the diagonal."""
-    rows = table[table["reading"] == reading]
-    values = np.full((num_classes, num_classes), np.nan)
-    values[rows["target"].to_numpy(int), rows["class"].to_numpy(int)] = rows[column]
-    return values

@@ -31,7 +31,7 @@ COLUMNS = (*_COLUMNS.values(), "readout_discriminability")
 class ReadingCollector:
     """Takes the networks of a study one by one, in any order, and keeps their d'.
 
-    Memory is 4 (K + 1) bytes a network and reading, and 4 K^2 of a baseline network.
+    Memory is 4 K bytes a network and reading, and 4 K^2 of a baseline network.
 
     Args:
         num_classes: Number of classes, K.
@@ -42,12 +42,10 @@ class ReadingCollector:
         self._num_classes = num_classes
         self._pairs = [(int(a), int(b)) for a, b in pairs]
         self._number = {pair: index for index, pair in enumerate(self._pairs)}
-        self._confused = {
-            reading: _Networks((num_classes + 1,)) for reading in _COLUMNS
-        }
+        self._confused = {reading: _Networks((num_classes,)) for reading in _COLUMNS}
         of_all = (discriminability.num_class_pairs(num_classes),)
         self._baseline = {reading: _Networks(of_all) for reading in _COLUMNS}
-        self._readout = _Networks((len(self._pairs), num_classes + 1))
+        self._readout = _Networks((len(self._pairs), num_classes))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Adds a network; does nothing for what its row has not."""
@@ -59,15 +57,13 @@ class ReadingCollector:
                     self._baseline[reading].append(row, 0, row[column])
             of_pairs = row["readout_discriminability"]
             if of_pairs is not None:
-                raw = np.asarray(of_pairs).reshape(-1, self._num_classes)
-                values = discriminability.relative(raw)
+                values = np.asarray(of_pairs).reshape(-1, self._num_classes)
                 self._readout.append(row, 0, values)
             return
         pair = int(row["class_a"]), int(row["class_b"])
         for reading, column in _COLUMNS.items():
             if row[column] is not None:
-                raw = self._without_pair(np.asarray(row[column]), pair)
-                values = discriminability.relative(raw)
+                values = self._without_pair(np.asarray(row[column]), pair)
                 self._confused[reading].append(row, self._number[pair], values)
 
     def _without_pair(self, values: np.ndarray, pair: Pair) -> np.ndarray:
@@ -101,7 +97,7 @@ class ReadingCollector:
         confused = (
             np.repeat(np.arange(num_pairs), len(seed)),
             np.tile(seed, num_pairs),
-            values.swapaxes(0, 1).reshape(-1, self._num_classes + 1),
+            values.swapaxes(0, 1).reshape(-1, self._num_classes),
         )
         return self._study(confused, (number, baseline_seed[is_used], d[is_used]))
 
@@ -110,7 +106,9 @@ class ReadingCollector:
         _, baseline_seed, d_primes = baseline
         num_targets = self._num_classes + 1
         d = discriminability.matrices(d_primes, self._num_classes)
-        of_networks = _as_rates(values)
+        baselines = _BaselineValues(d, self._pairs)
+        changes = values - baselines.levels[pair]
+        of_networks = _as_rates(discriminability.relative(changes))
         return StudyResponses(
             pairs=self._pairs,
             confused_pair=pair,
@@ -119,7 +117,7 @@ class ReadingCollector:
             confused=of_networks,
             confused_without_pair=of_networks,
             baseline=_as_rates(np.full((len(d), num_targets), np.nan)),
-            baseline_without_pair=_BaselineValues(d, self._pairs),
+            baseline_without_pair=baselines,
             prior=np.full(num_targets, 1 / num_targets),
             test_images_per_class=np.ones(num_targets, np.int64),
         )
@@ -150,28 +148,47 @@ def _as_rates(values: np.ndarray) -> Rates:
 
 
 class _BaselineValues:
-    """`rates.RatesWithoutPairs` of the relative d' of baseline networks."""
+    """`rates.RatesWithoutPairs` of the relative d' of baseline networks.
+
+    Args:
+        d: Of the networks, `(n, K, K)`.
+        pairs: The study's pairs, P of them.
+
+    Attributes:
+        levels: Mean d' of every target without every pair, `(P, K)`, of which changes
+            are told.
+    """
 
     def __init__(self, d: np.ndarray, pairs):
-        self._d, self._pairs = d, np.array(pairs, np.int64).reshape(-1, 2)
-        self._relative = discriminability.RelativeDPrimes(d)
+        self._pairs = np.array(pairs, np.int64).reshape(-1, 2)
+        self._without_pairs = discriminability.WithoutPairs(d)
+        self.levels = np.full((len(self._pairs), d.shape[-1]), np.nan)
+        self._overall = np.full((len(self._pairs), len(d)), np.nan)
+        if len(d):
+            for index, pair in enumerate(self._pairs):
+                values = self._without_pairs.of_pair(*pair).astype(np.float64)
+                self.levels[index] = values.mean(axis=0)
+                changes = values - self.levels[index]
+                self._overall[index] = discriminability.median_of_known(changes)
 
     def accuracy_of_pair(self, index: int) -> np.ndarray:
         """See `rates.RatesWithoutPairs`."""
-        raw = discriminability.without_pair(self._d, self._pairs[index])
-        return discriminability.relative(raw)
+        values = self._without_pairs.of_pair(*self._pairs[index])
+        return discriminability.relative(values - self.levels[index])
 
     def accuracy_of(self, target: int, networks=slice(None)) -> np.ndarray:
         """See `rates.RatesWithoutPairs`."""
-        return self._relative.values(self._pairs, target, networks)
+        overall = self._overall[:, networks]
+        if target == self.levels.shape[1]:
+            return overall
+        values = self._without_pairs.of_target(target, self._pairs, networks)
+        return values - self.levels[:, [target]] - overall
 
     def mean(self, field: str) -> np.ndarray:
         """See `rates.RatesWithoutPairs`."""
-        num_targets = self._relative.num_classes + 1
-        if field != "accuracy" or not len(self._d):
-            return np.full((len(self._pairs), num_targets), np.nan)
-        # Values are sums of d': those of the mean d' are the means.
-        of_mean = discriminability.RelativeDPrimes(self._d.mean(axis=0, keepdims=True))
-        return np.stack(
-            [of_mean.values(self._pairs, k)[:, 0] for k in range(num_targets)], axis=1
-        )
+        num_pairs, num_classes = self.levels.shape
+        if field != "accuracy" or not self._overall.size:
+            return np.full((num_pairs, num_classes + 1), np.nan)
+        # Changes of the networks that levels are the means of are 0 on average.
+        overall = self._overall.mean(axis=1)[:, None]
+        return np.concatenate([0 * self.levels - overall, overall], axis=1)

@@ -216,6 +216,14 @@ def features_model(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, before_last)
 
 
+def num_features(model: keras.Model) -> int | None:
+    """How many features a classifier has; `None` if they cannot be told apart."""
+    try:
+        return features_model(model).output_shape[-1]
+    except ModelFolderError:
+        return None
+
+
 def _export(model, features, directory) -> None:
     specification = [
         tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="images")

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from keras_confusion import class_pairs, provenance, runtime, study_seeds
-from keras_confusion.study_settings import StudySettings
+from keras_confusion.study_settings import StudySettings, transition_of
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
@@ -180,16 +180,11 @@ class StudyPlan:
         """Whether networks have features that last layers can be fitted to."""
         from keras_confusion import linear_heads, saving
 
-        try:
-            num_features = saving.features_model(self._model()).output_shape[-1]
-        except saving.ModelFolderError:
+        width, dataset = saving.num_features(self._model()), self.dataset
+        if width is None:
             return False
-        if num_features is None:
-            return False
-        dataset = self.dataset
-        fitted = linear_heads.fitted_examples(dataset.train.num_examples, num_features)
-        least = linear_heads.MIN_EXAMPLES_A_CLASS * dataset.num_classes
-        return len(fitted) >= least
+        fitted = linear_heads.fitted_examples(dataset.train.num_examples, width)
+        return len(fitted) >= linear_heads.MIN_EXAMPLES_A_CLASS * dataset.num_classes
 
     def seeds(self, network: Network, attempt: int) -> dict[str, Any]:
         """See `study_seeds.network_seeds`."""
@@ -347,16 +342,3 @@ def load_dataset_once(name, data_dir, image_size):
     from keras_confusion import datasets
 
     return datasets.load_dataset(name, data_dir=data_dir, image_size=image_size)
-
-
-def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray:
-    """The study's `transition[true, given]` for one pair; see `corruption`."""
-    from keras_confusion import corruption
-
-    fraction = settings.settled_fraction
-    if settings.corruption == "null":
-        return corruption.uniform_noise(num_classes, fraction)
-    if settings.corruption == "merge":
-        return corruption.merge(num_classes, *pair)
-    build = {"swap": corruption.swap, "one_way": corruption.one_way}
-    return build[settings.corruption](num_classes, *pair, fraction=fraction)

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
 ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
@@ -132,3 +134,16 @@ def check_settings(settings: StudySettings) -> None:
             raise ValueError(
                 f"Expected `{name}` to be one of {known}. Received: {choice!r}."
             )
+
+
+def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray:
+    """The study's `transition[true, given]` for one pair; see `corruption`."""
+    from keras_confusion import corruption
+
+    fraction = settings.settled_fraction
+    if settings.corruption == "null":
+        return corruption.uniform_noise(num_classes, fraction)
+    if settings.corruption == "merge":
+        return corruption.merge(num_classes, *pair)
+    build = {"swap": corruption.swap, "one_way": corruption.one_way}
+    return build[settings.corruption](num_classes, *pair, fraction=fraction)

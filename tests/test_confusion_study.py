@@ -534,7 +534,7 @@ def test_every_corruption_has_its_matrix(corruption):
     settings = dataclasses.replace(
         study_settings.StudySettings(), corruption=corruption, fraction=0.25
     )
-    transition = study_plan.transition_of(settings, 3, (0, 2))
+    transition = study_settings.transition_of(settings, 3, (0, 2))
     expected = {
         "swap": [[0.75, 0, 0.25], [0, 1, 0], [0.25, 0, 0.75]],
         "one_way": [[0.75, 0, 0.25], [0, 1, 0], [0, 0, 1]],

@@ -89,9 +89,31 @@ def test_without_a_pair_by_hand():
     # (2,4) 9  (3,4) 10
     found = discriminability.without_pair(d, (0, 1))
     np.testing.assert_allclose(found, [np.nan, np.nan, 8.5, 9, 9.5])
+
+
+def test_everybody_is_the_median_and_the_rest_is_what_is_left():
+    changes = np.array([[np.nan, -1.0, 0.5, np.nan, 0.25], [1, np.nan, np.nan, 3, 4]])
     np.testing.assert_allclose(
-        discriminability.relative(found), [np.nan, np.nan, -0.5, 0, 0.5, 9]
+        discriminability.relative(changes),
+        [[np.nan, -1.25, 0.25, np.nan, 0, 0.25], [-2, np.nan, np.nan, 0, 1, 3]],
     )
+
+
+def test_large_loss_of_few_targets_moves_no_other():
+    changes = np.zeros(8)
+    changes[[2, 3]] = -0.5
+    np.testing.assert_array_equal(discriminability.relative(changes)[:-1], changes)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), num_known=st.integers(0, 7))
+def test_median_of_what_is_known(seed, num_known):
+    values = np.random.default_rng(seed).normal(size=(3, 7))
+    values[:, num_known:] = np.nan
+    expected = np.full(3, np.nan)
+    if num_known:
+        expected = np.nanmedian(values, axis=-1)
+    np.testing.assert_allclose(discriminability.median_of_known(values), expected)
 
 
 @settings(max_examples=50, deadline=None)
@@ -107,35 +129,39 @@ def test_sums_made_once_agree_with_means_of_what_is_left(
     num_pairs = discriminability.num_class_pairs(num_classes)
     d = discriminability.matrices(rng.normal(2, 1, (3, num_pairs)), num_classes)
     if without_images:
-        off_diagonal = ~np.eye(num_classes, dtype=bool)[-1]
-        d[:, -1, off_diagonal] = d[:, off_diagonal, -1] = np.nan
+        others = np.arange(num_classes - 1)
+        d[:, -1, others] = d[:, others, -1] = np.nan
+    quick = discriminability.WithoutPairs(d)
     pairs = np.transpose(np.triu_indices(num_classes, 1))
-    quick = discriminability.RelativeDPrimes(d)
-    found = np.stack(
-        [quick.values(pairs, target) for target in range(num_classes + 1)], axis=-1
-    )
-    for index, pair in enumerate(pairs):
-        slow = discriminability.relative(discriminability.without_pair(d, pair))
-        if num_classes - without_images > 3:
-            np.testing.assert_allclose(found[index], slow, atol=1e-9)
-        else:
-            # Of three classes nothing is left to tell a target from.
-            assert np.isnan(found[index]).all() or np.isnan(slow[:, :-1]).any()
+    of_targets = [quick.of_target(target, pairs) for target in range(num_classes)]
+    for index, (a, b) in enumerate(pairs):
+        of_pair = quick.of_pair(a, b)
+        for target in range(num_classes):
+            left = [
+                d[:, target, k]
+                for k in range(num_classes - without_images)
+                if k not in (a, b, target)
+            ]
+            is_there = target not in (a, b) and not (
+                without_images and target == num_classes - 1
+            )
+            slow = np.mean(left, axis=0) if left and is_there else np.full(3, np.nan)
+            np.testing.assert_allclose(of_pair[:, target], slow, rtol=1e-5)
+            # The same bits, whichever way it is asked for, and for one network alone.
+            np.testing.assert_array_equal(of_targets[target][index], of_pair[:, target])
+        one = discriminability.without_pair(d[1], (a, b))
+        np.testing.assert_array_equal(one, of_pair[1])
 
 
 def test_networks_are_chosen_by_index_or_mask(rng):
     d = discriminability.matrices(rng.normal(2, 1, (4, 15)), 6)
-    quick = discriminability.RelativeDPrimes(d)
-    chosen = quick.values(PAIRS, 3, np.array([2, 0]))
-    np.testing.assert_array_equal(chosen, quick.values(PAIRS, 3)[:, [2, 0]])
-    assert np.isnan(chosen[3]).all()
-    assert np.isfinite(chosen[:3]).all()
-
-
-def test_relative_values_of_a_network_add_up_to_nothing(rng):
-    d = discriminability.matrices(rng.normal(2, 1, (4, 15)), 6)
-    found = discriminability.relative(discriminability.without_pair(d, (1, 2)))
-    np.testing.assert_allclose(np.nansum(found[:, :-1], axis=1), 0, atol=1e-12)
+    quick = discriminability.WithoutPairs(d)
+    whole = quick.of_target(3, PAIRS)
+    for chosen in (np.array([2, 0]), np.array([True, False, True, False])):
+        found = quick.of_target(3, PAIRS, chosen)
+        np.testing.assert_array_equal(found, whole[:, chosen])
+    assert np.isnan(whole[3]).all()
+    assert np.isfinite(whole[:3]).all()
 
 
 def test_classes_without_logits_or_images_have_no_d_prime(rng):

@@ -60,7 +60,7 @@ def test_null_noise_is_drawn_for_every_network_and_the_baseline():
 def test_null_noise_is_the_same_matrix_for_all_arms():
     settings = StudySettings(corruption="null", fraction=0.3)
     for pair in ARMS:
-        transition = study_plan.transition_of(settings, 5, pair)
+        transition = study_settings.transition_of(settings, 5, pair)
         np.testing.assert_array_equal(transition, corruption.uniform_noise(5, 0.3))
 
 

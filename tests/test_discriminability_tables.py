@@ -1,0 +1,471 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from keras_confusion import discriminability, discriminability_tables, readings
+
+NAMES = ["cat", "dog", "car", "ship", "tree", "bird"]
+NUM_CLASSES = len(NAMES)
+EVERYBODY = NUM_CLASSES
+PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
+REPEATS, NUM_BASELINE, NUM_READOUT = 4, 7, 3
+READINGS = ("total", "features", "readout")
+TESTS = ("", "paired_", "blocks_")
+# Values are kept as float32.
+ATOL = 2e-6
+TABLES = {
+    "pair": discriminability_tables.target_by_pair,
+    "class": discriminability_tables.target_by_class,
+}
+
+
+def row(pair, repeat, **columns):
+    of_row = {
+        "failed": False,
+        "class_a": None if pair is None else pair[0],
+        "class_b": None if pair is None else pair[1],
+        "repeat": repeat,
+        "seed": 100 + repeat,
+        "discriminability": None,
+        "features_discriminability": None,
+        "readout_discriminability": None,
+    }
+    return of_row | columns
+
+
+def without_every_pair(d_primes):
+    """The readout column of heads that say what `d_primes` say."""
+    d = discriminability.matrices(np.asarray(d_primes), NUM_CLASSES)
+    means = [discriminability.without_pair(d, pair) for pair in PAIRS]
+    return np.concatenate(means).astype(np.float32)
+
+
+def collected(rows):
+    collector = readings.ReadingCollector(num_classes=NUM_CLASSES, pairs=PAIRS)
+    for of_row in rows:
+        collector.add(of_row)
+    return collector.studies()
+
+
+def networks(rng, *, effect=None, noise=0.1):
+    """Rows of all pairs: a level of every two classes, repeats, effects, noise.
+
+    Args:
+        rng: Draws levels, repeats and noise.
+        effect: Gives for a pair what is added to every d' of its networks, by features
+            and all the more by their own last layer; `None` adds nothing.
+        noise: Standard deviation of every d'.
+    """
+    level = rng.uniform(1.5, 2.5, len(PAIRS))
+    of_repeat = rng.normal(0, 0.3, (NUM_BASELINE, len(PAIRS)))
+    rows = []
+    for pair in (None, *PAIRS):
+        for repeat in range(NUM_BASELINE if pair is None else REPEATS):
+            added = 0 if pair is None or effect is None else effect(pair)
+            total, features, swapped = (
+                level
+                + of_repeat[repeat]
+                + times * added
+                + rng.normal(0, noise, len(PAIRS))
+                for times in (1.5, 1, 0)
+            )
+            of_row = row(
+                pair,
+                repeat,
+                discriminability=total.astype(np.float32),
+                features_discriminability=features.astype(np.float32),
+            )
+            if pair is None and repeat < NUM_READOUT:
+                of_row["readout_discriminability"] = without_every_pair(swapped)
+            rows.append(of_row)
+    return rows
+
+
+def confusing_cat_costs_car(pair):
+    """Half a d' of car against all others, in networks that confuse cat."""
+    is_lost = [2 in two and 0 in pair and 2 not in pair for two in PAIRS]
+    return -0.5 * np.array(is_lost)
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def values_of(of_row, column, pair):
+    """Written out: relative d' of a row by target without a pair, everybody last."""
+    of_two = dict(zip(PAIRS, of_row[column].tolist(), strict=True))
+    outside = [k for k in range(NUM_CLASSES) if k not in pair]
+    means = {
+        target: mean(
+            of_two[min(target, k), max(target, k)] for k in outside if k != target
+        )
+        for target in outside
+    }
+    everybody = mean(means.values())
+    return {target: value - everybody for target, value in means.items()} | {
+        EVERYBODY: everybody
+    }
+
+
+class Values:
+    """Values of networks by arm and repeat, of one reading.
+
+    Args:
+        rows: Of a study.
+        reading: "total" or "features".
+    """
+
+    def __init__(self, rows, reading):
+        names = {"total": "discriminability", "features": "features_discriminability"}
+        self._column = names[reading]
+        self._rows = {
+            (of_row["class_a"], of_row["class_b"], of_row["repeat"]): of_row
+            for of_row in rows
+        }
+
+    def arm(self, pair, target):
+        return [
+            values_of(self._rows[*pair, repeat], self._column, pair)[target]
+            for repeat in range(REPEATS)
+        ]
+
+    def baseline(self, pair, target):
+        return [
+            values_of(self._rows[None, None, repeat], self._column, pair)[target]
+            for repeat in range(NUM_BASELINE)
+        ]
+
+    def less_own_baseline(self, pair, target):
+        return np.subtract(
+            self.arm(pair, target), self.baseline(pair, target)[:REPEATS]
+        )
+
+
+def cell(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def arms_of(target, label):
+    """Pairs with a class and without, none of them with the target."""
+    outside = [pair for pair in PAIRS if target not in pair]
+    return (
+        [pair for pair in outside if label in pair],
+        [pair for pair in outside if label not in pair],
+    )
+
+
+def test_planted_effects_are_those_that_come_out():
+    # Without noise, of networks that confuse cat and another but car: car loses 0.5
+    # against all 3 others outside of the pair, each of those 0.5 against one of 3. The
+    # mean of everybody is (0.5 + 3 * 0.5 / 3) / 4 = 0.25 less.
+    rows = networks(
+        np.random.default_rng(1), effect=confusing_cat_costs_car, noise=1e-9
+    )
+    studies = {"features": collected(rows)["features"]}
+    cells, everybody = discriminability_tables.target_by_pair(studies, NAMES)
+    for _, found in cells.iterrows():
+        expected = 0.0
+        if found["class_a"] == 0 and found["class_b"] != 2:
+            expected = -0.25 if found["target"] == 2 else 0.25 - 0.5 / 3
+        assert found["paired_difference"] == pytest.approx(expected, abs=ATOL)
+    for _, found in everybody.iterrows():
+        is_lost = found["class_a"] == 0 and found["class_b"] != 2
+        expected = -0.25 if is_lost else 0
+        assert found["paired_difference"] == pytest.approx(expected, abs=ATOL)
+    cells, everybody = discriminability_tables.target_by_class(studies, NAMES)
+    of_car = cell(cells, target=2, **{"class": 0})
+    assert of_car["paired_difference"] == pytest.approx(-0.25, abs=ATOL)
+    # Ship: of the four arms of cat without ship one confuses car, which loses nothing.
+    of_ship = cell(cells, target=3, **{"class": 0})
+    assert of_ship["paired_difference"] == pytest.approx(
+        0.75 * (0.25 - 0.5 / 3), abs=ATOL
+    )
+    # Everybody: four of the five arms of cat.
+    found = cell(everybody, **{"class": 0})
+    assert found["paired_difference"] == pytest.approx(-0.2, abs=ATOL)
+    # Dog: cat is in one of its five arms, and but for car in three of the ten others.
+    found = cell(everybody, **{"class": 1})
+    assert found["paired_difference"] == pytest.approx(-0.25 / 5 + 0.75 / 10, abs=ATOL)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return networks(np.random.default_rng(3), effect=confusing_cat_costs_car)
+
+
+@pytest.fixture(scope="module")
+def studies(rows):
+    return collected(rows)
+
+
+@pytest.fixture(scope="module")
+def by_pair(studies):
+    return discriminability_tables.target_by_pair(studies, NAMES)
+
+
+@pytest.fixture(scope="module")
+def by_class(studies):
+    return discriminability_tables.target_by_class(studies, NAMES)
+
+
+@pytest.mark.parametrize("reading", ["total", "features"])
+def test_pairs_are_compared_with_the_baseline_without_the_pair(rows, by_pair, reading):
+    cells, everybody = by_pair
+    values = Values(rows, reading)
+    for pair in PAIRS:
+        where = {"reading": reading, "class_a": pair[0], "class_b": pair[1]}
+        for target in range(NUM_CLASSES + 1):
+            if target in pair:
+                continue
+            found = (
+                cell(everybody, **where)
+                if target == EVERYBODY
+                else cell(cells, target=target, **where)
+            )
+            confused, baseline = (
+                values.arm(pair, target),
+                values.baseline(pair, target),
+            )
+            assert found["difference"] == pytest.approx(
+                mean(confused) - mean(baseline), abs=ATOL
+            )
+            assert found["n_confused"] == REPEATS
+            assert found["n_comparison"] == NUM_BASELINE
+            welch = scipy.stats.ttest_ind(confused, baseline, equal_var=False)
+            paired = scipy.stats.ttest_rel(confused, baseline[:REPEATS])
+            for prefix, test in (("", welch), ("paired_", paired)):
+                interval = test.confidence_interval()
+                for name, expected in (
+                    ("t", test.statistic),
+                    ("p_value", test.pvalue),
+                    ("ci_low", interval.low),
+                    ("ci_high", interval.high),
+                ):
+                    assert found[prefix + name] == pytest.approx(
+                        expected, rel=1e-4, abs=ATOL
+                    )
+            differences = values.less_own_baseline(pair, target)
+            for prefix in ("paired_", "blocks_"):
+                assert found[f"{prefix}n"] == REPEATS
+                assert found[f"{prefix}difference"] == pytest.approx(
+                    differences.mean(), abs=ATOL
+                )
+
+
+@pytest.mark.parametrize("reading", ["total", "features"])
+def test_classes_are_compared_by_their_arms_within_repeats(rows, by_class, reading):
+    cells, everybody = by_class
+    values = Values(rows, reading)
+    for target in range(NUM_CLASSES + 1):
+        for label in set(range(NUM_CLASSES)) - {target}:
+            where = {"reading": reading, "class": label}
+            found = (
+                cell(everybody, **where)
+                if target == EVERYBODY
+                else cell(cells, target=target, **where)
+            )
+            with_class, without = (
+                np.array([values.less_own_baseline(pair, target) for pair in arms])
+                for arms in arms_of(target, label)
+            )
+            in_repeats = [mean(list(group)) for group in (with_class, without)]
+            difference = np.subtract(*in_repeats)
+            test = scipy.stats.ttest_rel(*in_repeats)
+            assert found["paired_n"] == REPEATS
+            assert found["paired_difference"] == pytest.approx(
+                difference.mean(), abs=ATOL
+            )
+            assert found["paired_t"] == pytest.approx(test.statistic, rel=1e-3)
+            assert found["paired_p_value"] == pytest.approx(test.pvalue, rel=1e-3)
+            # All baseline networks are the level of independent ones.
+            levels = [
+                mean(
+                    mean(values.arm(pair, target)) - mean(values.baseline(pair, target))
+                    for pair in arms
+                )
+                for arms in arms_of(target, label)
+            ]
+            assert found["difference"] == pytest.approx(levels[0] - levels[1], abs=ATOL)
+
+
+@pytest.mark.parametrize("target", [2, EVERYBODY])
+def test_classes_agree_with_least_squares(rows, by_class, target):
+    cells, everybody = by_class
+    values, label = Values(rows, "features"), 0
+    outside = [pair for pair in PAIRS if target not in pair]
+    centred = np.array([values.less_own_baseline(pair, target) for pair in outside])
+    # A column a repeat, and one of whether the class is confused.
+    design = [
+        [*np.eye(REPEATS)[repeat], label in pair]
+        for pair in outside
+        for repeat in range(REPEATS)
+    ]
+    coefficients, *_ = np.linalg.lstsq(np.array(design, float), centred.ravel())
+    where = {"reading": "features", "class": label}
+    if target == EVERYBODY:
+        found = cell(everybody, **where)
+    else:
+        found = cell(cells, target=target, **where)
+    assert found["paired_difference"] == pytest.approx(coefficients[-1], abs=ATOL)
+    assert found["paired_difference"] < -0.1
+
+
+def test_readout_is_the_paired_test_alone(rows, by_pair, by_class):
+    for table in (*by_pair, *by_class):
+        of_readout = table[table["reading"] == "readout"]
+        assert len(of_readout)
+        assert (of_readout["paired_n"] == NUM_READOUT).all()
+        for test in ("", "blocks_"):
+            for name in ("difference", "ci_low", "ci_high", "t", "p_value", "q_value"):
+                np.testing.assert_array_equal(
+                    of_readout[test + name], of_readout[f"paired_{name}"]
+                )
+            assert (of_readout[f"{test}df"] == NUM_READOUT - 1).all()
+            assert (of_readout[f"{test}reason"] == "").all()
+        assert (of_readout["blocks_n"] == NUM_READOUT).all()
+        assert of_readout.filter(like="hedges_g").isna().all(axis=None)
+        others = table[table["reading"] != "readout"]
+        assert others.filter(like="hedges_g").notna().all(axis=None)
+        assert (others["p_value"] != others["paired_p_value"]).all()
+
+
+def test_readout_compares_swapped_heads_with_the_right_one(rows, by_pair):
+    cells, _ = by_pair
+    pair, target = (1, 4), 3
+    found = cell(
+        cells, reading="readout", class_a=pair[0], class_b=pair[1], target=target
+    )
+    swapped = []
+    for of_row in rows[:NUM_READOUT]:
+        means = of_row["readout_discriminability"].reshape(-1, NUM_CLASSES)
+        of_pair = means[PAIRS.index(pair)].tolist()
+        outside = [k for k in range(NUM_CLASSES) if k not in pair]
+        swapped.append(of_pair[target] - mean(of_pair[k] for k in outside))
+    right = Values(rows, "features").baseline(pair, target)[:NUM_READOUT]
+    test = scipy.stats.ttest_rel(swapped, right)
+    assert found["difference"] == pytest.approx(np.subtract(swapped, right).mean())
+    assert found["t"] == pytest.approx(test.statistic, rel=1e-4)
+    assert found["p_value"] == pytest.approx(test.pvalue, rel=1e-4)
+    assert found["ci_low"] == pytest.approx(test.confidence_interval().low, rel=1e-4)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_q_values_are_those_of_the_cells_of_a_reading_alone(by_pair, by_class, test):
+    for table in (*by_pair, *by_class):
+        assert list(table["reading"].unique()) == list(READINGS)
+        for _, of_reading in table.groupby("reading"):
+            np.testing.assert_allclose(
+                of_reading[f"{test}q_value"],
+                scipy.stats.false_discovery_control(of_reading[f"{test}p_value"]),
+            )
+
+
+def test_every_cell_and_everybody_is_there_once(by_pair, by_class):
+    num_pairs = len(PAIRS)
+    cells, everybody = by_pair
+    keys = ["reading", "class_a", "class_b"]
+    assert len(cells) == 3 * num_pairs * (NUM_CLASSES - 2)
+    assert not cells.duplicated([*keys, "target"]).any()
+    assert not cells["target"].isin([EVERYBODY]).any()
+    assert (cells["target"] != cells["class_a"]).all()
+    assert (cells["target"] != cells["class_b"]).all()
+    assert len(everybody) == 3 * num_pairs
+    assert not everybody.duplicated(keys).any()
+    cells, everybody = by_class
+    assert len(cells) == 3 * NUM_CLASSES * (NUM_CLASSES - 1)
+    assert not cells.duplicated(["reading", "class", "target"]).any()
+    assert set(cells["class"]) == set(range(NUM_CLASSES))
+    assert len(everybody) == 3 * NUM_CLASSES
+    assert sorted(everybody["class"].unique()) == list(range(NUM_CLASSES))
+    for table in (*by_pair, *by_class):
+        # Nothing of shares of images, and nothing in percentage points.
+        assert not [c for c in table if c.endswith(("_bits", "_points"))]
+        assert not {"response", "family"} & set(table)
+    for _, everybody in (by_pair, by_class):
+        assert not {"target", "target_name"} & set(everybody)
+
+
+def rows_without_effect(rng):
+    """Every arm is the baseline of its repeat, and swapped heads are the right one."""
+    found = []
+    for repeat in range(REPEATS):
+        d_primes = {
+            "discriminability": rng.normal(2, 0.5, len(PAIRS)).astype(np.float32),
+            "features_discriminability": rng.normal(2, 0.5, len(PAIRS)).astype(
+                np.float32
+            ),
+        }
+        swapped = without_every_pair(d_primes["features_discriminability"])
+        baseline = row(None, repeat, readout_discriminability=swapped, **d_primes)
+        found += [baseline, *(row(pair, repeat, **d_primes) for pair in PAIRS)]
+    return found
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_arm_that_is_its_baseline_differs_by_nothing(rng, kind):
+    for table in TABLES[kind](collected(rows_without_effect(rng)), NAMES):
+        assert list(table["reading"].unique()) == list(READINGS)
+        for test in TESTS:
+            assert (table[f"{test}difference"] == 0.0).all()
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_rounding_is_not_tested(rng, kind):
+    for table in TABLES[kind](collected(rows_without_effect(rng)), NAMES):
+        # Differences of nothing have no variance within repeats.
+        assert table["paired_p_value"].isna().all()
+        assert (table["paired_reason"] != "").all()
+        of_networks = table[table["reading"] != "readout"]
+        for test in ("", "blocks_"):
+            assert (of_networks[f"{test}p_value"] > 0.999).all()
+
+
+def test_what_everybody_loses_is_no_finding_of_any_target(rows):
+    constant, label = 0.7, 3
+
+    def moved(of_row):
+        if of_row["class_a"] is None or label not in (
+            of_row["class_a"],
+            of_row["class_b"],
+        ):
+            return of_row
+        columns = ("discriminability", "features_discriminability")
+        return of_row | {name: of_row[name] - np.float32(constant) for name in columns}
+
+    before, after = collected(rows), collected([moved(of_row) for of_row in rows])
+    for kind, compare in TABLES.items():
+        (cells, everybody), (cells_after, everybody_after) = (
+            compare(studies, NAMES) for studies in (before, after)
+        )
+        for test in TESTS:
+            column = f"{test}difference"
+            np.testing.assert_allclose(cells_after[column], cells[column], atol=1e-6)
+            changes = everybody_after[column] - everybody[column]
+            if kind == "pair":
+                is_label = (everybody["class_a"] == label) | (
+                    everybody["class_b"] == label
+                )
+                expected = np.where(is_label, -constant, 0)
+            else:
+                # Of other classes one of five arms, against four of ten without.
+                others = -constant * (1 / 5 - 4 / 10)
+                expected = np.where(everybody["class"] == label, -constant, others)
+            expected = np.where(everybody["reading"] == "readout", 0, expected)
+            np.testing.assert_allclose(changes, expected, atol=1e-6)
+
+
+def test_studies_of_few_networks_say_why_there_is_no_test(rng):
+    rows = [of_row for of_row in networks(rng) if of_row["repeat"] == 0]
+    for compare in TABLES.values():
+        for table in compare(collected(rows), NAMES):
+            for test in TESTS:
+                assert table[f"{test}q_value"].isna().all()
+                assert (table[f"{test}reason"] != "").all()
+            is_paired = table["reading"].isin(("total", "features"))
+            assert table.loc[is_paired, "paired_difference"].notna().all()
