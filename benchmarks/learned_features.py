@@ -18,6 +18,8 @@ command that is run again trains only what is missing.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import pathlib
 import sys
@@ -40,6 +42,7 @@ from keras_confusion import (
     reviews,
     runtime,
     significance,
+    stats,
     study_folder,
     study_reading,
 )
@@ -58,14 +61,14 @@ NUM_READOUTS, NUM_UNTRAINED = 2, 3
 
 def planted_cells(
     num_datasets: int, repeats: int, epochs: int, workers: int | None
-) -> pd.DataFrame:
-    """Cells of target x pair of all planted data sets, with `kind` and `truth`.
+) -> tuple[pd.DataFrame, list[pathlib.Path]]:
+    """Cells of target x pair of all planted data sets, and the studies' folders.
 
-    `truth` is what a target can lose: where nothing tells the two variants of its shape
-    apart any more, d' of the two falls to 0, and all else stays.
+    `kind` is of `planted.Cell`. `truth` is what a target can lose: where nothing tells
+    the two variants of its shape apart any more, their d' falls to 0, and all else
+    stays.
     """
-    kinds = {(*cell.pair, cell.target): cell.kind for cell in planted.truth()}
-    parts = []
+    parts, directories = [], []
     for seed in range(num_datasets):
         directory = planted_truth.run_study(
             seed,
@@ -74,6 +77,7 @@ def planted_cells(
             num_others=planted_truth.NUM_OTHER_PAIRS,
             workers=workers,
         )
+        directories.append(directory)
         cells = _cells(directory)
         d = _mean_d_prime(directory)
         places = list(
@@ -82,11 +86,28 @@ def planted_cells(
         parts.append(
             cells.assign(
                 seed=seed,
-                kind=[kinds[place] for place in places],
+                kind=[planted_kind((a, b), target) for a, b, target in places],
                 truth=[_loss_of_shape(d, place) for place in places],
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True), directories
+
+
+@functools.cache
+def _planted_kinds() -> dict[tuple[int, int, int], str]:
+    return {(*cell.pair, cell.target): cell.kind for cell in planted.truth()}
+
+
+def planted_kind(pair: tuple[int, int], target: int) -> str:
+    """What is true of a cell of the planted images, see `planted.Cell`."""
+    return _planted_kinds()[*pair, target]
+
+
+def text_kind(pair: tuple[int, int], target: int) -> str:
+    """What is true of a cell of the reviews, praise and panning being confused."""
+    # Films and books are judged by the same words, meals and hotels by their own.
+    topics = {pair[0] // 2, target // 2}
+    return planted.PLANTED if topics == {0, 1} else planted.CONTROL
 
 
 def _loss_of_shape(d: np.ndarray, place: tuple[int, int, int]) -> float:
@@ -101,8 +122,8 @@ def _loss_of_shape(d: np.ndarray, place: tuple[int, int, int]) -> float:
     return float(discriminability.relative(change)[target])
 
 
-def text_cells(repeats: int, workers: int | None) -> pd.DataFrame:
-    """Cells of target x pair of the generated reviews, with `kind`."""
+def text_cells(repeats: int, workers: int | None) -> tuple[pd.DataFrame, pathlib.Path]:
+    """Cells of target x pair of the generated reviews, with `kind`; the folder."""
     directory = FOLDER / f"features-reviews-{repeats}"
     confusion_study.run_confusion_study(
         directory,
@@ -120,10 +141,10 @@ def text_cells(repeats: int, workers: int | None) -> pd.DataFrame:
         workers=workers,
     )
     cells = _cells(directory)
-    topics = np.sort(cells[["class_a", "target"]].to_numpy() // 2, axis=1)
-    # Films and books are judged by the same words, meals and hotels by their own.
-    is_planted = (topics == (0, 1)).all(axis=1)
-    return cells.assign(kind=np.where(is_planted, planted.PLANTED, planted.CONTROL))
+    places = zip(cells["class_a"], cells["class_b"], cells["target"], strict=True)
+    return cells.assign(
+        kind=[text_kind((a, b), target) for a, b, target in places]
+    ), directory
 
 
 def _cells(directory: pathlib.Path) -> pd.DataFrame:
@@ -141,12 +162,85 @@ def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
     """Mean d' of the baselines by the right last layer, `(K, K)`."""
     networks = results.read_networks(directory)
     baseline = networks[networks["arm"] == results.BASELINE]
-    d = np.stack(baseline["features_discriminability"].to_list()).mean(axis=0)
-    return discriminability.matrices(d, len(_class_names(directory)))
+    d = np.stack(baseline["features_discriminability"].to_list())
+    num_images = _num_images(directory)
+    d = discriminability.bounded(d, num_images).mean(axis=0)
+    return discriminability.matrices(d, len(num_images))
+
+
+def _num_images(directory: pathlib.Path) -> np.ndarray:
+    labels = results.read_test_labels(directory)
+    return np.bincount(labels, minlength=len(_class_names(directory)))
 
 
 def _class_names(directory: pathlib.Path) -> list[str]:
     return study_folder.read_description(directory)["class_names"]
+
+
+def choices(directories, kinds_of) -> list[dict]:
+    """What other ways to make one value of all d' would find, paired within repeats.
+
+    Args:
+        directories: Studies.
+        kinds_of: Gives for a pair and a target what is true of it.
+
+    Returns:
+        A row per bound ("image", as it is, or "image pair") and what is taken off a
+        network's changes ("median", as it is, "mean" or "nothing").
+    """
+    rows = []
+    for bound, centre in itertools.product(BOUNDS, CENTRES):
+        tests = pd.concat(
+            [_choice(directory, kinds_of, bound, centre) for directory in directories]
+        )
+        found = tests["q_value"] <= significance.SIGNIFICANCE
+        falls = tests["difference"] < 0
+        row: dict = {"bound": bound, "centre": centre}
+        for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL):
+            here = tests["kind"] == kind
+            hit = found & falls if kind == planted.PLANTED else found
+            row |= {kind: int(here.sum()), f"{kind}_found": int((hit & here).sum())}
+        rows.append(row)
+    return rows
+
+
+BOUNDS = ("image", "image pair")
+CENTRES = {
+    "median": np.median,
+    "mean": np.mean,
+    "nothing": lambda changes, axis: np.zeros(len(changes)),
+}
+
+
+def _choice(directory: pathlib.Path, kinds_of, bound: str, centre: str) -> pd.DataFrame:
+    networks, num_images = results.read_networks(directory), _num_images(directory)
+    values = np.stack(networks["features_discriminability"].to_list())
+    if bound == "image":
+        values = discriminability.bounded(values, num_images)
+    d = discriminability.matrices(values, len(num_images))
+    is_baseline = (networks["arm"] == results.BASELINE).to_numpy(bool)
+    without_pairs = discriminability.WithoutPairs(d)
+    parts = []
+    for arm, of_arm in networks[~is_baseline].groupby("arm"):
+        a, b = (int(of_arm[name].iloc[0]) for name in ("class_a", "class_b"))
+        targets = np.delete(np.arange(len(num_images)), [a, b])
+        means = without_pairs.of_pair(a, b)[:, targets]
+        changes = means - means[is_baseline].mean(axis=0)
+        changes -= CENTRES[centre](changes, axis=1)[:, None]
+        in_arm = (networks["arm"] == arm).to_numpy(bool)
+        # Both in the order of the repeats, which they share.
+        differences = changes[in_arm] - changes[is_baseline][: in_arm.sum()]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "kind": [kinds_of((a, b), int(target)) for target in targets],
+                    "difference": differences.mean(axis=0),
+                    "p_value": scipy.stats.ttest_1samp(differences, 0).pvalue,
+                }
+            )
+        )
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(q_value=stats.benjamini_hochberg(table["p_value"].to_numpy()))
 
 
 def score(cells: pd.DataFrame) -> list[dict]:
@@ -336,16 +430,21 @@ def measure(parts=PARTS, *, quick: bool = False, workers: int | None = None) -> 
         num_datasets = 1 if quick else planted_truth.NUM_DATASETS
         repeats = planted_truth.QUICK_REPEATS if quick else planted_truth.REPEATS
         epochs = planted_truth.QUICK_EPOCHS if quick else planted_truth.EPOCHS
-        cells = planted_cells(num_datasets, repeats, epochs, workers)
+        cells, directories = planted_cells(num_datasets, repeats, epochs, workers)
         found["planted"] = {
             "num_datasets": num_datasets,
             "repeats": repeats,
             "scores": score(cells),
+            "choices": choices(directories, planted_kind),
         }
     if "text" in parts:
         repeats = 2 if quick else 10
-        cells = text_cells(repeats, workers)
-        found["text"] = {"repeats": repeats, "scores": score(cells)}
+        cells, directory = text_cells(repeats, workers)
+        found["text"] = {
+            "repeats": repeats,
+            "scores": score(cells),
+            "choices": choices([directory], text_kind),
+        }
     if "confused" in parts:
         names = ("digits",) if quick else tuple(CONFUSED)
         found["confused"] = [
@@ -374,6 +473,7 @@ def report(found: dict, header: dict[str, str]) -> str:
             "target's shape falls to 0.",
             "",
             *_score_table(of["scores"]),
+            *_choice_table(of["choices"]),
         ]
     if "text" in found:
         of = found["text"]
@@ -385,6 +485,7 @@ def report(found: dict, header: dict[str, str]) -> str:
             "many baselines.",
             "",
             *_score_table(of["scores"]),
+            *_choice_table(of["choices"]),
         ]
     if "confused" in found:
         lines += [
@@ -454,6 +555,24 @@ def _score_table(scores: list[dict]) -> list[str]:
             f"{100 * row['control_false_at_5']:.1f} %",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _choice_table(rows: list[dict]) -> list[str]:
+    lines = [
+        "",
+        "Features, paired, by what an AUC of 1 is cut off at (half an image, half an "
+        "image pair) and what is taken off the changes of a network:",
+        "",
+        "| bound | taken off | planted found | rivals found | controls found |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        counts = [
+            f"{row[f'{kind}_found']} of {row[kind]}"
+            for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL)
+        ]
+        lines.append(f"| {row['bound']} | {row['centre']} | {' | '.join(counts)} |")
     return lines
 
 

@@ -38,8 +38,8 @@ def num_class_pairs(num_classes: int) -> int:
 def d_primes(logits: ArrayLike, labels: ArrayLike) -> FloatArray:
     """The d' of every two classes, by their images.
 
-    AUC is kept half an image pair away from 0 and 1, where probit is not finite: with
-    1,000 images of either class |d'| is at most 4.9, with 36 at most 3.4.
+    AUC is kept half an image pair away from 0 and 1, where probit is not finite. For
+    what images can show of d' see `bounds`.
 
     Args:
         logits: Float array `(n, K)`; any increasing function of a class's odds against
@@ -68,6 +68,35 @@ def d_primes(logits: ArrayLike, labels: ArrayLike) -> FloatArray:
         auc = np.clip(wins, 0.5, num_compared - 0.5) / num_compared
         found[index] = scipy.special.ndtri(auc)
     return found
+
+
+def bounds(num_images: ArrayLike) -> FloatArray:
+    """The largest d' of every two classes that their images can show.
+
+    An AUC of 1 over n images is told as 1 - 1 / 2n, as a rate of 1 of n trials is
+    (Macmillan and Kaplan 1985): classes that are hardly ever taken for each other would
+    bring nothing but noise into a mean, as probit is steep there.
+
+    Args:
+        num_images: int array `(K,)`, images of every class; of two the fewer count.
+
+    Returns:
+        Float array `(K * (K - 1) / 2,)`, in the order of `d_primes`.
+
+    Example:
+        >>> bounds([1000, 1000, 36]).round(2)
+        array([3.29, 2.2 , 2.2 ])
+    """
+    counts = np.maximum(np.asarray(num_images, np.int64), 1)
+    rows, columns = np.triu_indices(len(counts), 1)
+    fewer = np.minimum(counts[rows], counts[columns])
+    return scipy.special.ndtri(1 - 0.5 / fewer)
+
+
+def bounded(d_primes: FloatArray, num_images: ArrayLike) -> FloatArray:
+    """Cuts d' `(..., K * (K - 1) / 2)` off at their `bounds`, on both sides."""
+    limits = bounds(num_images).astype(d_primes.dtype)
+    return np.clip(d_primes, -limits, limits)
 
 
 def matrices(d_primes: ArrayLike, num_classes: int) -> FloatArray:

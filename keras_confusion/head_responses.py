@@ -43,8 +43,7 @@ def d_prime_column(
     found = discriminability.d_primes(logits, test_labels)
     if pair is None or num_classes <= MAX_MATRIX_CLASSES:
         return found
-    d = discriminability.matrices(found, num_classes)
-    return discriminability.without_pair(d, pair)
+    return _without_pair(found, test_labels, pair, num_classes)
 
 
 def readout(
@@ -65,8 +64,15 @@ def readout(
     found = []
     for pair in pairs:
         logits = logits_of_pair(pair)
-        d = discriminability.matrices(
-            discriminability.d_primes(logits, test_labels), logits.shape[1]
-        )
-        found.append(discriminability.without_pair(d, pair))
+        d_primes = discriminability.d_primes(logits, test_labels)
+        found.append(_without_pair(d_primes, test_labels, pair, logits.shape[1]))
     return np.concatenate(found)
+
+
+def _without_pair(
+    d_primes: np.ndarray, test_labels: np.ndarray, pair: Pair, num_classes: int
+) -> np.ndarray:
+    num_images = np.bincount(test_labels, minlength=num_classes)
+    d_primes = discriminability.bounded(d_primes, num_images)
+    d = discriminability.matrices(d_primes.astype(np.float32), num_classes)
+    return discriminability.without_pair(d, pair)

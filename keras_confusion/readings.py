@@ -34,12 +34,13 @@ class ReadingCollector:
     Memory is 4 K bytes a network and reading, and 4 K^2 of a baseline network.
 
     Args:
-        num_classes: Number of classes, K.
+        num_images: int array `(K,)`, test images of every class.
         pairs: The study's pairs (a, b), in the order of `study.json`.
     """
 
-    def __init__(self, *, num_classes: int, pairs: Iterable[Pair]):
-        self._num_classes = num_classes
+    def __init__(self, num_images: np.ndarray, *, pairs: Iterable[Pair]):
+        self._num_images = np.asarray(num_images)
+        self._num_classes = num_classes = len(self._num_images)
         self._pairs = [(int(a), int(b)) for a, b in pairs]
         self._number = {pair: index for index, pair in enumerate(self._pairs)}
         self._confused = {reading: _Networks((num_classes,)) for reading in _COLUMNS}
@@ -54,7 +55,7 @@ class ReadingCollector:
         if pd.isna(row["class_a"]):
             for reading, column in _COLUMNS.items():
                 if row[column] is not None:
-                    self._baseline[reading].append(row, 0, row[column])
+                    self._baseline[reading].append(row, 0, self._bounded(row[column]))
             of_pairs = row["readout_discriminability"]
             if of_pairs is not None:
                 values = np.asarray(of_pairs).reshape(-1, self._num_classes)
@@ -71,8 +72,12 @@ class ReadingCollector:
         num_classes = self._num_classes
         if len(values) == num_classes != discriminability.num_class_pairs(num_classes):
             return values
-        d = discriminability.matrices(values, num_classes)
+        d = discriminability.matrices(self._bounded(values), num_classes)
         return discriminability.without_pair(d, pair)
+
+    def _bounded(self, d_primes) -> np.ndarray:
+        d_primes = np.asarray(d_primes, np.float32)
+        return discriminability.bounded(d_primes, self._num_images)
 
     def studies(self) -> dict[str, StudyResponses]:
         """By reading, those that there are networks for in both groups."""

@@ -80,9 +80,8 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         pairs=pairs,
         single_networks=single_networks,
     )
-    of_heads = readings.ReadingCollector(
-        num_classes=len(description["class_names"]), pairs=pairs
-    )
+    num_images = np.bincount(test_labels, minlength=len(description["class_names"]))
+    of_heads = readings.ReadingCollector(num_images, pairs=pairs)
     about = []
     for some in results.iterate_networks(directory, columns=[*ABOUT, *_ANSWERS]):
         network_checks.check_networks(

@@ -83,6 +83,19 @@ def test_perfect_separation_is_half_an_image_pair_away_from_it():
     np.testing.assert_allclose(swapped, -found)
 
 
+def test_bounds_are_half_an_image_away_from_perfect():
+    # 1 - 1 / 2000, 1 - 1 / 200 and 1 - 1 / 100: 3.2905, 2.5758 and 2.3263 (any table).
+    limits = discriminability.bounds([1000, 2000, 100, 50])
+    np.testing.assert_allclose(
+        limits, [3.2905, 2.5758, 2.3263, 2.5758, 2.3263, 2.3263], atol=5e-5
+    )
+    cut_off = discriminability.bounded(np.array([9, -9, 1, -1, 2.5, -2.5]), [50] * 4)
+    np.testing.assert_allclose(
+        cut_off, [2.3263, -2.3263, 1, -1, 2.3263, -2.3263], atol=5e-5
+    )
+    assert np.isnan(discriminability.bounded(np.array([np.nan]), [10, 0])).all()
+
+
 def test_without_a_pair_by_hand():
     d = discriminability.matrices(np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10]), 5)
     # (0,1) 1  (0,2) 2  (0,3) 3  (0,4) 4  (1,2) 5  (1,3) 6  (1,4) 7  (2,3) 8

@@ -1,5 +1,6 @@
 import itertools
 import math
+import statistics
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ D_PRIME_COLUMNS = {
     "total": "discriminability",
     "features": "features_discriminability",
 }
+# So many that no d' is cut off.
+NUM_IMAGES = 10**9
 # Values are kept as float32.
 ATOL = 2e-6
 
@@ -62,8 +65,10 @@ def networks(rng, *, num_classes=NUM_CLASSES, pairs=PAIRS):
     return rows
 
 
-def collected(rows, *, num_classes=NUM_CLASSES, pairs=PAIRS):
-    collector = readings.ReadingCollector(num_classes=num_classes, pairs=pairs)
+def collected(rows, *, num_classes=NUM_CLASSES, pairs=PAIRS, num_images=None):
+    if num_images is None:
+        num_images = np.full(num_classes, NUM_IMAGES)
+    collector = readings.ReadingCollector(num_images, pairs=pairs)
     for row in rows:
         collector.add(row)
     return collector.studies()
@@ -73,15 +78,8 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def of_targets(means, num_classes):
-    """Means of targets, by class, as the values of a network: everybody comes last."""
-    everybody = mean(list(means.values()))
-    relative = [means.get(k, math.nan) - everybody for k in range(num_classes)]
-    return [*relative, everybody]
-
-
-def values_without_pair(d_primes, pair, num_classes=NUM_CLASSES):
-    """Written out: what a network shows of every target, and of everybody."""
+def means_without_pair(d_primes, pair, num_classes=NUM_CLASSES):
+    """Written out: the mean d' of every target that has one, by target."""
     of_two = dict(
         zip(itertools.combinations(range(num_classes), 2), d_primes, strict=True)
     )
@@ -94,7 +92,30 @@ def values_without_pair(d_primes, pair, num_classes=NUM_CLASSES):
         ]
         if known:
             means[target] = mean(known)
-    return of_targets(means, num_classes)
+    return means
+
+
+def values_of(confused, baseline, num_classes=NUM_CLASSES):
+    """Written out: what networks show of every target, everybody coming last.
+
+    Args:
+        confused: Of every confused network the means by target.
+        baseline: Those of all baseline networks, of which changes are told.
+        num_classes: Number of classes.
+
+    Returns:
+        Rows of the confused and of the baseline networks.
+    """
+    targets = baseline[0].keys()
+    levels = {target: mean([of[target] for of in baseline]) for target in targets}
+
+    def of_network(means):
+        changes = {target: means[target] - levels[target] for target in targets}
+        everybody = statistics.median(changes.values())
+        relative = [changes.get(k, math.nan) - everybody for k in range(num_classes)]
+        return [*relative, everybody]
+
+    return [of_network(of) for of in confused], [of_network(of) for of in baseline]
 
 
 def pair_of(row):
@@ -102,8 +123,13 @@ def pair_of(row):
     return None if is_baseline else (row["class_a"], row["class_b"])
 
 
-def of_arm(rows, pair, column):
-    return [row[column] for row in rows if pair_of(row) == pair]
+def values_of_pair(rows, pair, column):
+    """`values_of` the networks of a pair and the baseline."""
+    confused, baseline = (
+        [means_without_pair(row[column], pair) for row in rows if pair_of(row) == arm]
+        for arm in (pair, None)
+    )
+    return values_of(confused, baseline)
 
 
 def assert_same_studies(found, expected):
@@ -123,17 +149,45 @@ def assert_same_studies(found, expected):
 
 
 def test_golden_number():
-    # (0,1) 1  (0,2) 2  (0,3) 3  (0,4) 4  (1,2) 5  (1,3) 6  (1,4) 7  (2,3) 8  (2,4) 9
-    # (3,4) 10. Without 0 and 1 the means of 2, 3 and 4 are 8.5, 9 and 9.5.
-    d_primes = np.arange(1, 11, dtype=np.float32)
+    # Of 0 and 1, which are left out, whatever; then (2,3) 2, (2,4) 3 and (3,4) 4, and
+    # 2, 3 and 4 have means of 2.5, 3 and 3.5.
+    d_primes = np.array([1, 1, 1, 1, 1, 1, 1, 2, 3, 4], np.float32)
+    # Of the confused network (2,3) is 1 and (2,4) is 0: means of 0.5, 2.5 and 2.
+    confused = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0, 4], np.float32)
     rows = [
-        network(pair, 0, features_discriminability=d_primes) for pair in (None, (0, 1))
+        network(None, 0, features_discriminability=d_primes),
+        network((0, 1), 0, features_discriminability=confused),
     ]
     study = collected(rows, num_classes=5, pairs=[(0, 1)])["features"]
-    expected = [[math.nan, math.nan, -0.5, 0, 0.5, 9]]
-    np.testing.assert_array_equal(study.confused_without_pair.accuracy, expected)
+    # Changes of -2, -0.5 and -1.5, the median of which is everybody's.
     np.testing.assert_array_equal(
-        study.baseline_without_pair.accuracy_of_pair(0), expected
+        study.confused_without_pair.accuracy, [[math.nan, math.nan, -0.5, 1, 0, -1.5]]
+    )
+    np.testing.assert_array_equal(
+        study.baseline_without_pair.accuracy_of_pair(0),
+        [[math.nan, math.nan, 0, 0, 0, 0]],
+    )
+
+
+def test_golden_number_of_few_images():
+    # Of 50 images 1 - 1 / 100 is the largest AUC that they can show: 2.3263, the 99th
+    # percentile of the normal distribution (any table). 2 and 3 have so many.
+    baseline = np.array([1, 1, 1, 1, 1, 1, 1, 2, 3, 4], np.float32)
+    confused = np.array([1, 1, 1, 1, 1, 1, 1, 3, 1, -5], np.float32)
+    rows = [
+        network(None, 0, features_discriminability=baseline),
+        network((0, 1), 0, features_discriminability=confused),
+    ]
+    study = collected(
+        rows, num_classes=5, pairs=[(0, 1)], num_images=[10**9, 10**9, 50, 50, 900]
+    )["features"]
+    # Without more than 2.3263 of 2 and 3: (2,3) 2, (2,4) and (3,4) 2.3263; and of the
+    # confused network 2.3263, 1 and -2.3263.
+    changes = np.array([3.3263 - 4.3263, 0 - 4.3263, -1.3263 - 4.6526]) / 2
+    np.testing.assert_allclose(
+        study.confused_without_pair.accuracy[0, 2:],
+        [*(changes - changes[1]), changes[1]],
+        atol=1e-4,
     )
 
 
@@ -146,10 +200,7 @@ def test_values_are_those_of_a_plain_loop(rng, reading):
     assert study.confused_seed.tolist() == [seed_of(r) for r in range(REPEATS)] * 4
     assert study.baseline_seed.tolist() == [seed_of(r) for r in range(NUM_BASELINE)]
     for index, pair in enumerate(PAIRS):
-        confused, baseline = (
-            [values_without_pair(d, pair) for d in of_arm(rows, arm, column)]
-            for arm in (pair, None)
-        )
+        confused, baseline = values_of_pair(rows, pair, column)
         np.testing.assert_allclose(
             study.confused_without_pair.accuracy[study.confused_pair == index],
             confused,
@@ -203,26 +254,21 @@ def test_network_that_is_added_twice_is_refused(rng, place):
 
 def test_row_without_a_column_is_left_out_of_that_reading_only(rng):
     rows = networks(rng)
-    complete = collected(rows)
     # A baseline and a confused network, each without one of both.
-    rows[3]["discriminability"] = None
-    rows[NUM_BASELINE + 1]["features_discriminability"] = None
-    found = collected(rows)
+    places = {"total": 3, "features": NUM_BASELINE + 1}
+    lacking = [dict(row) for row in rows]
+    for reading, place in places.items():
+        lacking[place][D_PRIME_COLUMNS[reading]] = None
+    found = collected(lacking)
     assert found["total"].baseline_seed.tolist() == [seed_of(r) for r in (0, 1, 2, 4)]
     assert len(found["total"].confused_seed) == 4 * REPEATS
     assert len(found["features"].baseline_seed) == NUM_BASELINE
     assert found["features"].confused_seed.tolist() == [
         seed_of(r) for r in (0, 2, *[0, 1, 2] * 3)
     ]
-    # The others are what they were.
-    np.testing.assert_array_equal(
-        found["features"].confused_without_pair.accuracy,
-        np.delete(complete["features"].confused_without_pair.accuracy, 1, axis=0),
-    )
-    np.testing.assert_array_equal(
-        found["total"].baseline_without_pair.accuracy_of(3),
-        np.delete(complete["total"].baseline_without_pair.accuracy_of(3), 3, axis=1),
-    )
+    for reading, place in places.items():
+        without = collected([*rows[:place], *rows[place + 1 :]])
+        assert_same_studies({reading: found[reading]}, {reading: without[reading]})
 
 
 def test_failed_networks_are_left_out(rng):
@@ -245,42 +291,38 @@ def test_readout_pairs_swapped_heads_with_the_right_head_of_their_baseline(rng):
     assert study.confused_seed.tolist() == seeds * len(PAIRS)
     assert study.confused_pair.tolist() == np.repeat(range(4), NUM_READOUT).tolist()
     for index, pair in enumerate(PAIRS):
-        baselines = rows[:NUM_READOUT]
-        right = [
-            values_without_pair(row["features_discriminability"], pair)
-            for row in baselines
-        ]
-        swapped = []
-        for row in baselines:
+        right, swapped = [], []
+        for row in rows[:NUM_READOUT]:
+            right.append(means_without_pair(row["features_discriminability"], pair))
             of_row = row["readout_discriminability"].reshape(len(PAIRS), NUM_CLASSES)
-            means = dict(enumerate(of_row[index].tolist()))
-            known = {k: value for k, value in means.items() if k not in pair}
-            swapped.append(of_targets(known, NUM_CLASSES))
+            means = enumerate(of_row[index].tolist())
+            swapped.append({k: value for k, value in means if k not in pair})
+        of_swapped, of_right = values_of(swapped, right)
         np.testing.assert_allclose(
             study.confused_without_pair.accuracy[study.confused_pair == index],
-            swapped,
+            of_swapped,
             atol=ATOL,
         )
         np.testing.assert_allclose(
-            study.baseline_without_pair.accuracy_of_pair(index), right, atol=ATOL
+            study.baseline_without_pair.accuracy_of_pair(index), of_right, atol=ATOL
         )
 
 
 def test_readout_is_paired_by_seed_whichever_baselines_have_it(rng):
     rows = networks(rng)
-    # Not the first baselines, and one of them without its right head.
     for place, repeat in ((0, 4), (1, 2)):
         taken = rows[place]["readout_discriminability"]
         rows[place]["readout_discriminability"] = None
         rows[repeat]["readout_discriminability"] = taken
     study = collected(rows)["readout"]
     assert study.baseline_seed.tolist() == [seed_of(2), seed_of(4)]
+    right = [
+        means_without_pair(rows[repeat]["features_discriminability"], PAIRS[1])
+        for repeat in (2, 4)
+    ]
     np.testing.assert_allclose(
         study.baseline_without_pair.accuracy_of_pair(1),
-        [
-            values_without_pair(rows[repeat]["features_discriminability"], PAIRS[1])
-            for repeat in (2, 4)
-        ],
+        values_of([], right)[1],
         atol=ATOL,
     )
 
@@ -343,16 +385,12 @@ def test_class_without_test_images_has_no_value_and_counts_in_none(rng):
     for row in rows:
         for column in D_PRIME_COLUMNS.values():
             row[column][has_none] = np.nan
-    study = collected(rows)["features"]
+    num_images = np.full(NUM_CLASSES, NUM_IMAGES)
+    num_images[without_images] = 0
+    study = collected(rows, num_images=num_images)["features"]
     for index, pair in enumerate(PAIRS):
-        confused, baseline = (
-            np.array(
-                [
-                    values_without_pair(d, pair)
-                    for d in of_arm(rows, arm, "features_discriminability")
-                ]
-            )
-            for arm in (pair, None)
+        confused, baseline = map(
+            np.array, values_of_pair(rows, pair, "features_discriminability")
         )
         is_known = [k != without_images and k not in pair for k in range(NUM_CLASSES)]
         assert np.isfinite(confused).all(axis=0).tolist() == [*is_known, True]
@@ -370,3 +408,26 @@ def test_class_without_test_images_has_no_value_and_counts_in_none(rng):
             np.transpose(by_target),
         ):
             np.testing.assert_allclose(found, baseline, atol=ATOL)
+
+
+def test_d_prime_is_cut_off_at_what_images_can_show(rng):
+    # 50 images: 1 - 1 / 100, of which probit is 2.326 (any table).
+    rows = networks(rng)
+    for row in rows:
+        for column in D_PRIME_COLUMNS.values():
+            row[column] = row[column] + np.float32(0.3)
+    cut_off = [
+        row
+        | {name: np.minimum(row[name], 2.3263479) for name in D_PRIME_COLUMNS.values()}
+        for row in rows
+    ]
+    collector = readings.ReadingCollector(np.full(NUM_CLASSES, 50), pairs=PAIRS)
+    for row in rows:
+        collector.add(row)
+    found, expected = collector.studies(), collected(cut_off)
+    for reading in D_PRIME_COLUMNS:
+        np.testing.assert_allclose(
+            found[reading].confused_without_pair.accuracy,
+            expected[reading].confused_without_pair.accuracy,
+            atol=ATOL,
+        )

@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_confusion import corruption, results, study_plan, study_seeds, study_settings
+from keras_confusion import corruption, results, study_seeds, study_settings
 from keras_confusion.study_settings import StudySettings
 
 OLD_STUDY = pathlib.Path(__file__).parents[1] / "docs/results/confusion_cifar10"
