@@ -73,6 +73,7 @@ def _without_pair(
     d_primes: np.ndarray, test_labels: np.ndarray, pair: Pair, num_classes: int
 ) -> np.ndarray:
     num_images = np.bincount(test_labels, minlength=num_classes)
-    d_primes = discriminability.bounded(d_primes, num_images)
-    d = discriminability.matrices(d_primes.astype(np.float32), num_classes)
+    # As float32, in which other rows keep them, so that the same d' give the same bits.
+    kept = discriminability.shrunken(d_primes.astype(np.float32), num_images)
+    d = discriminability.matrices(kept, num_classes)
     return discriminability.without_pair(d, pair)

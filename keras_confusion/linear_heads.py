@@ -20,7 +20,8 @@ PENALTY = 1e-4
 # Largest entry of the gradient where a fit ends. d' is then within 0.003 of that of a
 # fit by Newton's method, and within 0.001 as a mean without a pair (CIFAR-10).
 TOLERANCE = 1e-4
-MAX_ITERATIONS = 1000
+# Of wide features that separate the training examples, in steps that get longer.
+MAX_ITERATIONS = 300
 # Of feature values that heads are fitted to: 50,000 examples of 1,342 features.
 MAX_VALUES = 2**26
 # Fewer examples a class do not fit a head.

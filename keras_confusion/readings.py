@@ -55,7 +55,7 @@ class ReadingCollector:
         if pd.isna(row["class_a"]):
             for reading, column in _COLUMNS.items():
                 if row[column] is not None:
-                    self._baseline[reading].append(row, 0, self._bounded(row[column]))
+                    self._baseline[reading].append(row, 0, self._shrunken(row[column]))
             of_pairs = row["readout_discriminability"]
             if of_pairs is not None:
                 values = np.asarray(of_pairs).reshape(-1, self._num_classes)
@@ -72,12 +72,11 @@ class ReadingCollector:
         num_classes = self._num_classes
         if len(values) == num_classes != discriminability.num_class_pairs(num_classes):
             return values
-        d = discriminability.matrices(self._bounded(values), num_classes)
+        d = discriminability.matrices(self._shrunken(values), num_classes)
         return discriminability.without_pair(d, pair)
 
-    def _bounded(self, d_primes) -> np.ndarray:
-        d_primes = np.asarray(d_primes, np.float32)
-        return discriminability.bounded(d_primes, self._num_images)
+    def _shrunken(self, d_primes) -> np.ndarray:
+        return discriminability.shrunken(d_primes, self._num_images)
 
     def studies(self) -> dict[str, StudyResponses]:
         """By reading, those that there are networks for in both groups."""

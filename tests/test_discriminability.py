@@ -83,17 +83,32 @@ def test_perfect_separation_is_half_an_image_pair_away_from_it():
     np.testing.assert_allclose(swapped, -found)
 
 
-def test_bounds_are_half_an_image_away_from_perfect():
-    # 1 - 1 / 2000, 1 - 1 / 200 and 1 - 1 / 100: 3.2905, 2.5758 and 2.3263 (any table).
-    limits = discriminability.bounds([1000, 2000, 100, 50])
-    np.testing.assert_allclose(
-        limits, [3.2905, 2.5758, 2.3263, 2.5758, 2.3263, 2.3263], atol=5e-5
+def test_shrunken_by_laplaces_rule():
+    # AUC 0.9 over 8 images: 8.2 of 10, of which probit is 0.9154; all of 98 of 98:
+    # 0.99, 2.3263 (any table).
+    found = discriminability.shrunken(
+        scipy.special.ndtri([0.9, 0.1, 1 - 1e-12]), [8, 1000, 8]
     )
-    cut_off = discriminability.bounded(np.array([9, -9, 1, -1, 2.5, -2.5]), [50] * 4)
-    np.testing.assert_allclose(
-        cut_off, [2.3263, -2.3263, 1, -1, 2.3263, -2.3263], atol=5e-5
+    np.testing.assert_allclose(found[:2], [0.9154, -0.9154], atol=5e-5)
+    (perfect,) = discriminability.shrunken([7.0], [98, 98])
+    assert perfect == pytest.approx(2.3263, abs=5e-5)
+    assert np.isnan(discriminability.shrunken([np.nan], [10, 0])).all()
+
+
+@given(
+    values=st.lists(st.floats(-6, 6), min_size=2, max_size=2),
+    num_images=st.integers(1, 10_000),
+)
+def test_shrunken_keeps_order_and_sign(values, num_images):
+    counts = np.full(2, num_images)
+    one, other = (
+        float(discriminability.shrunken([value], counts)[0]) for value in values
     )
-    assert np.isnan(discriminability.bounded(np.array([np.nan]), [10, 0])).all()
+    assert (one <= other) or values[0] > values[1]
+    assert abs(one) <= abs(values[0]) + 1e-6
+    assert one * values[0] >= 0
+    (opposite,) = discriminability.shrunken([-values[0]], counts)
+    assert opposite == pytest.approx(-one, abs=1e-5)
 
 
 def test_without_a_pair_by_hand():

@@ -10,7 +10,7 @@ from keras_confusion import discriminability, discriminability_tables, readings
 NAMES = ["cat", "dog", "car", "ship", "tree", "bird"]
 NUM_CLASSES = len(NAMES)
 EVERYBODY = NUM_CLASSES
-# So many that no d' is cut off.
+# So many that no d' is shrunken.
 NUM_IMAGES = np.full(NUM_CLASSES, 10**9)
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
 REPEATS, NUM_BASELINE, NUM_READOUT = 4, 7, 3
@@ -40,13 +40,14 @@ def row(pair, repeat, **columns):
 
 def without_every_pair(d_primes):
     """The readout column of heads that say what `d_primes` say."""
-    d = discriminability.matrices(np.asarray(d_primes), NUM_CLASSES)
+    kept = discriminability.shrunken(d_primes, np.full(NUM_CLASSES, 10**9))
+    d = discriminability.matrices(kept, NUM_CLASSES)
     means = [discriminability.without_pair(d, pair) for pair in PAIRS]
     return np.concatenate(means).astype(np.float32)
 
 
 def collected(rows):
-    collector = readings.ReadingCollector(np.full(NUM_CLASSES, 10**6), pairs=PAIRS)
+    collector = readings.ReadingCollector(np.full(NUM_CLASSES, 10**9), pairs=PAIRS)
     for of_row in rows:
         collector.add(of_row)
     return collector.studies()

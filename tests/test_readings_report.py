@@ -10,7 +10,7 @@ from keras_confusion import everybody_figure, readings, readings_report, signifi
 
 NAMES = ["cat", "dog", "car", "ship", "5"]
 NUM_CLASSES = len(NAMES)
-# So many that no d' is cut off.
+# So many that no d' is shrunken.
 NUM_IMAGES = np.full(NUM_CLASSES, 10**9)
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
 REPEATS, NUM_READOUT = 5, 3
@@ -50,7 +50,7 @@ def rows_of(rng, pair, repeat, level, effect):
 def studies_of(effect):
     rng = np.random.default_rng(4)
     levels = 2 + rng.normal(0, 0.1, (REPEATS, len(PAIRS)))
-    collector = readings.ReadingCollector(np.full(NUM_CLASSES, 10**6), pairs=PAIRS)
+    collector = readings.ReadingCollector(np.full(NUM_CLASSES, 10**9), pairs=PAIRS)
     for pair in (None, *PAIRS):
         for repeat, level in enumerate(levels):
             collector.add(rows_of(rng, pair, repeat, level, effect))
