@@ -48,6 +48,8 @@ from keras_confusion import (
     study_folder,
     study_reading,
 )
+from keras_confusion.study_plan import StudyPlan
+from keras_confusion.study_settings import StudySettings
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 PARTS = ("planted", "text", "digits", "confused", "readout")
@@ -386,7 +388,9 @@ def readout_of_accuracies(workers: int | None) -> list[dict]:
     """Differences of accuracies by swapped last layers, beside those of the study."""
     from keras_confusion import training
 
-    plan = retraining.plan_of_study(CIFAR10_STUDY)
+    plan = StudyPlan.make(
+        StudySettings(dataset="cifar10", epochs=CONFUSED["cifar10"][-1]), FOLDER, None
+    )
     pairs, num_classes = plan.pairs, plan.dataset.num_classes
     test_labels = plan.dataset.test.labels
     changes = np.zeros((2, NUM_READOUTS, len(pairs), num_classes))

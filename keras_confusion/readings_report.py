@@ -91,15 +91,15 @@ def _sentence(row: pd.Series, cells: pd.DataFrame) -> str:
         if key in row:
             same &= cells[key] == row[key]
     others = [
-        f"{other['reading']} {other['difference']:+.3f}"
+        f"{other['reading']} {_signed(other['difference'])}"
         for _, other in cells[same].iterrows()
         if other["reading"] != "features"
     ]
     better = "worse" if row["difference"] < 0 else "better"
     return (
         f"{_confused(row)} confused, features tell {quoted(row['target_name'])} apart "
-        f"{better}: {row['difference']:+.3f} d' (95 % CI "
-        f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}), t = {row['t']:.1f}, "
+        f"{better}: {_signed(row['difference'])} d' (95 % CI "
+        f"{_signed(row['ci_low'])} to {_signed(row['ci_high'])}), t = {row['t']:.1f}, "
         f"q = {row['q_value']:.2g}" + (f"; {', '.join(others)}" if others else "")
     )
 
@@ -114,8 +114,8 @@ def _everybody(table: pd.DataFrame) -> list[str]:
     return [
         f"    everybody, by features: {len(found)} of {len(rows)} at q <= "
         f"{SIGNIFICANCE}; most where {_confused(row)} are confused, "
-        f"{row['difference']:+.3f} d' (95 % CI {row['ci_low']:+.3f} to "
-        f"{row['ci_high']:+.3f}), q = {row['q_value']:.2g}"
+        f"{_signed(row['difference'])} d' (95 % CI {_signed(row['ci_low'])} to "
+        f"{_signed(row['ci_high'])}), q = {row['q_value']:.2g}"
     ]
 
 
@@ -123,6 +123,11 @@ def _confused(row: pd.Series) -> str:
     if "class_name" in row:
         return f"{quoted(row['class_name'])} and others"
     return f"{quoted(row['class_a_name'])} and {quoted(row['class_b_name'])}"
+
+
+def _signed(value: float) -> str:
+    """A d' with three decimals, or with one digit where these would all be 0."""
+    return f"{value:+.3f}" if abs(value) >= 0.0005 else f"{value:+.0e}"
 
 
 def quoted(class_name: str) -> str:
