@@ -16,6 +16,8 @@ MUTED = "#542788"
 SIGNIFICANCE = significance.SIGNIFICANCE
 # Inches.
 MIN_WIDTH = 7.5
+# Of panels beside each other, which have titles and a caption under all of them.
+MIN_PANEL = 3.7
 MAX_LENGTH = 40.0
 # Of a picture that is wider letters are larger, as it is seen from farther away.
 WIDE = 18.0
@@ -48,7 +50,7 @@ MEASURES = {
 
 READING_MEASURES = {
     "difference": Measure(
-        "difference", "difference of d′ (orange: T is told apart worse)"
+        "difference", "difference of d′\n(orange: T is told apart worse)"
     ),
     "t": MEASURES["t"],
 }
@@ -133,7 +135,7 @@ def target_by_pair(
     beside = len(pairs) <= num_classes and not many
     across, down = (len(cells), 1) if beside else (1, len(cells))
     cell, together = 0.22, 1
-    width = max(3.2 + cell * len(pairs) * across, MIN_WIDTH)
+    width = max(3.2 + cell * len(pairs) * across, MIN_WIDTH, MIN_PANEL * across)
     if many:
         together = -(-len(pairs) // MAX_PAIR_COLUMNS)
         cells = {key: of.largest_significant(together) for key, of in cells.items()}

@@ -25,9 +25,9 @@ MANY_CELLS, LARGEST_SHOWN = 5000, 0.999
 _TITLES = {
     "accuracy": "accuracy\n(features + readout + competition)",
     "accuracy_without_pair": "accuracy_without_pair\n(features + readout)",
-    "total": "total\n(the confused network)",
-    "features": "features\n(confused features, right last layer)",
-    "readout": "readout\n(untouched features, swapped last layer)",
+    "total": "total\n(confused features,\ntheir own last layer)",
+    "features": "features\n(confused features,\nright last layer)",
+    "readout": "readout\n(untouched features,\nswapped last layer)",
 }
 
 
@@ -205,7 +205,8 @@ def name_blocks(
 
 def _write_numbers(axis, values, limit) -> None:
     """The value of every cell, so that colour does not stand alone."""
-    decimals = 3 if limit < 0.2 else 1
+    # Points have one decimal, bits and d' as many as there is room for.
+    decimals = 3 if limit < 0.2 else 2 if limit < 1 else 1
     for row, col in np.argwhere(np.isfinite(values)):
         value = values[row, col]
         # Minus signs of rounded zeros say nothing.

@@ -15,9 +15,9 @@ NUM_IMAGES = np.full(NUM_CLASSES, 10**9)
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
 REPEATS, NUM_READOUT = 5, 3
 TITLES = {
-    "total": "total\n(the confused network)",
-    "features": "features\n(confused features, right last layer)",
-    "readout": "readout\n(untouched features, swapped last layer)",
+    "total": "total\n(confused features,\ntheir own last layer)",
+    "features": "features\n(confused features,\nright last layer)",
+    "readout": "readout\n(untouched features,\nswapped last layer)",
 }
 PAPER = "white"
 
