@@ -45,7 +45,10 @@ _ALWAYS: dict[str, dict[str, str]] = {
 _IF_GIVEN = {"--width": "4", "--frames": "2", "--workers": "1"}
 # Benchmarks take minutes however small; each is run by its own test.
 _BENCHMARK = re.compile(r"-m benchmarks\.(\w+)")
-_TESTS = {"planted_truth": "test_planted.py"}
+_TESTS = {
+    "planted_truth": "test_planted.py",
+    "head_cost": "test_learned_features.py",
+}
 # These need another machine, a browser, or minutes: only their arguments are checked.
 _ONLY_PARSED = (
     *("-m benchmarks.training_speed", "-m benchmarks.prototype_speed"),
