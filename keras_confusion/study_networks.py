@@ -117,7 +117,7 @@ def _by_heads(
     row: dict[str, Any]
     row = {"discriminability": head_responses.d_prime_column(logits, labels, pair)}
     kept = {"total": logits}
-    if plan.has_features:
+    if plan.trainer.has_features:
         train, fitted, test = plan.trainer.features(place)
         heads = linear_heads.LinearHeads(train, test, plan.dataset.num_classes)
         right_labels = plan.dataset.train.labels

@@ -178,13 +178,9 @@ class StudyPlan:
     @functools.cached_property
     def has_features(self) -> bool:
         """Whether networks have features that last layers can be fitted to."""
-        from keras_confusion import linear_heads, saving
+        from keras_confusion import training
 
-        width, dataset = saving.num_features(self._model()), self.dataset
-        if width is None:
-            return False
-        fitted = linear_heads.fitted_examples(dataset.train.num_examples, width)
-        return len(fitted) >= linear_heads.MIN_EXAMPLES_A_CLASS * dataset.num_classes
+        return training.has_features(self._model(), self.dataset)
 
     def seeds(self, network: Network, attempt: int) -> dict[str, Any]:
         """See `study_seeds.network_seeds`."""

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -171,8 +172,13 @@ class Trainer:
         by_example = np.concatenate([batch.numpy() for batch in logits])
         return by_example.swapaxes(0, 1)[: self._num_tasks]
 
+    @functools.cached_property
+    def has_features(self) -> bool:
+        """See the function `has_features`."""
+        return has_features(self.model, self.dataset)
+
     def features(self, network: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What goes into the last layer of a network, see `saving.features_model`.
+        """What goes into the last layer of a network, if it `has_features`.
 
         Args:
             network: Its place among those of the last `train`.
@@ -255,6 +261,15 @@ class Trainer:
             .batch(self.recipe.batch_size)
             .prefetch(tf.data.AUTOTUNE)
         )
+
+
+def has_features(model: keras.Model, dataset: datasets.LabelledDataset) -> bool:
+    """Whether a model has features that last layers can be fitted to, on a data set."""
+    width = saving.num_features(model)
+    if width is None:
+        return False
+    fitted = linear_heads.fitted_examples(dataset.train.num_examples, width)
+    return len(fitted) >= linear_heads.MIN_EXAMPLES_A_CLASS * dataset.num_classes
 
 
 def epoch_order(num_examples: int, order_seed: int, epoch: int) -> np.ndarray:

@@ -81,15 +81,16 @@ def d_primes(logits, labels):
 
 
 def means_without(d_primes, pair, labels):
-    """Written out: the mean d' of every target, cut off at what images can show."""
+    """Written out: the mean d' of every target, by Laplace's rule for its AUCs."""
     counts = np.bincount(labels)
     of_targets = [[] for _ in counts]
     all_two = itertools.combinations(range(len(counts)), 2)
     for two, d_prime in zip(all_two, d_primes.tolist(), strict=True):
         if not set(two) & set(pair):
-            limit = scipy.stats.norm.ppf(1 - 0.5 / min(counts[list(two)]))
+            fewer = min(counts[list(two)])
+            auc = (fewer * scipy.stats.norm.cdf(d_prime) + 1) / (fewer + 2)
             for target in two:
-                of_targets[target].append(max(min(d_prime, limit), -limit))
+                of_targets[target].append(scipy.stats.norm.ppf(auc))
     return np.array([np.mean(of) if of else np.nan for of in of_targets])
 
 

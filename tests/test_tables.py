@@ -58,7 +58,7 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
     # One more that failed: it must shift no other row.
     rows.insert(3, rows[0] | {"failed": True, "repeat": 99})
     networks = pd.DataFrame(rows).astype({"class_a": "Int16", "class_b": "Int16"})
-    whole = Study({"class_names": NAMES}, networks, study)
+    whole = Study({"class_names": NAMES}, networks, study, {})
     monkeypatch.setattr(tables, "_NETWORKS_A_PART", 7)
     per_network = tables.networks_table(whole)
     parts = list(tables.networks_with_classes(whole, per_network))
