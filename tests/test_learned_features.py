@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import head_cost, learned_features, planted_truth
+from benchmarks import (
+    confused_features,
+    head_cost,
+    known_features,
+    learned_features,
+    planted_truth,
+)
 from keras_confusion import discriminability, planted
 
 PAIRS = [(0, 1), (0, 2), (1, 2), (2, 3), (0, 3), (1, 3)]
@@ -25,15 +31,13 @@ def cells(**changes):
 
 
 def test_scores_count_what_is_found_in_the_right_direction():
-    (row,) = learned_features.score(cells())
+    (row,) = known_features.score(cells())
     assert (row["planted_found"], row["rival_found"], row["control_found"]) == (0, 0, 0)
     assert row["control_false_at_5"] == 0.5
     assert row["share_of_truth"] == pytest.approx(0.75)
-    (row,) = learned_features.score(cells(q_value=[0.01, 0.01, 0.2, 0.01]))
+    (row,) = known_features.score(cells(q_value=[0.01, 0.01, 0.2, 0.01]))
     assert (row["planted_found"], row["rival_found"], row["control_found"]) == (1, 1, 1)
-    (row,) = learned_features.score(
-        cells(q_value=0.01, difference=[0.3, 0.0, 0.1, -0.1])
-    )
+    (row,) = known_features.score(cells(q_value=0.01, difference=[0.3, 0.0, 0.1, -0.1]))
     assert row["planted_found"] == 0
 
 
@@ -41,14 +45,14 @@ def test_truth_is_what_a_target_loses_with_its_shape(rng):
     d = discriminability.matrices(rng.uniform(1, 3, 45), 10)
     # Crosses are 2 and 3: where discs 0 and 1 are confused, 2 loses d'(2, 3), one of
     # the seven that its value is the mean of.
-    found = learned_features._loss_of_shape(d, (0, 1, 2))
+    found = known_features._loss_of_shape(d, (0, 1, 2))
     assert found == pytest.approx(-d[2, 3] / 7, rel=1e-5)
 
 
 def test_contrast_is_that_of_pairs_with_and_without_a_class(rng):
     changes = rng.normal(size=(len(PAIRS), 4))
     with_other = [changes[1, 3], changes[2, 3]]
-    assert learned_features._contrast(changes, PAIRS, 3, 2) == pytest.approx(
+    assert confused_features._contrast(changes, PAIRS, 3, 2) == pytest.approx(
         np.mean(with_other) - changes[0, 3]
     )
 
@@ -57,13 +61,13 @@ def test_classes_that_are_left_out_are_never_given():
     logits = np.array([[5.0, 1, 0], [5, 0, 1], [0, 1, 0], [9, 0, 1]])
     labels = np.array([1, 2, 2, 0])
     np.testing.assert_allclose(
-        learned_features._accuracies(logits, labels, (0,)), [0, 1, 0.5]
+        confused_features._accuracies(logits, labels, (0,)), [0, 1, 0.5]
     )
 
 
 def test_auc_of_two_classes_is_read_off_what_is_kept(rng):
     d_primes = [rng.normal(1, 1, 6) for _ in range(3)]
-    auc = learned_features._auc(pd.Series(d_primes), 1, 3)
+    auc = confused_features._auc(pd.Series(d_primes), 1, 3)
     # (0,1) (0,2) (0,3) (1,2) (1,3) (2,3)
     assert auc.shape == (3,)
     assert ((auc > 0.5) == (np.stack(d_primes)[:, 4] > 0)).all()
@@ -71,7 +75,7 @@ def test_auc_of_two_classes_is_read_off_what_is_kept(rng):
 
 @pytest.mark.slow
 def test_the_command_answers_end_to_end(tmp_path, monkeypatch):
-    for module in (learned_features, planted_truth):
+    for module in (confused_features, planted_truth):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
     found = learned_features.measure(("planted", "confused"), quick=True, workers=1)
     scores = pd.DataFrame(found["planted"]["scores"])
