@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import keras_confusion
 from keras_confusion import errors, termination
 
 EXIT_OK = 0
@@ -65,7 +66,8 @@ def exit_code(
 def _is_ours(error: Exception) -> bool:
     """Whether this package raised the error itself, knowing what it says."""
     frames = traceback.extract_tb(error.__traceback__)
-    return pathlib.Path(frames[-1].filename).parent == pathlib.Path(__file__).parent
+    package = pathlib.Path(keras_confusion.__file__).parent
+    return pathlib.Path(frames[-1].filename).is_relative_to(package)
 
 
 def _explain(error: OSError) -> str:

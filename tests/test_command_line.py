@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+import keras_confusion
 from keras_confusion import (
     class_pairs,
     command_line,
@@ -82,6 +83,14 @@ def test_values_that_this_package_refuses_become_a_message(capsys):
     code = command_line.exit_code(class_pairs.resolve_pairs, [], ["cat", "dog"])
     assert code == 1
     assert "Error: Expected at least one pair." in capsys.readouterr().err
+
+
+def test_values_that_a_package_within_refuses_become_a_message(capsys):
+    path = pathlib.Path(keras_confusion.__file__).parent / "some" / "package.py"
+    refuse = {}
+    exec(compile("def refuse(): raise ValueError('No.')", path, "exec"), refuse)
+    assert command_line.exit_code(refuse["refuse"]) == 1
+    assert "Error: No." in capsys.readouterr().err
 
 
 def test_defects_keep_their_traceback():

@@ -1,9 +1,6 @@
 import doctest
-import subprocess
-import sys
 import time
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -545,15 +542,3 @@ def test_examples_in_docstrings_run():
     result = doctest.testmod(dissimilarity)
     assert result.attempted >= 14
     assert result.failed == 0
-
-
-def test_import_stays_light():
-    code = (
-        "import sys, keras_confusion.dissimilarity\n"
-        "print({'tensorflow', 'keras', 'scipy', 'pandas'} & set(sys.modules))"
-    )
-    root = Path(dissimilarity.__file__).parents[1]
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True
-    )
-    assert run.stdout.strip() == "set()", run.stderr

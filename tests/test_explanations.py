@@ -374,22 +374,6 @@ def test_folder_names():
     assert explanation_report.folder_name(4, (0, 3), names) == "ж_without_cat-class3"
 
 
-def test_help_does_not_wait_for_tensorflow():
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = [sys.argv[1], '--help']\n"
-        "try:\n"
-        "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    sys.exit('tensorflow' in sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, SCRIPT], capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert b"python scripts/explain_generalization.py" in done.stdout
-
-
 def test_three_classes_leave_nothing_to_explain():
     description = {"class_names": ["a", "b", "c"], "settings": {"pairs": [[0, 1]]}}
     with pytest.raises(ValueError, match="of 3 classes. Use one of at least 4"):

@@ -10,6 +10,7 @@ import pytest
 from keras_confusion import (
     confusion_report,
     confusion_study,
+    explaining,
     merging,
     network_files,
     results,
@@ -255,6 +256,15 @@ def test_one_file_holds_an_old_and_a_new_row(finished):
         assert after[key][row_checksums.COLUMN] == row[row_checksums.COLUMN]
     assert after["baseline", 1]["discriminability"] is None
     assert len(after["4-9", 1]["discriminability"]) == 45
+
+
+@pytest.mark.slow
+def test_finding_of_an_old_study_is_explained(old_study):
+    explanation = explaining.explain_generalization(
+        old_study, target="5", pair="3-8", repeats=1, units=1
+    )
+    assert "5" in explanation.text
+    assert (old_study / "explanations").is_dir()
 
 
 def changed_column(table, name, row, value):

@@ -145,23 +145,6 @@ def test_script_prints_what_it_writes_and_the_model_agrees(saved, tmp_path):
     assert json.loads((out / "probe.json").read_text())["settings"]["inits"] == 2
 
 
-def test_help_does_not_wait_for_tensorflow():
-    code = """
-import runpy, sys
-script = sys.argv[1]
-sys.argv = [script, "--help"]
-try:
-    runpy.run_path(script, run_name="__main__")
-except SystemExit:
-    sys.exit("tensorflow" in sys.modules)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, SCRIPT], capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert b"python scripts/probe_saved_model.py" in done.stdout
-
-
 def probe_in_here(model, out, **settings) -> int:
     """The script without its start."""
     options = {"from_class": "0", "to_class": "1", "inits": 1, "learning_rate": 0.3}

@@ -1,6 +1,4 @@
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -145,17 +143,6 @@ def test_files_of_killed_writers_are_cleared(study):
     results.open_study(study, DESCRIPTION, [0, 1, 2])
     assert not left_over.exists()
     assert results.read_networks(study).empty
-
-
-@pytest.mark.parametrize(
-    "module", ["results", "responses", "tables", "stats", "report"]
-)
-def test_analysis_does_not_import_tensorflow(module):
-    code = (
-        f"import sys, keras_confusion.{module}; "
-        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_package_names_are_there():
