@@ -18,7 +18,10 @@ MEMORY = "memory"
 
 def measure_study(directory: pathlib.Path) -> dict[str, float]:
     """Analyses a study; seconds by step, and memory in MB."""
-    from keras_confusion import comparisons, report, responses, results, study_folder
+    from keras_confusion.comparisons import comparisons, responses
+    from keras_confusion.confusion import store as confusion_store
+    from keras_confusion.reports import study_report
+    from keras_confusion.storage import study_folder
 
     memory_before, processor_before = peak_memory_mb(), time.process_time()
     seconds, clock = {}, time.perf_counter()
@@ -31,13 +34,13 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     description = study_folder.read_description(directory)
     names = description["class_names"]
     collector = responses.ResponseCollector(
-        results.read_test_labels(directory),
+        confusion_store.read_test_labels(directory),
         num_classes=len(names),
         pairs=description["settings"]["pairs"],
     )
     # Networks are never in memory all together: the steps take turns.
     reading, counting = 0.0, 0.0
-    for networks in results.iterate_networks(directory):
+    for networks in confusion_store.iterate_networks(directory):
         begun = time.perf_counter()
         reading += begun - clock
         for row in networks.to_dict("records"):
@@ -54,7 +57,7 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     done("table target x class")
     del collector, study, networks
     clock = time.perf_counter()
-    report.write_report(directory)
+    study_report.write_report(directory)
     done("whole report")
     seconds["processor time of all this"] = time.process_time() - processor_before
     return {**seconds, MEMORY: peak_memory_mb() - memory_before}

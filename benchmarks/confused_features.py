@@ -12,17 +12,15 @@ import scipy.special
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import (
-    confusion_study,
-    discriminability,
-    linear_heads,
-    models,
-    results,
-    retraining,
-    study_folder,
-)
-from keras_confusion.study_plan import StudyPlan
-from keras_confusion.study_settings import StudySettings
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion.plan import StudyPlan
+from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.explanations import retraining
+from keras_confusion.models import architectures
+from keras_confusion.stats import discriminability
+from keras_confusion.storage import study_folder
+from keras_confusion.training import linear_heads
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 CIFAR10_STUDY = timing.ROOT / "docs" / "results" / "confusion_cifar10"
@@ -61,16 +59,16 @@ def confused_pairs(
     """AUC of a against b, by pair, of the networks that confuse them and of others."""
     directory = confused_study(dataset, workers, quick=quick)
     networks, names = (
-        results.read_networks(directory),
+        confusion_store.read_networks(directory),
         study_folder.read_description(directory)["class_names"],
     )
     untrained = _untrained_d_primes(directory)
     rows = []
     for arm, of_arm in networks.groupby("arm", sort=False):
-        if arm == results.BASELINE:
+        if arm == confusion_store.BASELINE:
             continue
         a, b = (int(of_arm[column].iloc[0]) for column in ("class_a", "class_b"))
-        baseline = networks[networks["arm"] == results.BASELINE]
+        baseline = networks[networks["arm"] == confusion_store.BASELINE]
         values = {
             "own last layer": _auc(of_arm["discriminability"], a, b),
             "features": _auc(of_arm["features_discriminability"], a, b),
@@ -107,7 +105,7 @@ def _untrained_d_primes(directory: pathlib.Path) -> list[np.ndarray]:
     found = []
     for seed in range(NUM_UNTRAINED):
         trainer.model.set_weights(
-            models.build_model(
+            architectures.build_model(
                 plan.settings.model, seed=seed, **plan.dataset.model_arguments
             ).get_weights()
         )
@@ -127,7 +125,7 @@ def _heads(trainer, plan) -> linear_heads.LinearHeads:
 
 def readout_of_accuracies() -> list[dict]:
     """Differences of accuracies by swapped last layers, beside those of the study."""
-    from keras_confusion import training
+    from keras_confusion.training import trainer as training_trainer
 
     plan = StudyPlan.make(
         StudySettings(dataset="cifar10", epochs=CONFUSED["cifar10"][-1]), FOLDER, None
@@ -136,7 +134,9 @@ def readout_of_accuracies() -> list[dict]:
     test_labels = plan.dataset.test.labels
     changes = np.zeros((2, NUM_READOUTS, len(pairs), num_classes))
     for network in range(NUM_READOUTS):
-        plan.trainer.train([training.TrainingTask(SEED + network, SEED + network)])
+        plan.trainer.train(
+            [training_trainer.TrainingTask(SEED + network, SEED + network)]
+        )
         heads = _heads(plan.trainer, plan)
         right = heads.test_logits(plan.dataset.train.labels)
         for index, pair in enumerate(pairs):

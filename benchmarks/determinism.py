@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 from benchmarks import timing
-from keras_confusion import results
+from keras_confusion.confusion import store as confusion_store
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
 STUDY = "--dataset digits --pairs 3-8 4-9 --repeats 6 --epochs 4"
@@ -63,7 +63,9 @@ def compare(one: pathlib.Path, other: pathlib.Path) -> dict[str, float]:
         are, and `other_answers`, how many differ; `largest_loss`, the largest relative
         difference of a final training loss.
     """
-    networks, others = (results.read_networks(folder) for folder in (one, other))
+    networks, others = (
+        confusion_store.read_networks(folder) for folder in (one, other)
+    )
     answers, other_answers = (
         np.stack(frame["predictions"].to_list()) for frame in (networks, others)
     )

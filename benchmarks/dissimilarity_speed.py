@@ -15,7 +15,7 @@ import numpy as np
 import sklearn.metrics.pairwise
 
 from benchmarks import tables, timing
-from keras_confusion import dissimilarity
+from keras_confusion.prototypes import dissimilarity
 
 TITLE = "Matrices C and R"
 REFERENCE = "plain loop"

@@ -8,13 +8,11 @@ import numpy as np
 
 from benchmarks import fault_studies
 from benchmarks.fault_studies import Expectations, Study, Trial
-from keras_confusion import (
-    model_files,
-    prototype_results,
-    results,
-    store_checks,
-)
+from keras_confusion.confusion import store as confusion_store
 from keras_confusion.errors import StudyFolderError
+from keras_confusion.models import model_files
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import store_checks
 
 Damage = Callable[[pathlib.Path, np.random.Generator], None]
 
@@ -94,7 +92,7 @@ def damaged_prototypes(
 ) -> list[Trial]:
     """Damages every kind of file of a prototype study; see `damaged_confusion`."""
     rng = np.random.default_rng(seed)
-    store = undisturbed / prototype_results.STORE
+    store = undisturbed / prototype_store.STORE
     # That a part is finished and not that it is missing says a file that is there.
     chunks = [
         path
@@ -200,7 +198,7 @@ def _says_the_same(study: Study, folder, undisturbed) -> bool:
     What is read of a row is covered by its checksum, and the rest is not read.
     """
     try:
-        results.read_test_labels(folder)
+        confusion_store.read_test_labels(folder)
         return study.difference(folder, undisturbed) == (0, [])
     except StudyFolderError:
         return False
@@ -248,7 +246,7 @@ def _read(study: Study, folder, name, undisturbed) -> str:
         if damage := model_files.find_damage(model):
             raise StudyFolderError(damage)
     if name.name == "test_labels.npy":
-        labels, expected = map(results.read_test_labels, (folder, undisturbed))
+        labels, expected = map(confusion_store.read_test_labels, (folder, undisturbed))
         return "" if np.array_equal(labels, expected) else "other labels"
     lost, differences = study.difference(folder, undisturbed)
     return "; ".join([*(["rows lost"] if lost else []), *differences])
@@ -260,7 +258,7 @@ def _results_of(study: Study, folder: pathlib.Path) -> dict[pathlib.Path, int]:
         return fault_studies.modified(folder.glob("networks/*.parquet"))
     paths = [
         *folder.glob("models/*/model.json"),
-        *(folder / prototype_results.STORE).glob(f"{store_checks.FINISHED}/c/*/*"),
+        *(folder / prototype_store.STORE).glob(f"{store_checks.FINISHED}/c/*/*"),
     ]
     return fault_studies.modified(paths)
 
@@ -275,7 +273,7 @@ def _event_file(directory: pathlib.Path) -> pathlib.Path:
 
 def _kind_of(name: pathlib.Path) -> str:
     """What a file is, for tables."""
-    if name.parts[0] == prototype_results.STORE:
+    if name.parts[0] == prototype_store.STORE:
         is_chunk = name.name != "zarr.json"
         return "chunk of prototypes.zarr" if is_chunk else "zarr.json"
     if name.parts[0] == "networks":

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import fault_studies
 from benchmarks.fault_studies import Expectations, Study, Trial
-from keras_confusion import prototype_results
+from keras_confusion.prototypes import store as prototype_store
 
 PLENTY_KILOBYTES = 400_000
 _NAMESPACE = ("unshare", "--map-root-user", "--mount")
@@ -180,7 +180,7 @@ def _take_away(directory: pathlib.Path, part: str) -> None:
         shutil.rmtree(directory / part)
     elif part == "models":
         shutil.rmtree(directory / part / "100")
-    elif part == prototype_results.STORE:
+    elif part == prototype_store.STORE:
         for array in (directory / part).glob("*/c/2"):
             shutil.rmtree(array)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from benchmarks import fault_disks, fault_studies
 from benchmarks.fault_studies import Expectations, Study, Trial
-from keras_confusion import command_line
+from keras_confusion.cli import exit_codes
 
 SECONDS_TO_LEAVE = 10
 
@@ -163,7 +163,7 @@ def _expect_clean(outcome: Expectations, process, seconds: float, told: str) -> 
         seconds <= SECONDS_TO_LEAVE, f"{seconds:.1f} s until it had left: {told[-300:]}"
     )
     outcome.expect(
-        process.returncode == command_line.EXIT_TERMINATED,
+        process.returncode == exit_codes.EXIT_TERMINATED,
         f"exit code {process.returncode}: {told[-300:]}",
     )
     outcome.expect("Stopped. The same command" in told, f"told: {told[-300:]}")

@@ -21,8 +21,9 @@ import pandas as pd
 import psutil
 
 from benchmarks.timing import ROOT
-from keras_confusion import prototype_results, results
+from keras_confusion.confusion import store as confusion_store
 from keras_confusion.errors import StudyFolderError
+from keras_confusion.prototypes import store as prototype_store
 
 SECONDS_TO_WAIT = 300
 _OF_TIME = ["seconds", "finished_at"]
@@ -107,7 +108,7 @@ class Study:
         """Networks, or parts, that are there. Fast, and while it is running."""
         if self.is_confusion:
             return len(list(directory.glob("networks/*.parquet")))
-        store = directory / prototype_results.STORE
+        store = directory / prototype_store.STORE
         return len(list(store.glob("finished/c/*/*")))
 
     def difference(
@@ -241,7 +242,7 @@ def modified(paths) -> dict[pathlib.Path, int]:
 
 def _networks_difference(directory, undisturbed) -> tuple[int, list[str]]:
     networks, expected = (
-        results.read_networks(folder).drop(columns=_OF_TIME)
+        confusion_store.read_networks(folder).drop(columns=_OF_TIME)
         for folder in (directory, undisturbed)
     )
     keys, expected_keys = (
@@ -260,7 +261,9 @@ def _networks_difference(directory, undisturbed) -> tuple[int, list[str]]:
 
 
 def _prototypes_difference(directory, undisturbed) -> tuple[int, list[str]]:
-    study, expected = map(prototype_results.read_study, (directory, undisturbed))
+    study, expected = map(
+        prototype_store.read_prototype_study, (directory, undisturbed)
+    )
     finished = study["finished"].values
     lost = int((expected["finished"].values & ~finished).sum())
     differences = [

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from keras_confusion import results
+from keras_confusion.confusion import store as confusion_store
 
 MOST_PAIRS = 45
 ACCURACY = 0.7
@@ -54,7 +54,7 @@ def write_study(
         )
     rng = np.random.default_rng(0)
     test_labels = np.arange(num_test) % num_classes
-    results.open_study(
+    confusion_store.open_study(
         directory,
         {
             "settings": {
@@ -79,7 +79,7 @@ def write_study(
         for repeat in range(number):
             row = _row(rng, pair, repeat, test_labels, num_classes, len(pairs))
             start = time.perf_counter()
-            results.write_network(directory, row, num_classes=num_classes)
+            confusion_store.write_network(directory, row, num_classes=num_classes)
             seconds += time.perf_counter() - start
     return seconds
 
@@ -94,7 +94,7 @@ def _row(rng, pair, repeat, test_labels, num_classes, num_pairs) -> dict:
     other += other >= one
     without_pair = rng.uniform(-2, -1, (num_pairs if pair is None else 1, num_classes))
     return {
-        "arm": results.arm_name(pair),
+        "arm": confusion_store.arm_name(pair),
         "class_a": None if pair is None else pair[0],
         "class_b": None if pair is None else pair[1],
         "repeat": repeat,

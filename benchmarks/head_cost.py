@@ -14,9 +14,11 @@ import time
 import numpy as np
 
 from benchmarks import timing
-from keras_confusion import discriminability, linear_heads, runtime
-from keras_confusion.study_plan import StudyPlan
-from keras_confusion.study_settings import StudySettings
+from keras_confusion.confusion.plan import StudyPlan
+from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.execution import runtime
+from keras_confusion.stats import discriminability
+from keras_confusion.training import linear_heads
 
 STEPS = ("training and test", "features", "right last layer", "d' twice", "swapped")
 
@@ -24,7 +26,7 @@ STEPS = ("training and test", "features", "right last layer", "d' twice", "swapp
 def measure(dataset: str = "cifar10", *, epochs: int = 6, rounds: int = 3) -> dict:
     """Seconds of every step, `(rounds,)` by its name."""
     runtime.start_tensorflow(threads=1)
-    from keras_confusion import training
+    from keras_confusion.training import trainer as training_trainer
 
     plan = StudyPlan.make(StudySettings(dataset=dataset, epochs=epochs), "unused", None)
     labels = plan.dataset.train.labels
@@ -33,7 +35,7 @@ def measure(dataset: str = "cifar10", *, epochs: int = 6, rounds: int = 3) -> di
     # The first one compiles.
     for seed in range(rounds + 1):
         times = [time.perf_counter()]
-        plan.trainer.train([training.TrainingTask(seed, seed)])
+        plan.trainer.train([training_trainer.TrainingTask(seed, seed)])
         logits = plan.trainer.test_logits()[0]
         times.append(time.perf_counter())
         train, _, test = plan.trainer.features(0)

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion import models
+from keras_confusion.models import architectures
 
 WARM_UP_STEPS = 5
 LEARNING_RATE = 2e-3
@@ -50,7 +50,7 @@ def train(images, labels, test_images, options, *, seed: int, epochs: int):
         Seconds of every epoch, of everything, and the logits.
     """
     start = time.perf_counter()
-    model = models.build_model(
+    model = architectures.build_model(
         "cnn",
         num_classes=int(labels.max()) + 1,
         input_shape=images.shape[1:],

@@ -16,18 +16,13 @@ import scipy.special
 import scipy.stats
 
 from benchmarks import planted_truth
-from keras_confusion import (
-    confusion_study,
-    discriminability,
-    discriminability_tables,
-    planted,
-    results,
-    reviews,
-    significance,
-    stats,
-    study_folder,
-    study_reading,
-)
+from keras_confusion.comparisons import by_reading, study_reading
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.datasets import planted, reviews
+from keras_confusion.stats import discriminability, t_tests
+from keras_confusion.storage import study_folder
 
 # Of a seed that no other study has.
 TEXT_SEED = 1000
@@ -131,18 +126,18 @@ def text_cells(repeats: int, workers: int | None) -> tuple[pd.DataFrame, pathlib
 def _cells(directory: pathlib.Path) -> pd.DataFrame:
     """Target x pair by d', every test in its rows."""
     study = study_reading.read_study(directory)
-    cells, _ = discriminability_tables.target_by_pair(study.readings, study.class_names)
+    cells, _ = by_reading.target_by_pair(study.readings, study.class_names)
     tests = [
-        significance.told_by(cells, test).assign(test=test)
-        for test in significance.TESTS
+        comparison_findings.told_by(cells, test).assign(test=test)
+        for test in comparison_findings.TESTS
     ]
     return pd.concat(tests, ignore_index=True)
 
 
 def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
     """Mean d' of the baselines by the right last layer, `(K, K)`."""
-    networks = results.read_networks(directory)
-    baseline = networks[networks["arm"] == results.BASELINE]
+    networks = confusion_store.read_networks(directory)
+    baseline = networks[networks["arm"] == confusion_store.BASELINE]
     d = np.stack(baseline["features_discriminability"].to_list())
     num_images = _num_images(directory)
     d = discriminability.shrunken(d, num_images).mean(axis=0)
@@ -150,7 +145,7 @@ def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
 
 
 def _num_images(directory: pathlib.Path) -> np.ndarray:
-    labels = results.read_test_labels(directory)
+    labels = confusion_store.read_test_labels(directory)
     return np.bincount(
         labels, minlength=len(study_folder.read_description(directory)["class_names"])
     )
@@ -172,7 +167,7 @@ def choices(directories, kinds_of) -> list[dict]:
         tests = pd.concat(
             [_choice(directory, kinds_of, rule, centre) for directory in directories]
         )
-        found = tests["q_value"] <= significance.SIGNIFICANCE
+        found = tests["q_value"] <= comparison_findings.SIGNIFICANCE
         falls = tests["difference"] < 0
         row: dict = {
             "rule": rule,
@@ -209,10 +204,13 @@ CENTRES = {
 
 
 def _choice(directory: pathlib.Path, kinds_of, rule: str, centre: str) -> pd.DataFrame:
-    networks, num_images = results.read_networks(directory), _num_images(directory)
+    networks, num_images = (
+        confusion_store.read_networks(directory),
+        _num_images(directory),
+    )
     values = np.stack(networks["features_discriminability"].to_list())
     d = discriminability.matrices(RULES[rule](values, num_images), len(num_images))
-    is_baseline = (networks["arm"] == results.BASELINE).to_numpy(bool)
+    is_baseline = (networks["arm"] == confusion_store.BASELINE).to_numpy(bool)
     without_pairs = discriminability.WithoutPairs(d)
     parts = []
     for arm, of_arm in networks[~is_baseline].groupby("arm"):
@@ -239,14 +237,14 @@ def _choice(directory: pathlib.Path, kinds_of, rule: str, centre: str) -> pd.Dat
             )
         )
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(q_value=stats.benjamini_hochberg(table["p_value"].to_numpy()))
+    return table.assign(q_value=t_tests.benjamini_hochberg(table["p_value"].to_numpy()))
 
 
 def score(cells: pd.DataFrame) -> list[dict]:
     """Findings of every reading and test by what is true of the cells."""
     rows = []
     for (reading, test), of in cells.groupby(["reading", "test"], sort=False):
-        found = of["q_value"] <= significance.SIGNIFICANCE
+        found = of["q_value"] <= comparison_findings.SIGNIFICANCE
         falls = of["difference"] < 0
         row = {"reading": reading, "test": test}
         for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL):

@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import analysis_speed, tables, timing
-from keras_confusion import merging, network_files, results
+from keras_confusion.confusion import compaction, network_files
+from keras_confusion.confusion import store as confusion_store
 
 TITLE = "All pairs of 100 classes"
 # As many baseline networks as Dunnett's rule says, 50 times the root of the pairs.
@@ -163,7 +164,7 @@ def write_large_study(
     drawn = DrawnNetworks(
         num_classes, test_labels, max(repeats, baseline_repeats), seed=seed
     )
-    results.open_study(
+    confusion_store.open_study(
         directory,
         {
             "settings": {
@@ -188,7 +189,7 @@ def write_large_study(
         for first in range(0, count, rows)
     ]
     for of_file in _files(parts, len(drawn.pairs) * num_classes):
-        merging.write_merged(
+        compaction.write_merged(
             directory,
             (drawn.arm(pair, of_repeats) for pair, of_repeats in of_file),
             num_networks=sum(len(of_repeats) for _, of_repeats in of_file),
@@ -203,7 +204,7 @@ def _files(parts: list, num_cells: int) -> Iterator[list]:
         of_file.append((pair, repeats))
         num_networks += len(repeats)
         num_values += 0 if pair else len(repeats) * num_cells
-        if num_networks >= merging.NETWORKS_A_FILE or num_values >= VALUES_A_FILE:
+        if num_networks >= compaction.NETWORKS_A_FILE or num_values >= VALUES_A_FILE:
             yield of_file
             of_file, num_networks, num_values = [], 0, 0
     if of_file:
@@ -229,7 +230,7 @@ def _table(pair, repeats, top, bits, without_pair, num_classes: int) -> pa.Table
     n = len(repeats)
     seconds = np.full(n, 1.0)
     columns = {
-        "arm": pa.array([results.arm_name(pair)] * n),
+        "arm": pa.array([confusion_store.arm_name(pair)] * n),
         "class_a": pa.array([pair and pair[0]] * n, pa.int16()),
         "class_b": pa.array([pair and pair[1]] * n, pa.int16()),
         "repeat": pa.array(repeats, pa.int32()),

@@ -24,8 +24,8 @@ import psutil
 
 from benchmarks import large_study, tables, timing
 from benchmarks.large_study import DrawnNetworks
-from keras_confusion import results
-from keras_confusion.confusion_summaries import StudySummaries
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
 from tb_plugin import metadata
 from tests.tensorboard_process import TensorBoard
 
@@ -81,7 +81,7 @@ def write_events(directory: pathlib.Path, size: dict, num_test: int) -> float:
         "dataset_fingerprint": "0",
         "provenance": {},
     }
-    results.open_study(directory, description, test_labels)
+    confusion_store.open_study(directory, description, test_labels)
     writer, seconds = StudySummaries(directory), 0.0
     plan = [(None, [repeat]) for repeat in range(baseline_repeats)]
     plan += [(pair, range(repeats)) for pair in drawn.pairs]

@@ -24,7 +24,7 @@ import pathlib
 import sys
 
 from benchmarks import confused_features, known_features, planted_truth, timing
-from keras_confusion import runtime
+from keras_confusion.execution import runtime
 
 PARTS = ("planted", "text", "digits", "confused", "readout")
 

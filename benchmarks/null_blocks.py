@@ -17,7 +17,9 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import comparisons, runtime, significance, study_reading
+from keras_confusion.comparisons import comparisons, study_reading
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.execution import runtime
 
 NUM_STUDIES, REPEATS, EPOCHS = 6, 3, 4
 FRACTION = 0.2
@@ -28,7 +30,7 @@ CONFIDENCE = 0.95
 
 def run_study(seed: int, *, epochs: int, workers=None) -> pathlib.Path:
     """Trains one null study, or what is missing of it; returns its folder."""
-    from keras_confusion import confusion_study
+    from keras_confusion.confusion import study as confusion_study
 
     directory = FOLDER / f"null-digits-{seed}-{REPEATS}x{epochs}"
     confusion_study.run_confusion_study(
@@ -57,11 +59,11 @@ def tests_of(directory: pathlib.Path) -> pd.DataFrame:
     }
     return pd.concat(
         [
-            significance.told_by(table, test)[
+            comparison_findings.told_by(table, test)[
                 ["response", "p_value", "q_value"]
             ].assign(comparison=name, test=test)
             for name, table in tables.items()
-            for test in significance.TESTS
+            for test in comparison_findings.TESTS
         ]
     )
 
@@ -102,7 +104,7 @@ def measure(
             mean = float(shares.mean())
             row[f"share_{level}"] = [mean, max(mean - half, 0.0), mean + half]
         lowest = made.groupby("study")["q_value"].min()
-        row["any_q"] = int((lowest <= significance.SIGNIFICANCE).sum())
+        row["any_q"] = int((lowest <= comparison_findings.SIGNIFICANCE).sum())
         row["studies"] = num_studies
         rows.append(row)
     return rows

@@ -26,7 +26,8 @@ from benchmarks import (
     null_statistics,
     timing,
 )
-from keras_confusion import runtime, significance
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.execution import runtime
 
 # Networks of an arm and of the baseline.
 DESIGNS = ((4, 4), (10, 10), (4, 27), (3, 20), (8, 4))
@@ -172,15 +173,15 @@ def _drawn_rows(correlations: list[dict], num_studies: int) -> list[dict]:
                     "ks": float(uniform.statistic),
                     "ks_p_value": float(uniform.pvalue),
                     **null_statistics.named_share(
-                        "share", made <= significance.SIGNIFICANCE
+                        "share", made <= comparison_findings.SIGNIFICANCE
                     ),
                     "expected_share": null_statistics.expected_share(
                         null_statistics.expected_variance_ratio(
                             comparison, correlation, *DRAWN_DESIGN
                         )
-                        if test == significance.WELCH
+                        if test == comparison_findings.WELCH
                         else 1.0,
-                        significance.SIGNIFICANCE,
+                        comparison_findings.SIGNIFICANCE,
                     ),
                 }
             )

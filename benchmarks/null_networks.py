@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import timing
-from keras_confusion import study_reading
-from keras_confusion.rates import CountedRates, ListedRates, Rates
-from keras_confusion.responses import StudyResponses
+from keras_confusion.comparisons import study_reading
+from keras_confusion.comparisons.rates import CountedRates, ListedRates, Rates
+from keras_confusion.comparisons.responses import StudyResponses
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 # The later half of the digits: they are taken for each other more often.
@@ -76,7 +76,7 @@ def small_cnn(*, input_shape, num_classes, seed):
 
 
 def write_digits(path: pathlib.Path) -> None:
-    """Writes the five digits as `datasets.load_dataset` reads them."""
+    """Writes the five digits as `labelled_dataset.load_dataset` reads them."""
     import sklearn.datasets
 
     digits = sklearn.datasets.load_digits()
@@ -101,9 +101,9 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         name: A key of `POOLS`.
         repeats: Repeats with all ten arms.
         baseline_repeats: Baseline networks, one a repeat, at least `repeats`.
-        workers: See `confusion_study.run_confusion_study`.
+        workers: See `study.run_confusion_study`.
     """
-    from keras_confusion import confusion_study
+    from keras_confusion.confusion import study as confusion_study
 
     digits = FOLDER / "null-digits.npz"
     if not digits.exists():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from benchmarks import null_statistics, tables
-from keras_confusion import significance
+from keras_confusion.comparisons import findings as comparison_findings
 
 COMMAND = "python -m benchmarks.null_calibration"
 PLAIN = ("accuracy", "log2_probability")
@@ -109,7 +109,7 @@ def _by_design(rows: list[dict], cell: Callable[[list[dict]], str]) -> str:
             ]
             for design in designs
         )
-        lines.append((*key[:2], significance.TITLES[key[2]], *map(cell, groups)))
+        lines.append((*key[:2], comparison_findings.TITLES[key[2]], *map(cell, groups)))
     names = (
         f"{arm} vs {baseline} ({studies[arm, baseline]} studies)"
         for arm, baseline in designs
@@ -155,7 +155,7 @@ def _standard_errors(rows: list[dict], correlations: list[dict]) -> str:
     }
     lines = []
     for row in rows:
-        if row["test"] != significance.WELCH:
+        if row["test"] != comparison_findings.WELCH:
             continue
         expected = ""
         if row["response"] in PLAIN:
@@ -210,7 +210,7 @@ def _small_groups(rows: list[dict]) -> str:
             (
                 (
                     f"{row['repeats']} vs {row['baseline_repeats']}",
-                    significance.TITLES[row["test"]],
+                    comparison_findings.TITLES[row["test"]],
                     f"{row['excess_0.05']:.2f}",
                     f"{row['excess_0.01']:.2f}",
                     f"{row['excess_0.001']:.2f}",
@@ -247,7 +247,7 @@ def _drawn(rows: list[dict]) -> str:
                     f"{row['correlation']:.2f}",
                     row["comparison"],
                     row["response"],
-                    significance.TITLES[row["test"]],
+                    comparison_findings.TITLES[row["test"]],
                     row["tests"],
                     f"{row['ks']:.3f}",
                     _p_value(row["ks_p_value"]),
@@ -284,7 +284,7 @@ def _details(rows: list[dict]) -> str:
                 (
                     f"{row['repeats']} vs {row['baseline_repeats']}",
                     row["response"],
-                    significance.TITLES[row["test"]],
+                    comparison_findings.TITLES[row["test"]],
                     row["studies"],
                     row["tests"],
                     row["untested"],

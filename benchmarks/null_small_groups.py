@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from benchmarks import null_statistics
-from keras_confusion import significance, stats
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.stats import t_tests
 
 # Networks of an arm. The baseline has as many, or what Dunnett's rule gives 45 pairs.
 REPEATS = (3, 4, 6, 8, 10, 20, 50)
@@ -35,16 +36,19 @@ def rows(num_families: int, *, seed: int = 0) -> list[dict]:
             shape = (num_families, TESTS_OF_A_FAMILY)
             confused = rng.normal(size=(*shape, repeats))
             comparison = rng.normal(size=(*shape, baseline))
-            paired = stats.compare_paired(confused, comparison[..., :repeats])
+            paired = t_tests.compare_paired(confused, comparison[..., :repeats])
             for test, p_values in (
-                (significance.WELCH, stats.compare(confused, comparison).p_value),
-                (significance.PAIRED, paired.p_value),
+                (
+                    comparison_findings.WELCH,
+                    t_tests.compare(confused, comparison).p_value,
+                ),
+                (comparison_findings.PAIRED, paired.p_value),
             ):
-                if test == significance.PAIRED and baseline > repeats:
+                if test == comparison_findings.PAIRED and baseline > repeats:
                     # The other baselines are not looked at.
                     continue
-                smallest = [stats.benjamini_hochberg(p).min() for p in p_values]
-                any_found = np.array(smallest) <= significance.SIGNIFICANCE
+                smallest = [t_tests.benjamini_hochberg(p).min() for p in p_values]
+                any_found = np.array(smallest) <= comparison_findings.SIGNIFICANCE
                 shares = {
                     f"excess_{level}": float((p_values <= level).mean() / level)
                     for level in LEVELS

@@ -7,9 +7,10 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import null_networks
-from keras_confusion import comparisons, significance
-from keras_confusion.rates import ListedRates, Rates
-from keras_confusion.responses import StudyResponses
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.comparisons.responses import StudyResponses
 
 CONFIDENCE = 0.95
 LEVELS = (0.05, 0.01)
@@ -42,8 +43,8 @@ def cells(studies: Iterable[StudyResponses], class_names) -> pd.DataFrame:
                 BY_CLASS: comparisons.target_by_class(of_response, class_names),
             }
             for comparison, table in tables.items():
-                for test in significance.TESTS:
-                    told = significance.told_by(table, test)
+                for test in comparison_findings.TESTS:
+                    told = comparison_findings.told_by(table, test)
                     parts.append(
                         pd.DataFrame(
                             {
@@ -103,7 +104,9 @@ def calibration(tests: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
         mean = float(shares.mean())
         interval = mean, max(mean - float(half), 0.0), mean + float(half)
         found |= _named(f"share_{level}", interval)
-    any_found = made.groupby("study")["q_value"].min() <= significance.SIGNIFICANCE
+    any_found = (
+        made.groupby("study")["q_value"].min() <= comparison_findings.SIGNIFICANCE
+    )
     found |= _named("any_q", _binomial(any_found))
     squares = made["difference_points"] ** 2
     sums = pd.DataFrame({"variance": made["variance"], "square": squares})
@@ -306,8 +309,10 @@ def independent_p_values(
     return {
         (comparison, str(response), test): rows["p_value"].to_numpy(float)
         for comparison, table in chosen.items()
-        for test in significance.TESTS
-        for response, rows in significance.told_by(table, test).groupby("response")
+        for test in comparison_findings.TESTS
+        for response, rows in comparison_findings.told_by(table, test).groupby(
+            "response"
+        )
     }
 
 

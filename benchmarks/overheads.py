@@ -65,19 +65,19 @@ def measure(
 
 def measure_corruption(rounds: int, dataset: str, *, num_train: int) -> list[dict]:
     """The corruption, in memory and in the streaming pipeline."""
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     # As in a worker of a study.
     runtime.start_tensorflow(threads=1)
     import tensorflow as tf
 
-    from keras_confusion import corruption, datasets
+    from keras_confusion.datasets import corruption, labelled_dataset
 
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(temporary) / "images.npz"
         source = training_speed.write_images(path, dataset, num_train)
         trained = training_speed.run_study(path, "auto", "")
-        train = datasets.load_dataset(path).train
+        train = labelled_dataset.load_dataset(path).train
         train.arrays()
     epoch_seconds = num_train * timing.num_cores() / trained.images_per_second
     corrupt = functools.partial(

@@ -37,7 +37,7 @@ def measure(quick: bool = False) -> list[dict]:
     Returns:
         Rows as `timing.row`.
     """
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
     dtype_policy = runtime.default_dtype_policy()
@@ -75,33 +75,35 @@ def measure(quick: bool = False) -> list[dict]:
 
 def random_dataset(num_train: int, num_test: int):
     """Random images of CIFAR-10's size: speed does not depend on what is in them."""
-    from keras_confusion import datasets
+    from keras_confusion.datasets import labelled_dataset
 
     rng = np.random.default_rng(0)
     splits = (
-        datasets.Split(
+        labelled_dataset.Split(
             labels=np.arange(number, dtype=np.int32) % 10,
             images=rng.integers(0, 256, (number, 32, 32, 3), np.uint8),
         )
         for number in (num_train, num_test)
     )
-    return datasets.LabelledDataset("random", tuple("0123456789"), *splits)
+    return labelled_dataset.LabelledDataset("random", tuple("0123456789"), *splits)
 
 
 def _trainer(dataset, model: str, number: int, dtype_policy: str, quick: bool):
     """A contender, and how long it took to compile."""
-    from keras_confusion import models, recipes, training
+    from keras_confusion.models import architectures
+    from keras_confusion.training import recipes
+    from keras_confusion.training import trainer as training_trainer
 
     width = 4 if quick else 64
 
     def resnet18(*, input_shape, num_classes, seed):
-        return models.resnet18(
+        return architectures.resnet18(
             input_shape=input_shape, num_classes=num_classes, seed=seed, width=width
         )
 
     num_train = dataset.train.num_examples
     start = time.perf_counter()
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         dataset,
         "cnn" if model == "CNN" else resnet18,
         recipe=recipes.find_recipe(
@@ -113,7 +115,7 @@ def _trainer(dataset, model: str, number: int, dtype_policy: str, quick: bool):
     )
     rng = np.random.default_rng(1)
     tasks = [
-        training.TrainingTask(0, 0, rng.integers(0, 10, num_train, np.int32))
+        training_trainer.TrainingTask(0, 0, rng.integers(0, 10, num_train, np.int32))
         for _ in range(number)
     ]
 
@@ -130,9 +132,9 @@ def _keras_fit(dataset, dtype_policy: str):
     """One network by `fit`, images as floats in memory."""
     import keras
 
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
-    model = models.build_model(
+    model = architectures.build_model(
         "cnn",
         num_classes=10,
         input_shape=dataset.input_shape,
@@ -155,7 +157,8 @@ def _keras_fit(dataset, dtype_policy: str):
 
 def _forms(num_networks: int, dtype_policy: str, quick: bool) -> list[dict]:
     """Every form of the CNN's inner convolutions, forward and backward."""
-    from keras_confusion import packed_convolutions, runtime
+    from keras_confusion.execution import runtime
+    from keras_confusion.training.packing import packed_convolutions
 
     batch_size = 8 if quick else BATCH_SIZE
     time_forms = functools.partial(

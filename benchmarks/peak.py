@@ -71,7 +71,7 @@ def _contender(library: str, dtype: str, seconds: float) -> timing.Contender:
 def measure_process(library: str, dtype: str, seconds: float) -> dict:
     """The best rate of this process over all sizes; for `seconds` each."""
     if library == "tensorflow":
-        from keras_confusion import runtime
+        from keras_confusion.execution import runtime
 
         runtime.start_tensorflow(threads=1)
         import tensorflow as tf

@@ -2,12 +2,13 @@
 
     python -m benchmarks.planted_truth --out studies/planted_truth.md
 
-runs a study of each of several independent data sets of `keras_confusion.planted`, in
-which it is known what is learned from what, and counts for every measure and test: the
-planted relations that were found (q <= 0.05, and in the right direction), and how many
-of all findings are false. The pairs of a study are the five pairs of variants and
-others that are drawn anew for every data set; --pairs all takes all 45. Networks are
-kept in studies/benchmarks: a command that is run again trains only what is missing.
+runs a study of each of several independent data sets of
+`keras_confusion.datasets.planted`, in which it is known what is learned from
+what, and counts for every measure and test: the planted relations that were found
+(q <= 0.05, and in the right direction), and how many of all findings are false. The
+pairs of a study are the five pairs of variants and others that are drawn anew for every
+data set; --pairs all takes all 45. Networks are kept in studies/benchmarks: a
+command that is run again trains only what is missing.
 """
 
 import argparse
@@ -20,7 +21,11 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import measures, planted, runtime, significance, study_reading
+from keras_confusion import measures
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import study_reading
+from keras_confusion.datasets import planted
+from keras_confusion.execution import runtime
 
 NUM_DATASETS, REPEATS, EPOCHS, NUM_OTHER_PAIRS = 5, 10, 10, 3
 QUICK_REPEATS, QUICK_EPOCHS = 2, 1
@@ -53,7 +58,7 @@ def run_study(
     seed: int, *, repeats: int, epochs: int, num_others: int | None, workers=None
 ) -> pathlib.Path:
     """Trains the study of a data set, or what is missing of it; returns its folder."""
-    from keras_confusion import confusion_study
+    from keras_confusion.confusion import study as confusion_study
 
     pairs = study_pairs(seed, num_others)
     directory = FOLDER / f"planted-{seed}-{len(pairs)}x{repeats}x{epochs}"
@@ -103,7 +108,7 @@ def score(tests: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, of_key in tests.groupby(["response", "measure", "test"], sort=False):
-        found = of_key["q_value"] <= significance.SIGNIFICANCE
+        found = of_key["q_value"] <= comparison_findings.SIGNIFICANCE
         falls = of_key["difference"] < 0
         made = of_key["p_value"].notna()
         is_planted = of_key["kind"] == planted.PLANTED

@@ -17,7 +17,10 @@ import sys
 from benchmarks import null_networks, poster_figure, poster_points, poster_report
 from benchmarks.poster_points import BY_CLASS, BY_PAIR, Measured
 from benchmarks.poster_statistics import tables_of_repeats
-from keras_confusion import class_pairs, comparisons, results, study_folder
+from keras_confusion.comparisons import comparisons
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.datasets import class_pairs
+from keras_confusion.storage import study_folder
 
 BEGIN = "<!-- begin: python -m benchmarks.poster_comparison -->"
 END = "<!-- end: python -m benchmarks.poster_comparison -->"
@@ -36,7 +39,7 @@ def read(directory: pathlib.Path) -> tuple[dict, Measured]:
         ValueError: If classes, pairs or repeats are not enough for the comparison.
         study_folder.StudyFolderError: If the folder holds no study.
     """
-    description = study_folder.read_description(directory, kind=results.KIND)
+    description = study_folder.read_description(directory, kind=confusion_store.KIND)
     class_names = description["class_names"]
     named = {*poster_points.VEHICLES, *poster_points.VANISHED, "frog"}
     if missing := sorted(named - set(class_names)):

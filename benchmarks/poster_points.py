@@ -13,9 +13,12 @@ import scipy.cluster.hierarchy
 import sklearn.metrics
 
 from benchmarks import poster_statistics
-from keras_confusion import clustering, significance, stats, tables
-from keras_confusion.responses import RESPONSES, StudyResponses
-from keras_confusion.significance import PAIRED, SIGNIFICANCE, TESTS, WELCH
+from keras_confusion.comparisons import clustering
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import tables as comparison_tables
+from keras_confusion.comparisons.findings import PAIRED, SIGNIFICANCE, TESTS, WELCH
+from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
+from keras_confusion.stats import t_tests
 
 VEHICLES = ("airplane", "automobile", "ship", "truck")
 CLAIMED = (("automobile", "truck"), ("automobile", "frog"))
@@ -41,7 +44,7 @@ class Measured:
 
     def rows(self, comparison: str, response: str, test: str = WELCH) -> pd.DataFrame:
         """The cells of one response, as one test has them."""
-        table = significance.told_by(self.cells[comparison], test)
+        table = comparison_findings.told_by(self.cells[comparison], test)
         return table[table["response"] == response]
 
     def matrix(self, response: str, column: str) -> np.ndarray:
@@ -68,7 +71,7 @@ class Measured:
 
     def _matrix(self, rows: pd.DataFrame, column: str) -> np.ndarray:
         num_classes = len(self.class_names)
-        return tables.matrix(
+        return comparison_tables.matrix(
             rows, column, columns=range(num_classes), num_classes=num_classes
         )
 
@@ -125,7 +128,7 @@ def of_pairs(measured: Measured, pairs) -> list[dict]:
                         "costs": int((cells["difference_points"] < 0).sum()),
                         "found": {
                             test: int(
-                                significance.told_by(cells, test)["q_value"]
+                                comparison_findings.told_by(cells, test)["q_value"]
                                 .le(SIGNIFICANCE)
                                 .sum()
                             )
@@ -230,7 +233,7 @@ def degrees_of_freedom(measured: Measured) -> list[dict]:
         others = poster_statistics.other_degrees_of_freedom(rows)
         counts = {}
         for test in ("welch", "wrong_df", "student", "smaller"):
-            q_values = stats.benjamini_hochberg(others[test].to_numpy(float))
+            q_values = t_tests.benjamini_hochberg(others[test].to_numpy(float))
             others[f"q_{test}"] = q_values
             counts[test] = (
                 int((others[test] <= SIGNIFICANCE).sum()),

@@ -19,9 +19,9 @@ from benchmarks.poster_words import (
     probability,
     standard_deviation,
 )
-from keras_confusion import significance
-from keras_confusion.responses import RESPONSES
-from keras_confusion.significance import PAIRED, SIGNIFICANCE, TESTS, WELCH
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons.findings import PAIRED, SIGNIFICANCE, TESTS, WELCH
+from keras_confusion.comparisons.responses import RESPONSES
 
 
 def fragment(description: dict, measured: Measured) -> str:
@@ -65,9 +65,9 @@ def _study(description: dict, measured: Measured) -> str:
     study, settings = measured.study, description["settings"]
     of_images = study.baseline.accuracy @ study.prior
     sd = study.baseline.accuracy.std(axis=0, ddof=1).mean()
+    within_repeats = comparison_findings.correlation_within_repeats
     correlations = ", ".join(
-        f"{significance.correlation_within_repeats(measured.cells[comparison]):.2f} "
-        f"in {comparison}"
+        f"{within_repeats(measured.cells[comparison]):.2f} in {comparison}"
         for comparison in (BY_CLASS, BY_PAIR)
     )
     text = (
@@ -90,7 +90,7 @@ def _study(description: dict, measured: Measured) -> str:
         "`paired`, differences within repeats; `blocks`, the same with the noise known "
         "from all arms.\n\n"
     )
-    caution = significance.caution(measured.cells[BY_PAIR], WELCH)
+    caution = comparison_findings.caution(measured.cells[BY_PAIR], WELCH)
     if caution:
         text += (
             f"**Which test to trust.** {BY_PAIR}: {caution} {BY_CLASS}: Welch's test "
@@ -290,8 +290,9 @@ def _blocks(measured: Measured, blocks: list[dict]) -> str:
     columns = ("response", "of", "same block", "other block", "contrast", "place")
     text += markdown((*columns, "p", "share not above"), rows)
     text += (
-        "\nClustering by `keras_confusion.clustering`, cut into two groups. Close are "
-        "classes of which confusing one is a cost to the other, or a gain. Adjusted "
+        "\nClustering by `keras_confusion.comparisons.clustering`, cut into two "
+        "groups. Close are classes of which confusing one is a cost to the other, or "
+        "a gain. Adjusted "
         "Rand index 1: the groups are animals and vehicles, 0: agreement by chance; p: "
         "share of splits that agree as well.\n\n"
     )

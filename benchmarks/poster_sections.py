@@ -16,8 +16,8 @@ from benchmarks.poster_words import (
     probability,
     standard_deviation,
 )
-from keras_confusion.responses import RESPONSES
-from keras_confusion.significance import BLOCKS, PAIRED, SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.findings import BLOCKS, PAIRED, SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.responses import RESPONSES
 
 _DF_TITLES = {
     "welch": "Welch's t, Welch's df",

@@ -8,9 +8,9 @@ import scipy.stats
 
 from benchmarks import poster_statistics
 from benchmarks.poster_points import BY_CLASS, BY_PAIR, Measured
-from keras_confusion import stats
-from keras_confusion.responses import RESPONSES
-from keras_confusion.significance import BLOCKS, PAIRED, SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.findings import BLOCKS, PAIRED, SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.responses import RESPONSES
+from keras_confusion.stats import t_tests
 
 POSTER_REPEATS = 50
 # Baseline networks of 50 repeats of 45 pairs, by the default rule.
@@ -101,8 +101,8 @@ def points_of_bits(measured: Measured, bits_wanted: float) -> dict[str, float]:
 
     return {
         "accuracy": p,
-        "kl_bits": fall(stats.kl_bits),
-        "entropy_bits": fall(stats.entropy_bits),
+        "kl_bits": fall(t_tests.kl_bits),
+        "entropy_bits": fall(t_tests.entropy_bits),
     }
 
 

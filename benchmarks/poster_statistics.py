@@ -13,8 +13,8 @@ import scipy.optimize
 import scipy.stats
 
 from benchmarks import null_networks
-from keras_confusion import comparisons
-from keras_confusion.responses import StudyResponses
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons.responses import StudyResponses
 
 CONFIDENCE = 0.95
 
@@ -202,7 +202,7 @@ def true_variance(rows: pd.DataFrame) -> float:
     """Variance of the cells' differences beyond what their standard errors explain.
 
     Args:
-        rows: Of one response, as `significance.told_by` gives them.
+        rows: Of one response, as `findings.told_by` gives them.
 
     Returns:
         Sample variance less the mean squared standard error, points squared; below 0

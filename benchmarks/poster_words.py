@@ -3,7 +3,7 @@
 import math
 
 from benchmarks.poster_statistics import Interval
-from keras_confusion.significance import SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.findings import SIGNIFICANCE, TESTS
 
 
 def number(value: float) -> str:

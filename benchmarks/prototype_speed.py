@@ -56,7 +56,7 @@ def measure(
     Returns:
         Rows as `timing.row`.
     """
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
     rounds = 1 if quick else rounds
@@ -67,19 +67,20 @@ def measure(
 def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict]:
     import keras
 
-    from keras_confusion import probes, prototypes
+    from keras_confusion.models import loading
+    from keras_confusion.prototypes import images as prototype_images
 
     network = keras.saving.load_model(folder / "model.keras", compile=False)
     width = json.loads((folder / "model.json").read_text())["training"]["width"]
-    exact = probes.load_probe(folder)
+    exact = loading.load_probe(folder)
     inits = INITIALISATIONS_QUICK if quick else INITIALISATIONS
     num_classes = len(exact.class_names)
     count = inits * num_classes**2
-    noise = prototypes.noise(range(inits), num_classes, exact.input_shape)
-    of_classes = prototypes.class_prototypes(exact, noise, _settings()).images
+    noise = prototype_images.noise(range(inits), num_classes, exact.input_shape)
+    of_classes = prototype_images.class_prototypes(exact, noise, _settings()).images
     ours = {"ours, float32": exact}
     if _has_bfloat16():
-        drafted = probes.with_draft(exact, network)
+        drafted = loading.with_draft(exact, network)
         ours = {"ours, bfloat16 then float32": drafted, **ours}
     best, best_probe = next(iter(ours.items()))
     sample = ONE_BY_ONE_QUICK if quick else ONE_BY_ONE
@@ -120,10 +121,12 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
 
 
 def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
-    from keras_confusion import folding, models, prototypes
+    from keras_confusion.models import architectures
+    from keras_confusion.prototypes import images as prototype_images
+    from keras_confusion.prototypes.optimizer import drafting
 
     build = functools.partial(
-        models.build_model,
+        architectures.build_model,
         "resnet18",
         num_classes=10,
         input_shape=(32, 32, 3),
@@ -132,16 +135,16 @@ def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
     )
     network = build()
     count = 20 if quick else 100
-    noise = prototypes.noise([0], count, (32, 32, 3))[0]
+    noise = prototype_images.noise([0], count, (32, 32, 3))[0]
     timed = TIMED_QUICK if quick else TIMED
     ours = {"ours, float32": network}
     if _has_bfloat16():
-        draft = folding.fold_batch_normalization(network, dtype="bfloat16")
+        draft = drafting.fold_batch_normalization(network, dtype="bfloat16")
         ours = {
             "ours, bfloat16": draft,
             "ours, bfloat16, not folded": build(dtype_policy="mixed_bfloat16"),
             **ours,
-            "ours, float32, folded": folding.fold_batch_normalization(network),
+            "ours, float32, folded": drafting.fold_batch_normalization(network),
         }
     times = {
         name: functools.partial(_pass, model, noise, timed)
@@ -168,13 +171,13 @@ def _named(quantity: str, run) -> timing.Contender:
 
 
 def _has_bfloat16() -> bool:
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     return runtime.default_dtype_policy() == "mixed_bfloat16"
 
 
 def _settings(**settings):
-    from keras_confusion.image_optimizer import OptimizerSettings
+    from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
 
     return OptimizerSettings(learning_rate=STEP_LENGTH, **settings)
 
@@ -187,17 +190,19 @@ def _make_all(probe, noise) -> float:
 
 
 def _made(probe, noise):
-    from keras_confusion import prototypes
+    from keras_confusion.prototypes import images as prototype_images
 
     settings = _settings()
-    of_classes = prototypes.class_prototypes(probe, noise, settings)
-    all_of_them = prototypes.intermediary_prototypes(probe, of_classes.images, settings)
+    of_classes = prototype_images.class_prototypes(probe, noise, settings)
+    all_of_them = prototype_images.intermediary_prototypes(
+        probe, of_classes.images, settings
+    )
     return of_classes, all_of_them
 
 
 def _make_some(probe, of_classes, sample: int) -> float:
     """Seconds of all images, if each takes as long as some that are made one by one."""
-    from keras_confusion.image_optimizer import optimize_images
+    from keras_confusion.prototypes.optimizer.image_optimizer import optimize_images
 
     inits, num_classes = of_classes.shape[:2]
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
@@ -211,7 +216,7 @@ def _make_some(probe, of_classes, sample: int) -> float:
 
 def _quality(name: str, probe, exact, noise) -> list[dict]:
     """Iterations that images needed, and how many the network is sure of."""
-    from keras_confusion import dissimilarity, probing
+    from keras_confusion.prototypes import dissimilarity, grid
 
     of_classes, all_of_them = _made(probe, noise)
     num_classes = noise.shape[1]
@@ -220,7 +225,7 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
         *of_classes.iterations.ravel(),
         *all_of_them.iterations[:, off_diagonal].ravel(),
     ]
-    asked = probing.ask(exact, all_of_them.images)
+    asked = grid.ask(exact, all_of_them.images)
     losses = asked.cross_entropies(np.arange(num_classes)[:, None])
     of_inits = "of each initialisation"
     trends = {
@@ -249,7 +254,10 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
 
 def _pass(model, images, num_passes: int) -> float:
     """Seconds of one step of all images."""
-    from keras_confusion.image_optimizer import OptimizerSettings, optimize_images
+    from keras_confusion.prototypes.optimizer.image_optimizer import (
+        OptimizerSettings,
+        optimize_images,
+    )
 
     # Toward the least probable class in tiny steps: none is done on the way.
     targets = np.asarray(model(images, training=False)).argmin(axis=1)

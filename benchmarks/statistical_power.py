@@ -19,7 +19,8 @@ import numpy as np
 import scipy.stats
 
 from benchmarks import tables, timing
-from keras_confusion import runtime, study_reading
+from keras_confusion.comparisons import study_reading
+from keras_confusion.execution import runtime
 
 TITLE = "Networks and seconds for a standard error of 0.5 points"
 REFERENCE = "tutorial"
@@ -59,20 +60,20 @@ def measure(quick: bool = False, *, dataset: str = "cifar10") -> list[dict]:
 
     Args:
         quick: Takes the digits, and few networks of one epoch.
-        dataset: A name of `datasets.load_dataset`.
+        dataset: A name of `labelled_dataset.load_dataset`.
 
     Returns:
         Rows as `timing.row`; minimum and maximum are the ends of a 95 % interval where
         the remark says so. None but a remark if the data set is not on this machine.
     """
     runtime.start_tensorflow(threads=1)
-    from keras_confusion import datasets
+    from keras_confusion.datasets import labelled_dataset
 
     networks, epochs = (4, 1) if quick else (NETWORKS, EPOCHS)
     dataset = "digits" if quick else dataset
     try:
-        datasets.load_dataset(dataset)
-    except datasets.DatasetUnavailableError:
+        labelled_dataset.load_dataset(dataset)
+    except labelled_dataset.DatasetUnavailableError:
         missing = f"left out: {dataset} is not on this machine"
         return [timing.row("all", "networks", "", [math.nan], missing)]
     spreads, rows, means = {}, [], {}
@@ -102,7 +103,7 @@ def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: i
         Accuracy of every class `(networks, K)`, and seconds of every network that are
         not a worker's first one.
     """
-    from keras_confusion import confusion_study
+    from keras_confusion.confusion import study as confusion_study
 
     name = f"{pathlib.Path(dataset).stem}-{recipe}-{dtype_policy}-{networks}x{epochs}"
     directory = FOLDER / name

@@ -52,15 +52,16 @@ def measure(quick: bool = False) -> list[dict]:
 
 def _profile(steps: int) -> dict[str, float]:
     """Milliseconds a step of every kind of operation."""
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow(threads=1)
     import tensorflow as tf
 
-    from keras_confusion import recipes, training
+    from keras_confusion.training import recipes
+    from keras_confusion.training import trainer as training_trainer
 
     num_train = steps * BATCH_SIZE
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         packed_speed.random_dataset(num_train, 10),
         recipe=recipes.find_recipe(
             "annealed", num_train=num_train, batch_size=BATCH_SIZE
@@ -68,7 +69,7 @@ def _profile(steps: int) -> dict[str, float]:
         epochs=1,
         dtype_policy=runtime.default_dtype_policy(),
     )
-    task = training.TrainingTask(0, 0)
+    task = training_trainer.TrainingTask(0, 0)
     trainer.train([task])
     with tempfile.TemporaryDirectory() as folder:
         options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)

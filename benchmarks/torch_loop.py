@@ -21,7 +21,7 @@ LEARNING_RATE = 2e-3
 
 
 def cnn(num_classes: int, image_shape) -> nn.Module:
-    """The network of `keras_confusion.models.cnn`, initialised as Keras does."""
+    """The network of `architectures.cnn`, initialised as Keras does."""
     height, width, channels = image_shape
     layers: list[nn.Module] = [nn.Conv2d(channels, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]

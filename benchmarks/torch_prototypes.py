@@ -19,7 +19,7 @@ STEP_LENGTH = 0.1
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut, as in `keras_confusion.models.resnet18`."""
+    """Two convolutions and a shortcut, as in `architectures.resnet18`."""
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 def resnet18(width: int, num_classes: int) -> nn.Module:
-    """The network of `keras_confusion.models.resnet18`."""
+    """The network of `keras_confusion.models.architectures.resnet18`."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1, bias=False)]
     layers += [nn.BatchNorm2d(width), nn.ReLU()]
     in_channels = width

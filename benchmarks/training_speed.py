@@ -71,8 +71,8 @@ def measure(
     Args:
         quick: Takes one round of a few steps.
         rounds: Times each is measured; the peak only once, before all others.
-        dataset: A name of `datasets.load_dataset`; random images of CIFAR-10's size
-            where it is not on this machine.
+        dataset: A name of `labelled_dataset.load_dataset`; random images of
+            CIFAR-10's size where it is not on this machine.
 
     Returns:
         Rows as `timing.row`.
@@ -125,14 +125,14 @@ def measure(
 
 def write_images(path: pathlib.Path, dataset: str, num_train: int) -> str:
     """Writes the first images of a data set as `.npz`, and says which they are."""
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
-    from keras_confusion import datasets
+    from keras_confusion.datasets import labelled_dataset
 
     try:
-        found = datasets.load_dataset(dataset)
-    except datasets.DatasetUnavailableError:
+        found = labelled_dataset.load_dataset(dataset)
+    except labelled_dataset.DatasetUnavailableError:
         write_random_images(path, num_train)
         return f"random images, as {dataset} is not on this machine"
     images, labels = found.train.arrays()
@@ -182,13 +182,15 @@ def step_flops(model) -> int:
 
 @functools.cache
 def _flops_of_cnn() -> int:
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
     return step_flops(
-        models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+        architectures.build_model(
+            "cnn", num_classes=10, input_shape=(32, 32, 3), seed=0
+        )
     )
 
 
@@ -208,7 +210,7 @@ def _measured(run, peaks: list[dict]) -> dict[str, float]:
 
 
 def _contenders(data: pathlib.Path) -> dict:
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
     default_dtype = runtime.default_dtype_policy().removeprefix("mixed_")
@@ -276,7 +278,9 @@ def run_study(
 
 def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
     """Trains a study of one pair and counts what comes after each worker's first."""
-    from keras_confusion import confusion_study, results, runtime
+    from keras_confusion.confusion import store as confusion_store
+    from keras_confusion.confusion import study as confusion_study
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow(threads=1)
     workers = workers or runtime.default_num_workers()
@@ -297,11 +301,11 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
             workers=workers,
         )
         directory = pathlib.Path(temporary)
-        networks = results.read_networks(directory)
-        test_labels = results.read_test_labels(directory)
+        networks = confusion_store.read_networks(directory)
+        test_labels = confusion_store.read_test_labels(directory)
     with np.load(data) as arrays:
         num_train = len(arrays["y_train"])
-    baseline = networks[networks["arm"] == results.BASELINE].iloc[0]
+    baseline = networks[networks["arm"] == confusion_store.BASELINE].iloc[0]
     accuracy = float((baseline["predictions"] == test_labels).mean())
     rates = steady_rates(
         networks["finished_at"].dt.as_unit("ms").astype("int64").to_numpy() / 1e3,

@@ -32,12 +32,12 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     Returns:
         Rows as `timing.row`.
     """
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     runtime.start_tensorflow(threads=1)
     import keras
 
-    from keras_confusion import recipes
+    from keras_confusion.training import recipes
 
     steps = 3 if quick else STEPS
     annealed = recipes.find_recipe("annealed", num_train=packed_speed.NUM_TRAIN)
@@ -81,10 +81,12 @@ def rectified_later(*, input_shape, num_classes, seed):
     """The CNN with its first two rectifiers after the pooling: the same function."""
     import keras
 
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
     layers = keras.layers
-    model = models.cnn(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    model = architectures.cnn(
+        input_shape=input_shape, num_classes=num_classes, seed=seed
+    )
     pooled = [
         before
         for before, after in zip(model.layers, model.layers[1:], strict=False)
@@ -104,10 +106,11 @@ def rectified_later(*, input_shape, num_classes, seed):
 def _contender(
     recipe, steps: int, *, model="cnn", num_networks=1, dtype_policy=None
 ) -> timing.Contender:
-    from keras_confusion import runtime, training
+    from keras_confusion.execution import runtime
+    from keras_confusion.training import trainer as training_trainer
 
     num_train = steps * recipe.batch_size
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         packed_speed.random_dataset(num_train, 10),
         model,
         recipe=recipe,
@@ -116,7 +119,7 @@ def _contender(
         num_networks=num_networks,
     )
     labels = np.random.default_rng(0).integers(0, 10, (num_networks, num_train))
-    tasks = [training.TrainingTask(0, 0, of_network) for of_network in labels]
+    tasks = [training_trainer.TrainingTask(0, 0, of_network) for of_network in labels]
 
     def run() -> dict[str, float]:
         start = time.perf_counter()

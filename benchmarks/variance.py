@@ -44,7 +44,8 @@ from benchmarks.variance_networks import (
     Network,
 )
 from benchmarks.variance_report import MEMBERS, OVERALL, THIRD, WITHOUT_PAIR
-from keras_confusion import runtime, study_folder
+from keras_confusion.execution import runtime
+from keras_confusion.storage import study_folder
 
 LEVELS, EPOCHS = 3, 6
 QUICK_LEVELS, QUICK_EPOCHS = 2, 1
@@ -57,7 +58,7 @@ def measure(dataset: str, *, quick: bool = False, levels: int = LEVELS) -> dict:
     """Trains what is missing, and analyses all of it.
 
     Args:
-        dataset: A name of `datasets.load_dataset`.
+        dataset: A name of `labelled_dataset.load_dataset`.
         quick: Takes few networks of one epoch.
         levels: Levels of every factor, at least 2.
 

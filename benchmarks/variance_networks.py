@@ -18,7 +18,9 @@ from collections.abc import Iterator
 import joblib
 import numpy as np
 
-from keras_confusion import provenance, runtime, study_folder, study_plan
+from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.execution import provenance, runtime
+from keras_confusion.storage import study_folder
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -42,7 +44,7 @@ class Design:
     """What is crossed, and how networks are trained.
 
     Args:
-        dataset: A name of `datasets.load_dataset`.
+        dataset: A name of `labelled_dataset.load_dataset`.
         levels: Levels of every factor, at least 2.
         epochs: Passes over the training set.
         dtype_policy: "float32" or "mixed_bfloat16".
@@ -114,7 +116,7 @@ def train_missing(directory: pathlib.Path, design: Design, *, workers: int) -> N
     Raises:
         study_folder.StudyFolderError: If the folder holds another design.
     """
-    dataset = study_plan.load_dataset_once(design.dataset, None, None)
+    dataset = confusion_plan.load_dataset_once(design.dataset, None, None)
     directory.mkdir(parents=True, exist_ok=True)
     with study_folder.locked(directory):
         study_folder.open_folder(
@@ -175,7 +177,8 @@ def _train(design: Design, network: Network) -> dict:
         processor), and by name of the weights: both responses for every class `(K,)`
         and the sha256 of the logits.
     """
-    from keras_confusion import corruption, training
+    from keras_confusion.datasets import corruption
+    from keras_confusion.training import trainer as training_trainer
 
     trainer = _trainer(design, network.schedule, network.how)
     initialisation, order, subset = design.seeds(network)
@@ -184,7 +187,7 @@ def _train(design: Design, network: Network) -> dict:
     labels = corruption.given_labels(true_labels, swap, subset)
     start = time.perf_counter(), time.process_time()
     ((*_, loss),) = trainer.train(
-        [training.TrainingTask(initialisation, order, labels)]
+        [training_trainer.TrainingTask(initialisation, order, labels)]
     )
     end = time.perf_counter(), time.process_time()
     return {
@@ -202,9 +205,10 @@ def _train(design: Design, network: Network) -> dict:
 def _trainer(design: Design, schedule: str, how: str):
     """A compiled trainer; the last one is kept."""
     from benchmarks import weight_averages
-    from keras_confusion import recipes, training
+    from keras_confusion.training import recipes
+    from keras_confusion.training import trainer as training_trainer
 
-    dataset = study_plan.load_dataset_once(design.dataset, None, None)
+    dataset = confusion_plan.load_dataset_once(design.dataset, None, None)
     num_train = dataset.train.num_examples
     recipe = recipes.find_recipe("annealed", num_train=num_train)
     if schedule == "constant":
@@ -218,7 +222,7 @@ def _trainer(design: Design, schedule: str, how: str):
         )
     elif how == AVERAGED:
         recipe = dataclasses.replace(recipe, averaging=EXPONENTIAL[CHOSEN])
-    return training.Trainer(
+    return training_trainer.Trainer(
         dataset,
         recipe=recipe,
         epochs=design.epochs,
@@ -241,7 +245,7 @@ def _each_weights(trainer, how: str) -> Iterator[str]:
 
 
 def _test(trainer) -> dict:
-    from keras_confusion import responses
+    from keras_confusion.comparisons import responses
 
     logits = trainer.test_logits()[0]
     labels = trainer.dataset.test.labels

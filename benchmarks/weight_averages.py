@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from keras_confusion.recipes import FusedAdam, Recipe
+from keras_confusion.training.recipes import FusedAdam, Recipe
 
 
 class WeightAverages:

@@ -8,26 +8,48 @@ in the module that defines them. Importing the package does not import TensorFlo
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from keras_confusion.confusion.study import run_confusion_study
+    from keras_confusion.datasets.labelled_dataset import load_dataset
+    from keras_confusion.models.architectures import build_model
+    from keras_confusion.models.loading import load_probe
+    from keras_confusion.models.saving import save_model
+    from keras_confusion.prototypes.store import read_prototype_study
+    from keras_confusion.prototypes.study import run_prototype_study
+    from keras_confusion.reports.study_report import write_report
 
-_MODULE_OF = {
-    "run_confusion_study": "keras_confusion.confusion_study",
-    "run_prototype_study": "keras_confusion.prototype_study",
-    "write_report": "keras_confusion.report",
-    "load_dataset": "keras_confusion.datasets",
-    "build_model": "keras_confusion.models",
-    "save_model": "keras_confusion.saving",
-    "load_probe": "keras_confusion.probes",
+__version__ = "0.2.0"
+
+_HOMES = {
+    "build_model": "models.architectures",
+    "load_dataset": "datasets.labelled_dataset",
+    "load_probe": "models.loading",
+    "read_prototype_study": "prototypes.store",
+    "run_confusion_study": "confusion.study",
+    "run_prototype_study": "prototypes.study",
+    "save_model": "models.saving",
+    "write_report": "reports.study_report",
 }
-__all__ = sorted(_MODULE_OF)
+__all__ = [
+    "build_model",
+    "load_dataset",
+    "load_probe",
+    "read_prototype_study",
+    "run_confusion_study",
+    "run_prototype_study",
+    "save_model",
+    "write_report",
+]
 
 
 def __getattr__(name: str):
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(_MODULE_OF[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_MODULE_OF]
+    return [*globals(), *__all__]

@@ -18,11 +18,12 @@ import functools
 import numpy as np
 import pandas as pd
 
-from keras_confusion import arm_contrasts, stats
-from keras_confusion.comparison_columns import POINTS, Columns, paired_columns
-from keras_confusion.rates import ListedRates, Rates
-from keras_confusion.responses import RESPONSES, StudyResponses
-from keras_confusion.significance import BLOCKS, PAIRED, WELCH
+from keras_confusion.comparisons import blocks as comparison_blocks
+from keras_confusion.comparisons.findings import BLOCKS, PAIRED, WELCH
+from keras_confusion.comparisons.group_statistics import POINTS, Columns, paired_columns
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
+from keras_confusion.stats import t_tests
 
 MEASURES = (
     "difference",
@@ -45,8 +46,8 @@ def network_values(rates: Rates, prior: np.ndarray) -> dict[str, np.ndarray]:
     """
     return {
         "difference": rates.accuracy,
-        "entropy_bits": stats.entropy_bits(rates.accuracy, 0.0),
-        "mutual_information_bits": stats.mutual_information_bits(
+        "entropy_bits": t_tests.entropy_bits(rates.accuracy, 0.0),
+        "mutual_information_bits": t_tests.mutual_information_bits(
             rates.accuracy, rates.false_positive_rate, prior=prior
         ),
         "log_likelihood_bits": rates.log2_probability,
@@ -60,7 +61,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         study: The responses of all networks, read with `single_networks`.
 
     Returns:
-        One row per response, measure, test of `significance.TESTS`, pair and target,
+        One row per response, measure, test of `findings.TESTS`, pair and target,
         with `class_a`, `class_b`, `target`, `difference` (confused minus baseline, a
         share or bits), `p_value`, and `q_value` within the response, measure and test.
     """
@@ -70,7 +71,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         of_study = _values_of_study(study, response)
         for measure in MEASURES:
             confused, baseline = of_study[measure]
-            of_arms = arm_contrasts.by_pair(
+            of_arms = comparison_blocks.by_pair(
                 study,
                 functools.partial(_of_target, confused),
                 functools.partial(_of_networks, baseline),
@@ -79,7 +80,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
                 third = ~np.isin(targets, pair)
                 in_arm = study.confused_pair == index
                 of_arm, of_baseline = confused[in_arm], baseline[index]
-                welch = stats.compare(of_arm[:, third].T, of_baseline[:, third].T)
+                welch = t_tests.compare(of_arm[:, third].T, of_baseline[:, third].T)
                 paired = paired_columns(
                     of_arm[:, third],
                     study.confused_seed[in_arm],
@@ -112,7 +113,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     table = pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
     table["q_value"] = table.groupby(["response", "measure", "test"])[
         "p_value"
-    ].transform(lambda p_values: stats.benjamini_hochberg(p_values.to_numpy(float)))
+    ].transform(lambda p_values: t_tests.benjamini_hochberg(p_values.to_numpy(float)))
     return table
 
 

@@ -10,7 +10,7 @@ is still running can be analysed too. A few seconds for a study of 200 networks.
 import argparse
 import sys
 
-from keras_confusion import arguments
+from keras_confusion.cli import arguments
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
@@ -24,9 +24,9 @@ def parse_arguments(given=None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_arguments()
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
-    return command_line.exit_code(
+    return exit_codes.exit_code(
         commands.analyse_study, options.directory, test=options.test
     )
 

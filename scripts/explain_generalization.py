@@ -65,10 +65,10 @@ def parse_arguments(given=None) -> argparse.Namespace:
 def main() -> int:
     options = vars(parse_arguments())
     # Only now: --help should not wait for TensorFlow.
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
     directory = options.pop("directory")
-    return command_line.exit_code(commands.explain_generalization, directory, **options)
+    return exit_codes.exit_code(commands.explain_generalization, directory, **options)
 
 
 if __name__ == "__main__":

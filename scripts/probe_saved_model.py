@@ -18,7 +18,7 @@ Loading a model runs what is in it: probe only models from those whom you trust.
 import argparse
 import sys
 
-from keras_confusion import arguments
+from keras_confusion.cli import arguments
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
@@ -80,11 +80,11 @@ def parse_arguments(given=None) -> argparse.Namespace:
 def main() -> int:
     options = vars(parse_arguments())
     # Only now: --help should not wait for TensorFlow.
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
     if options["image_size"] is not None:
         options["image_size"] = tuple(options["image_size"])
-    return command_line.exit_code(commands.probe_saved_model, resumes=False, **options)
+    return exit_codes.exit_code(commands.probe_saved_model, resumes=False, **options)
 
 
 if __name__ == "__main__":

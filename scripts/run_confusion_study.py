@@ -11,7 +11,7 @@ See README.md for times and expected numbers.
 import argparse
 import sys
 
-from keras_confusion import arguments
+from keras_confusion.cli import arguments
 
 
 def number_or_auto(text: str) -> int | None:
@@ -155,7 +155,7 @@ def main() -> int:
     # Only now: --help should not wait for what training needs.
     import pathlib
 
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
     options["pairs"] = "all" if options["pairs"] == ["all"] else options["pairs"]
     if options["image_size"] is not None:
@@ -163,7 +163,7 @@ def main() -> int:
     directory = options.pop("out") or (
         f"studies/{pathlib.Path(options['dataset']).stem}"
     )
-    return command_line.exit_code(commands.run_confusion_study, directory, **options)
+    return exit_codes.exit_code(commands.run_confusion_study, directory, **options)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ expected numbers.
 import argparse
 import sys
 
-from keras_confusion import arguments
+from keras_confusion.cli import arguments
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
@@ -101,7 +101,7 @@ def main() -> int:
     # Only now: --help should not wait for what training needs.
     import pathlib
 
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
     options["intervals"] = tuple(options["intervals"])
     if options["image_size"] is not None:
@@ -109,7 +109,7 @@ def main() -> int:
     directory = options.pop("out") or (
         f"studies/prototypes_{pathlib.Path(options['dataset']).stem}"
     )
-    return command_line.exit_code(commands.run_prototype_study, directory, **options)
+    return exit_codes.exit_code(commands.run_prototype_study, directory, **options)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ has the commands of the models that are shipped.
 import argparse
 import sys
 
-from keras_confusion import arguments
+from keras_confusion.cli import arguments
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def main() -> int:
     # Only now: --help should not wait for what training needs.
     import pathlib
 
-    from keras_confusion import command_line, commands
+    from keras_confusion.cli import commands, exit_codes
 
     if options["image_size"] is not None:
         options["image_size"] = tuple(options["image_size"])
@@ -40,7 +40,7 @@ def main() -> int:
         f"models/{pathlib.Path(options['dataset']).stem}_"
         f"{options['model'].rpartition(':')[2]}"
     )
-    return command_line.exit_code(
+    return exit_codes.exit_code(
         commands.train_classifier, directory, resumes=False, **options
     )
 

@@ -11,16 +11,14 @@ from tensorboard.backend.event_processing import (
 )
 from tensorboard.data import provider
 
-from keras_confusion import (
-    datasets,
-    prototype_results,
-    recipes,
-    responses,
-    runtime,
-    training,
-    training_intervals,
-)
-from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.comparisons import responses
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.execution import runtime
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.training import intervals as training_intervals
+from keras_confusion.training import recipes
+from keras_confusion.training import trainer as training_trainer
 from tb_plugin import metadata
 
 runtime.start_tensorflow(threads=1)
@@ -78,18 +76,18 @@ def study(rng):
 
 @pytest.fixture(scope="session")
 def digits():
-    return datasets.load_dataset("digits")
+    return labelled_dataset.load_dataset("digits")
 
 
 @pytest.fixture(scope="session")
 def digits_classifier(digits):
     """The poster's CNN after a few epochs on the digits, nine in ten right."""
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         digits,
         recipe=recipes.find_recipe("annealed", num_train=digits.train.num_examples),
         epochs=4,
     )
-    trainer.train([training.TrainingTask(initialisation_seed=0, order_seed=0)])
+    trainer.train([training_trainer.TrainingTask(initialisation_seed=0, order_seed=0)])
     return trainer.model
 
 
@@ -206,7 +204,7 @@ def write_prototype_study(synthetic_study, tmp_path):
         names = [*study["target"].values.tolist()[:-1], "<b>dog & cat</b>"]
         directory = tmp_path / "study"
         percentages = study["interval"].values.tolist()
-        prototype_results.open_study(
+        prototype_store.open_study(
             directory,
             {
                 "settings": {
@@ -222,7 +220,7 @@ def write_prototype_study(synthetic_study, tmp_path):
             left_out=left_out,
         )
         for interval, percentage in enumerate(percentages):
-            folder = prototype_results.model_directory(directory, percentage)
+            folder = prototype_store.model_directory(directory, percentage)
             folder.mkdir(parents=True)
             accuracy = float(study["test_accuracy"][interval])
             description = {
@@ -238,10 +236,10 @@ def write_prototype_study(synthetic_study, tmp_path):
             part = study.isel(interval=interval, initialisation=init)
             values = {
                 name: part[name].values
-                for name in prototype_results.ARRAYS
+                for name in prototype_store.ARRAYS
                 if name in part and name != "finished"
             }
-            prototype_results.write_part(directory, interval, init, values)
+            prototype_store.write_part(directory, interval, init, values)
         return directory
 
     return write
@@ -251,7 +249,7 @@ def _frames(image, num_frames):
     """From black to the image."""
     share = xr.DataArray(np.linspace(0, 1, num_frames), dims="frame")
     frames = np.round(255 * image * share).astype(np.uint8)
-    return frames.transpose(*prototype_results.ARRAYS["frames"].axes)
+    return frames.transpose(*prototype_store.ARRAYS["frames"].axes)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_confusion import datasets, probes, saving
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.models import loading, saving
 from tests import fuzzing
 from tests.fuzzing import ACCEPTED, REFUSED, Target
 
@@ -25,7 +26,7 @@ MAX_MEMORY = 2**31
 def load(path) -> str:
     """Loads a data set and reads all of it."""
     try:
-        dataset = datasets.load_dataset(path)
+        dataset = labelled_dataset.load_dataset(path)
         # Images of a folder are decoded now.
         arrays = [array for s in (dataset.train, dataset.test) for array in s.arrays()]
     except (ValueError, OSError) as error:
@@ -371,7 +372,7 @@ def read_keras_file(content: bytes) -> str:
             with warnings.catch_warnings():
                 # Keras warns of what it does not know, before it refuses it.
                 warnings.simplefilter("ignore")
-                probe = probes.load_probe(path, is_own=True)
+                probe = loading.load_probe(path, is_own=True)
         except saving.ModelFolderError as error:
             check_message(error)
             return REFUSED

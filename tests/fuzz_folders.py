@@ -15,19 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet
 from hypothesis import strategies as st
 
-from keras_confusion import (
-    command_line,
-    commands,
-    description_checks,
-    model_descriptions,
-    network_checks,
-    prototype_results,
-    results,
-    sealed_json,
-    study_folder,
-    study_reading,
-    value_checks,
-)
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.comparisons import study_reading
+from keras_confusion.confusion import network_checks
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.models import model_description
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.storage import checks, sealed_json, study_folder, value_checks
 from tests import fuzzing
 from tests.fuzz_data import check_message
 from tests.fuzzing import ACCEPTED, REFUSED, Target
@@ -113,13 +107,13 @@ def good_study() -> pathlib.Path:
     """A confusion study of made-up networks; it goes with the process's files."""
     directory = _folders() / "confusion"
     rng = np.random.default_rng(0)
-    results.open_study(directory, DESCRIPTION, np.arange(NUM_TEST) % 3)
+    confusion_store.open_study(directory, DESCRIPTION, np.arange(NUM_TEST) % 3)
     for pair in (None, *PAIRS):
         for repeat in range(2):
             labels = np.argsort(rng.random((NUM_TEST, 3)), axis=1)
             bits = -rng.random((1 if pair else len(PAIRS), 3))
             row = {
-                "arm": results.arm_name(pair),
+                "arm": confusion_store.arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,
@@ -138,7 +132,7 @@ def good_study() -> pathlib.Path:
                 "log2_probability": -rng.random(3),
                 "log2_probability_without_pair": bits.ravel(),
             }
-            results.write_network(directory, row, num_classes=3)
+            confusion_store.write_network(directory, row, num_classes=3)
     return directory
 
 
@@ -147,20 +141,20 @@ def good_prototype_study() -> pathlib.Path:
     """A prototype study of made-up images."""
     directory = _folders() / "prototypes"
     rng = np.random.default_rng(0)
-    prototype_results.open_study(directory, PROTOTYPE_DESCRIPTION, SIZES)
+    prototype_store.open_study(directory, PROTOTYPE_DESCRIPTION, SIZES)
     for interval, percentage in enumerate(INTERVALS):
-        folder = prototype_results.model_directory(directory, percentage)
+        folder = prototype_store.model_directory(directory, percentage)
         folder.mkdir(parents=True)
         sealed_json.write(folder / "model.json", MODEL)
         values = {}
-        for name, array in prototype_results.ARRAYS.items():
+        for name, array in prototype_store.ARRAYS.items():
             shape = [SIZES[axis] for axis in array.axes[2:]]
             drawn = rng.random(shape) if shape else rng.random()
             if array.dtype == "bool":
                 drawn = np.ones(shape, bool)
             values[name] = np.asarray(drawn).astype(array.dtype)
         del values["finished"]
-        prototype_results.write_part(directory, interval, 0, values)
+        prototype_store.write_part(directory, interval, 0, values)
     return directory
 
 
@@ -211,8 +205,8 @@ def read_model_description(content: bytes) -> str:
         file = pathlib.Path(folder) / "model.json"
         file.write_bytes(content)
         try:
-            description = description_checks.read_json(file)
-            model_descriptions.check_probed(description, file)
+            description = checks.read_json(file)
+            model_description.check_probed(description, file)
         except ValueError as error:
             check_message(error)
             return REFUSED
@@ -277,9 +271,9 @@ def network_files(draw):
             del row[name]
         else:
             row[draw(st.sampled_from(["x", "class_c", "checksum"]))] = draw(_cells)
-    others = draw(st.sets(st.sampled_from(results.SCHEMA.names), max_size=1))
+    others = draw(st.sets(st.sampled_from(confusion_store.SCHEMA.names), max_size=1))
     schema = pa.schema(
-        [f for f in results.SCHEMA if f.name in row and f.name not in others]
+        [f for f in confusion_store.SCHEMA if f.name in row and f.name not in others]
     )
     columns = {}
     for name, value in row.items():
@@ -317,7 +311,7 @@ def read_network(content: bytes) -> str:
 @st.composite
 def stores(draw):
     """Files of a store, by name, with what they hold instead."""
-    store = good_prototype_study() / prototype_results.STORE
+    store = good_prototype_study() / prototype_store.STORE
     files = sorted(
         file.relative_to(store).as_posix()
         for file in store.rglob("*")
@@ -386,14 +380,14 @@ def read_store(changes) -> str:
         for copy_of in directory.glob(".*"):
             copy_of.unlink()
         for name, content in changes.items():
-            file = directory / prototype_results.STORE / name
+            file = directory / prototype_store.STORE / name
             if content is None:
                 file.unlink()
             else:
                 file.write_bytes(content)
 
         def use() -> None:
-            study = prototype_results.read_study(directory)
+            study = prototype_store.read_prototype_study(directory)
             for array in study.variables:
                 assert study[array].nbytes < 10**8
                 study[array].load()
@@ -438,7 +432,7 @@ def analyse(case) -> str:
     with _copy(study) as directory:
         (directory / "study.json").write_bytes(content)
         if model is not None:
-            folder = prototype_results.model_directory(directory, INTERVALS[0])
+            folder = prototype_store.model_directory(directory, INTERVALS[0])
             (folder / "model.json").write_bytes(model)
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -449,7 +443,7 @@ def analyse(case) -> str:
             # What fonts lack, and means of nothing.
             warnings.simplefilter("ignore")
             # Whatever is raised past `exit_code` would be a traceback.
-            code = command_line.exit_code(commands.analyse_study, directory)
+            code = exit_codes.exit_code(commands.analyse_study, directory)
         assert code in (0, 1)
         if code == 1:
             assert err.getvalue().startswith("Error: ")

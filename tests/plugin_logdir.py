@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
-from keras_confusion import stats
-from keras_confusion.summaries import RunWriter
+from keras_confusion.reports.tensorboard.event_writer import RunWriter
+from keras_confusion.stats import t_tests
 from tb_plugin import metadata
 
 # What a stranger's event files may call their classes.
@@ -405,9 +405,9 @@ def _by_class(networks, shifts, pairs, num_classes) -> np.ndarray:
 
 def _cell(confused, comparison) -> list[float]:
     """CELL_COLUMNS of two groups; `q_value` comes later."""
-    record = stats.compare(confused, comparison)
+    record = t_tests.compare(confused, comparison)
     num_paired = min(len(confused), len(comparison))
-    paired = stats.compare_paired(confused[:num_paired], comparison[:num_paired])
+    paired = t_tests.compare_paired(confused[:num_paired], comparison[:num_paired])
     p, q = (np.clip(m, 0, 1) for m in (record.mean_comparison, record.mean_confused))
     cell = {
         **{name: getattr(record, name, np.nan) for name in metadata.CELL_COLUMNS},
@@ -434,7 +434,7 @@ def _cell(confused, comparison) -> list[float]:
 def _with_q_values(table: np.ndarray) -> np.ndarray:
     p = table[..., metadata.CELL_COLUMNS.index("p_value")]
     for response in range(2):
-        q_values = stats.benjamini_hochberg(p[response])
+        q_values = t_tests.benjamini_hochberg(p[response])
         table[response, ..., metadata.CELL_COLUMNS.index("q_value")] = q_values
     return table
 

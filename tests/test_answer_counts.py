@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_confusion import answer_counts
+from keras_confusion.comparisons import answer_counts
 
 NUM_CLASSES = 6
 PAIRS = np.array(list(itertools.combinations(range(NUM_CLASSES), 2)))

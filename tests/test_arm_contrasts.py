@@ -5,9 +5,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_confusion import arm_contrasts, block_design, comparisons, significance
-from keras_confusion.rates import ListedRates, Rates
-from keras_confusion.responses import StudyResponses
+from keras_confusion.comparisons import blocks as comparison_blocks
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.comparisons.responses import StudyResponses
+from keras_confusion.stats import block_design
 
 NUM_CLASSES = 7
 NAMES = [f"class{label}" for label in range(NUM_CLASSES)]
@@ -73,7 +76,7 @@ def test_three_repeats_find_what_is_there_and_nothing_else(response):
     # 15 arms without the target.
     assert row["blocks_df"] == 14 * 2
     assert row["blocks_n"] == REPEATS
-    told = significance.told_by(third, "blocks").loc[row.name]
+    told = comparison_findings.told_by(third, "blocks").loc[row.name]
     assert told["p_value"] == row["blocks_p_value"]
     assert told["df"] == row["blocks_df"]
 
@@ -114,10 +117,10 @@ def test_networks_with_their_own_seeds_have_no_blocks():
 
 def test_own_baseline_is_that_of_the_repeat_and_the_pair():
     study = study_of()
-    own = arm_contrasts.own_baseline(study)
+    own = comparison_blocks.own_baseline(study)
     values = np.stack(
         [
-            arm_contrasts.less_own_baseline(study, target, own)
+            comparison_blocks.less_own_baseline(study, target, own)
             for target in range(NUM_CLASSES)
         ],
         axis=1,
@@ -143,7 +146,7 @@ def test_networks_with_their_own_seeds_take_no_room():
         confused_seed=np.arange(num_arms * repeats),
     )
     tracemalloc.start()
-    arm_contrasts.by_pair(
+    comparison_blocks.by_pair(
         study,
         lambda target: values[:, target],
         lambda target, networks: np.zeros((len(pairs), len(networks))),

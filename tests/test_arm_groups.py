@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_confusion import comparisons
-from keras_confusion.arm_groups import ArmGroups
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons.arm_groups import ArmGroups
 
 NAMES = ["cat", "dog", "car", "ship"]
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from keras_confusion import atomic_files
+from keras_confusion.storage import files
 
 
 def test_writers_with_the_same_number_on_other_machines_do_not_meet(
@@ -14,10 +14,10 @@ def test_writers_with_the_same_number_on_other_machines_do_not_meet(
 
     def write_both(file):
         file.write(b"ours")
-        atomic_files.write_atomically(path, lambda other: other.write(b"theirs"))
+        files.write_atomically(path, lambda other: other.write(b"theirs"))
         assert path.read_bytes() == b"theirs"
 
-    atomic_files.write_atomically(path, write_both)
+    files.write_atomically(path, write_both)
     assert path.read_bytes() == b"ours"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -28,7 +28,7 @@ def test_full_disk_says_which_file(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left") as error:
-        atomic_files.write_atomically(tmp_path / "rows.parquet", fail)
+        files.write_atomically(tmp_path / "rows.parquet", fail)
     assert error.value.errno == errno.ENOSPC
     assert error.value.filename == str(tmp_path / "rows.parquet")
     assert list(tmp_path.iterdir()) == []
@@ -37,20 +37,20 @@ def test_full_disk_says_which_file(tmp_path):
 def test_left_overs_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     for name in (".rows.parquet.17-ab.tmp", "rows.parquet", ".lock", "mine.tmp"):
         (tmp_path / name).write_bytes(b"")
-    atomic_files.remove_left_overs(tmp_path)
+    files.remove_left_overs(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"rows.parquet", ".lock", "mine.tmp"}
 
 
 def test_what_was_set_aside_is_kept_under_a_name_of_its_own(tmp_path):
     path = tmp_path / "100"
-    assert not atomic_files.was_set_aside(path)
+    assert not files.was_set_aside(path)
     for content in ("first", "second", "third"):
         path.mkdir()
         (path / "content").write_text(content)
-        atomic_files.set_aside(path)
+        files.set_aside(path)
         assert not path.exists()
-        assert atomic_files.was_set_aside(path)
+        assert files.was_set_aside(path)
     for name, content in (
         ("100.damaged", "first"),
         ("100.damaged-2", "second"),

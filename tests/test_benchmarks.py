@@ -20,7 +20,10 @@ from benchmarks import (
     training_speed,
     training_steps,
 )
-from keras_confusion import comparisons, models, responses, results, study_folder
+from keras_confusion.comparisons import comparisons, responses
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.models import architectures
+from keras_confusion.storage import study_folder
 
 
 def test_contenders_take_turns_in_both_directions():
@@ -141,7 +144,9 @@ def test_flops_of_the_posters_network():
     # By hand: multiplications of one image forward, and two times more but for the
     # first layer's input.
     layers = [900 * 27 * 32, 169 * 288 * 64, 16 * 576 * 64, 1024 * 64, 64 * 10]
-    model = models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+    model = architectures.build_model(
+        "cnn", num_classes=10, input_shape=(32, 32, 3), seed=0
+    )
     expected = 2 * (3 * sum(layers) - layers[0])
     assert training_speed.step_flops(model) == expected
     assert expected == pytest.approx(25.7e6, rel=2e-3)
@@ -215,7 +220,7 @@ def test_pairs_are_spread_over_the_classes(num_classes):
 def test_a_generated_study_can_be_analysed(tmp_path):
     generated_study.write_study(tmp_path, num_networks=60, num_classes=4, num_test=1000)
     description = study_folder.read_description(tmp_path)
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert len(networks) == 60
     for first, second, third in zip(
         *networks.loc[0, ["predictions", "second_labels", "third_labels"]], strict=True
@@ -223,7 +228,7 @@ def test_a_generated_study_can_be_analysed(tmp_path):
         assert len({first, second, third}) == 3
     study = responses.study_responses(
         networks,
-        results.read_test_labels(tmp_path),
+        confusion_store.read_test_labels(tmp_path),
         num_classes=4,
         pairs=description["settings"]["pairs"],
     )
@@ -273,7 +278,7 @@ def test_a_subject_that_fails_is_reported_and_the_others_measured(
 
 def test_rectified_after_pooling_is_the_same_function(rng):
     shape = {"input_shape": (32, 32, 3), "num_classes": 10, "seed": 3}
-    later, model = training_steps.rectified_later(**shape), models.cnn(**shape)
+    later, model = training_steps.rectified_later(**shape), architectures.cnn(**shape)
     assert [layer.name.split("_")[0] for layer in later.layers].count("re") == 2
     assert later.layers[0].activation is not model.layers[0].activation
     later.set_weights(model.get_weights())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_confusion import block_design
+from keras_confusion.stats import block_design
 
 
 def by_least_squares(responses, weights):

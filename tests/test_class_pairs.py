@@ -1,6 +1,6 @@
 import pytest
 
-from keras_confusion import class_pairs
+from keras_confusion.datasets import class_pairs
 
 
 def test_pairs_by_name_label_and_with_hyphens():

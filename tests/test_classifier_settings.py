@@ -4,8 +4,10 @@ import math
 
 import pytest
 
-from keras_confusion import classifier_settings, recipes, runtime
-from keras_confusion.classifier_settings import ClassifierSettings
+from keras_confusion.execution import runtime
+from keras_confusion.training import recipes
+from keras_confusion.training import settings as training_settings
+from keras_confusion.training.settings import ClassifierSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -121,7 +123,7 @@ def test_augmentation_is_asked_of_the_trainer(digits):
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        classifier_settings.check_settings(ClassifierSettings(**changes))
+        training_settings.check_settings(ClassifierSettings(**changes))
 
 
 @pytest.mark.parametrize(
@@ -134,4 +136,4 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
     ],
 )
 def test_settings_at_their_limits_are_taken(changes):
-    classifier_settings.check_settings(ClassifierSettings(**changes))
+    training_settings.check_settings(ClassifierSettings(**changes))

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import (
-    classifiers,
-    datasets,
-    errors,
-    recipes,
-    runtime,
-    saving,
-)
-from keras_confusion.training_intervals import interval_epochs
+from keras_confusion import errors
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.execution import runtime
+from keras_confusion.models import saving
+from keras_confusion.training import classifier as training_classifier
+from keras_confusion.training import recipes
+from keras_confusion.training.intervals import interval_epochs
 
 NUM_TRAIN = 100
 EPOCHS = 3
@@ -78,11 +76,13 @@ def dataset(tmp_path_factory):
         x_test=images[NUM_TRAIN:],
         y_test=labels[NUM_TRAIN:],
     )
-    return datasets.load_dataset(str(path))
+    return labelled_dataset.load_dataset(str(path))
 
 
 def make_trainer(dataset, model=small_model, **options):
-    return classifiers.ClassifierTrainer(dataset, model, **{"seed": 1} | options)
+    return training_classifier.ClassifierTrainer(
+        dataset, model, **{"seed": 1} | options
+    )
 
 
 def find_recipe(name, **changes):
@@ -165,7 +165,7 @@ def test_agrees_with_a_loop_by_hand(dataset, epochs, name):
 
 def test_classifier_normalises_by_what_it_has_learnt(dataset, trained):
     classifier = trained.classifier()
-    images = datasets.to_unit_range(dataset.test.arrays()[0])
+    images = labelled_dataset.to_unit_range(dataset.test.arrays()[0])
     alone = [classifier(image[None])[0] for image in images]
     np.testing.assert_allclose(classifier(images), alone, atol=1e-5)
     normalisation = classifier.layers[1]
@@ -205,7 +205,7 @@ def test_bfloat16_trains_float32_weights_and_a_float32_classifier(
     assert_same_weights(
         classifier.get_weights(), trainer._trained.get_weights(), rtol=0
     )
-    images = datasets.to_unit_range(dataset.test.arrays()[0])
+    images = labelled_dataset.to_unit_range(dataset.test.arrays()[0])
     in_float32, in_bfloat16 = classifier(images), trainer._trained(images)
     assert np.any(in_float32 != tf.cast(in_bfloat16, tf.float32))
     np.testing.assert_allclose(
@@ -285,7 +285,9 @@ def test_recipe_that_averages_weights_is_refused(dataset):
 
 def test_token_sequences_are_refused():
     with pytest.raises(ValueError, match=r"data set of images.*reviews, of token seq"):
-        classifiers.ClassifierTrainer(datasets.load_dataset("reviews"), "text", seed=0)
+        training_classifier.ClassifierTrainer(
+            labelled_dataset.load_dataset("reviews"), "text", seed=0
+        )
 
 
 def test_model_that_could_not_be_saved_is_refused_before_its_training(dataset):
@@ -298,14 +300,14 @@ def test_model_that_could_not_be_saved_is_refused_before_its_training(dataset):
 
 def test_test_agrees_with_one_image_after_another(dataset, trained, monkeypatch):
     # 30 test images in parts of 7 leave a short last one.
-    monkeypatch.setattr(classifiers, "EVALUATION_BATCH_SIZE", 7)
+    monkeypatch.setattr(training_classifier, "EVALUATION_BATCH_SIZE", 7)
     classifier = trained.classifier()
     right, losses = {0: [], 1: [], 2: []}, []
     for image, label in zip(*dataset.test.arrays(), strict=True):
         logits = classifier(np.float32(image[None]) / 255).numpy()[0].astype(float)
         right[int(label)].append(logits.argmax() == label)
         losses.append(np.log(np.exp(logits).sum()) - logits[label])
-    tested = classifiers.test_classifier(classifier, dataset)
+    tested = training_classifier.test_classifier(classifier, dataset)
     assert [len(of_class) for of_class in right.values()] == [3, 9, 18]
     assert tested.accuracy == pytest.approx(np.mean(sum(right.values(), [])))
     assert 1 / 3 < tested.accuracy < 1
@@ -346,7 +348,7 @@ def random_images(number, *shape):
 )
 def test_images_are_flipped_or_not_and_moved_by_an_eighth_at_most(shape, most):
     images = random_images(60, *shape)
-    augmented = classifiers.augment_images(images, seed=(3, 4)).numpy()
+    augmented = training_classifier.augment_images(images, seed=(3, 4)).numpy()
     drawn = []
     for image, received in zip(images, augmented, strict=True):
         (found,) = augmentations_of(image, received)
@@ -361,7 +363,7 @@ def test_images_are_flipped_or_not_and_moved_by_an_eighth_at_most(shape, most):
 def test_all_augmentations_are_drawn_alike_and_independently():
     # 2 x 3 x 3 of them, 100 times each.
     images = np.tile(random_images(1, 8, 8, 1), (1800, 1, 1, 1))
-    augmented = classifiers.augment_images(images, seed=(0, 0)).numpy()
+    augmented = training_classifier.augment_images(images, seed=(0, 0)).numpy()
     found, counts = np.unique(augmented, axis=0, return_counts=True)
     drawn = {augmentations_of(images[0], image)[0] for image in found}
     assert drawn == set(itertools.product((False, True), (-1, 0, 1), (-1, 0, 1)))
@@ -373,7 +375,7 @@ def test_augmentation_is_a_function_of_its_seed():
     images = random_images(20, 16, 16, 1)
 
     def augmented(*seed):
-        return classifiers.augment_images(images, seed=seed).numpy()
+        return training_classifier.augment_images(images, seed=seed).numpy()
 
     first = augmented(1, 2)
     np.testing.assert_array_equal(first, augmented(1, 2))
@@ -414,7 +416,9 @@ def test_images_are_shown_as_they_are_without_augmentation(dataset, epochs):
     images, labels = dataset.train.arrays()
     examples = list(trainer._examples(epochs[0]))
     for batch, (received, received_labels) in zip(epochs[0], examples, strict=True):
-        np.testing.assert_array_equal(received, datasets.to_unit_range(images[batch]))
+        np.testing.assert_array_equal(
+            received, labelled_dataset.to_unit_range(images[batch])
+        )
         np.testing.assert_array_equal(received_labels, labels[batch])
 
 
@@ -429,7 +433,10 @@ import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     device, [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from keras_confusion import classifiers, datasets, recipes, training_intervals
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.training import classifier as training_classifier
+from keras_confusion.training import intervals as training_intervals
+from keras_confusion.training import recipes
 
 def model(*, input_shape, num_classes, seed):
     # Without batch normalisation, whose statistics are those of each device.
@@ -443,7 +450,7 @@ def model(*, input_shape, num_classes, seed):
         keras.layers.Dense(num_classes, kernel_initializer=glorot),
     ])
 
-dataset = datasets.load_dataset(sys.argv[1])
+dataset = labelled_dataset.load_dataset(sys.argv[1])
 recipe = recipes.find_recipe(sys.argv[2], num_train=100)
 (epochs,) = training_intervals.interval_epochs(
     dataset.train.labels, (100.0,), epochs=3, batch_size=32, seed=0
@@ -451,7 +458,7 @@ recipe = recipes.find_recipe(sys.argv[2], num_train=100)
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 def trainer(strategy):
-    return classifiers.ClassifierTrainer(
+    return training_classifier.ClassifierTrainer(
         dataset, model, seed=1, augment=True, strategy=strategy
     )
 
@@ -510,11 +517,11 @@ def test_several_gpus_share_the_batches_by_one_strategy(dataset, monkeypatch):
             return tf.distribute.get_strategy().scope()
 
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", Strategy)
-    classifiers._mirrored_strategy.cache_clear()
+    training_classifier._mirrored_strategy.cache_clear()
     for num_gpus, expected in ((0, []), (1, []), (2, used), (4, used)):
         monkeypatch.setattr(runtime, "num_gpus", lambda number=num_gpus: number)
         trainer = make_trainer(dataset)
         assert ([trainer._strategy] if num_gpus > 1 else []) == expected
     # Two of them in a process would get into each other's way.
     assert len(used) == 1
-    classifiers._mirrored_strategy.cache_clear()
+    training_classifier._mirrored_strategy.cache_clear()

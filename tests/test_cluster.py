@@ -13,13 +13,11 @@ import distributed  # noqa: F401 (its settings, before one is changed)
 import pandas as pd
 import pytest
 
-from keras_confusion import (
-    backends,
-    confusion_study,
-    errors,
-    results,
-    study_worker,
-)
+from keras_confusion import errors
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion import worker
+from keras_confusion.execution import backends
 from tests import clusters
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
@@ -35,7 +33,7 @@ CHANGING = ["seconds", "finished_at"]
 
 
 def comparable(directory):
-    return results.read_networks(directory).drop(columns=CHANGING)
+    return confusion_store.read_networks(directory).drop(columns=CHANGING)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +169,7 @@ def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path, by_loky):
     assert process.returncode == 1
     assert said.count("The dask cluster was lost") == 1
     assert "Traceback" not in said
-    assert len(results.read_networks(directory)) >= 1
+    assert len(confusion_store.read_networks(directory)) >= 1
 
 
 @pytest.mark.slow
@@ -201,7 +199,7 @@ def test_workers_with_other_data_or_versions_are_refused(tmp_path):
     plan = confusion_study.StudyPlan.make(
         confusion_study.StudySettings(**SETTINGS), tmp_path, None
     )
-    assignment = study_worker.assign(plan, is_cluster=True)
+    assignment = worker.assign(plan, is_cluster=True)
     other = dataclasses.replace(
         assignment,
         run="other",
@@ -209,10 +207,10 @@ def test_workers_with_other_data_or_versions_are_refused(tmp_path):
         versions={**assignment.versions, "keras": "2.0"},
     )
     with pytest.raises(errors.ClusterError) as error:
-        study_worker.train(other, [(None, 0)])
+        worker.train(other, [(None, 0)])
     assert "keras 2.0 there" in str(error.value)
     assert "data set 0123 there" in str(error.value)
-    rows, is_written = study_worker.train(assignment, [(None, 0)])
+    rows, is_written = worker.train(assignment, [(None, 0)])
     assert is_written
     assert rows[0]["arm"] == "baseline"
 

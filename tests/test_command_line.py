@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 import keras_confusion
-from keras_confusion import (
-    class_pairs,
-    command_line,
-    commands,
-    errors,
-    results,
-    study_folder,
-)
+from keras_confusion import errors
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.datasets import class_pairs
+from keras_confusion.storage import study_folder
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -73,14 +70,14 @@ def test_errors_become_one_message_and_an_exit_code(error, expected, capsys):
     def fail():
         raise error
 
-    assert command_line.exit_code(fail) == 1
+    assert exit_codes.exit_code(fail) == 1
     captured = capsys.readouterr()
     assert expected in captured.err
     assert captured.out == ""
 
 
 def test_values_that_this_package_refuses_become_a_message(capsys):
-    code = command_line.exit_code(class_pairs.resolve_pairs, [], ["cat", "dog"])
+    code = exit_codes.exit_code(class_pairs.resolve_pairs, [], ["cat", "dog"])
     assert code == 1
     assert "Error: Expected at least one pair." in capsys.readouterr().err
 
@@ -89,16 +86,16 @@ def test_values_that_a_package_within_refuses_become_a_message(capsys):
     path = pathlib.Path(keras_confusion.__file__).parent / "some" / "package.py"
     refuse = {}
     exec(compile("def refuse(): raise ValueError('No.')", path, "exec"), refuse)
-    assert command_line.exit_code(refuse["refuse"]) == 1
+    assert exit_codes.exit_code(refuse["refuse"]) == 1
     assert "Error: No." in capsys.readouterr().err
 
 
 def test_defects_keep_their_traceback():
     with pytest.raises(KeyError):
-        command_line.exit_code({}.__getitem__, "a defect")
+        exit_codes.exit_code({}.__getitem__, "a defect")
     # A ValueError too, where it is somebody else's.
     with pytest.raises(ValueError, match="invalid literal"):
-        command_line.exit_code(lambda: int("seven"))
+        exit_codes.exit_code(lambda: int("seven"))
 
 
 def test_tensorboard_is_named_so_that_it_starts(tmp_path, monkeypatch):
@@ -117,11 +114,11 @@ def test_tensorboard_is_named_so_that_it_starts(tmp_path, monkeypatch):
 def test_reader_that_goes_away_is_no_error(tmp_path):
     code = (
         "import sys\n"
-        "from keras_confusion import command_line\n"
+        "from keras_confusion.cli import exit_codes\n"
         "def talk():\n"
         "    for _ in range(100_000): print('a finding')\n"
         "    return 0\n"
-        "sys.exit(command_line.exit_code(talk))"
+        "sys.exit(exit_codes.exit_code(talk))"
     )
     talker = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -137,9 +134,9 @@ def test_ctrl_c_says_how_to_go_on(capsys):
     def stop():
         raise KeyboardInterrupt
 
-    assert command_line.exit_code(stop) == 130
+    assert exit_codes.exit_code(stop) == 130
     assert "The same command goes on" in capsys.readouterr().err
-    assert command_line.exit_code(stop, resumes=False) == 130
+    assert exit_codes.exit_code(stop, resumes=False) == 130
     assert "The same command begins anew" in capsys.readouterr().err
 
 
@@ -180,7 +177,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
     assert "No room to write" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "study" / "networks").iterdir()) == []
-    labels = results.read_test_labels(tmp_path / "study")
+    labels = confusion_store.read_test_labels(tmp_path / "study")
     assert np.bincount(labels).min() > 50
     again = run(
         "run_confusion_study.py",
@@ -188,4 +185,4 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
         *("--out", tmp_path / "study"),
     )
     assert again.returncode == 0
-    assert len(results.read_networks(tmp_path / "study")) == 2
+    assert len(confusion_store.read_networks(tmp_path / "study")) == 2

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_confusion import comparison_columns, comparisons, responses, stats
-from keras_confusion.arm_groups import ArmGroups
-from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.comparisons import comparisons, group_statistics, responses
+from keras_confusion.comparisons.arm_groups import ArmGroups
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.stats import t_tests
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -45,15 +46,15 @@ def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
     assert row["t"] == pytest.approx(test.statistic)
     assert row["df"] == pytest.approx(test.df)
     assert row["p_value"] == pytest.approx(test.pvalue)
-    assert row["kl_bits"] == pytest.approx(stats.kl_bits(p, q))
-    assert row["entropy_bits"] == pytest.approx(stats.entropy_bits(p, q))
+    assert row["kl_bits"] == pytest.approx(t_tests.kl_bits(p, q))
+    assert row["entropy_bits"] == pytest.approx(t_tests.entropy_bits(p, q))
     # Without dog and ship, each a fifth of the test images, car is a third.
     prior = 0.2 if response == "accuracy" else 1 / 3
     assert row["mutual_information_bits"] == pytest.approx(
-        stats.mutual_information_bits(
+        t_tests.mutual_information_bits(
             p, comparison.false_positive_rate[:, 2].mean(), prior=prior
         )
-        - stats.mutual_information_bits(
+        - t_tests.mutual_information_bits(
             q, confused.false_positive_rate[in_arm, 2].mean(), prior=prior
         )
     )
@@ -94,7 +95,7 @@ def test_own_seeds_leave_nothing_to_pair(study):
         paired = alone.filter(regex="^paired_(?!n|reason)")
         assert paired.isna().all(axis=None)
         reasons = set(alone["paired_reason"]) - {comparisons.IN_PAIR}
-        assert reasons == {comparison_columns.NO_PAIRS}
+        assert reasons == {group_statistics.NO_PAIRS}
         # Welch's test does not look at seeds.
         for column in ("difference_points", "t", "q_value", "reason"):
             np.testing.assert_array_equal(alone[column], shared[column])

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from keras_confusion import confusion_report, report, responses, results, study_folder
+from keras_confusion.comparisons import responses
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.reports import confusion_report, study_report
+from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
@@ -51,13 +54,13 @@ def write_study(
         "provenance": {},
     }
     directory.mkdir(exist_ok=True)
-    results.open_study(directory, description, TEST_LABELS)
+    confusion_store.open_study(directory, description, TEST_LABELS)
     rng = np.random.default_rng(1)
     arms = [(None, baseline), *((tuple(pair), repeats) for pair in pairs)]
     for pair, count in arms:
         for repeat in range(count):
             row = {
-                "arm": results.arm_name(pair),
+                "arm": confusion_store.arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,
@@ -76,14 +79,14 @@ def write_study(
                     TEST_LABELS,
                     pairs if pair is None else [pair],
                 )
-            results.write_network(directory, row, num_classes=4)
+            confusion_store.write_network(directory, row, num_classes=4)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     directory = tmp_path_factory.mktemp("report") / "study"
     write_study(directory, fail={((0, 1), 2)})
-    return directory, report.write_report(directory)
+    return directory, study_report.write_report(directory)
 
 
 def test_learned_is_told_from_competition(study):
@@ -145,9 +148,9 @@ def test_sentence_by_hand():
 
 def test_paired_test_tells_what_is_paired(tmp_path):
     write_study(tmp_path / "paired", repeats=11)
-    welch = report.write_report(tmp_path / "paired")
+    welch = study_report.write_report(tmp_path / "paired")
     pictures = {path.name: path.read_bytes() for path in welch.figure_files}
-    made = report.write_report(tmp_path / "paired", test="paired")
+    made = study_report.write_report(tmp_path / "paired", test="paired")
     assert "Test: Welch's t, which leaves out the correlation" in welch.text
     assert "Test: paired t within repeats" in made.text
     assert "(n = 11 repeats)" in made.text
@@ -192,9 +195,9 @@ def test_analyse_script_takes_the_test(tmp_path):
 def test_tests_are_of_confusion_studies(tmp_path, write_prototype_study):
     write_study(tmp_path / "confusion", pairs=[[0, 1]], repeats=2, baseline=2)
     with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
-        report.write_report(tmp_path / "confusion", test="student")
+        study_report.write_report(tmp_path / "confusion", test="student")
     with pytest.raises(ValueError, match="'paired' for the prototypes study"):
-        report.write_report(write_prototype_study(), test="paired")
+        study_report.write_report(write_prototype_study(), test="paired")
 
 
 def test_every_figure_is_a_picture_of_its_own(study):
@@ -223,7 +226,7 @@ def test_every_figure_is_a_picture_of_its_own(study):
 def test_report_is_the_same_when_made_again(study):
     directory, made = study
     before = [path.read_bytes() for path in made.table_files + made.figure_files]
-    again = report.write_report(directory)
+    again = study_report.write_report(directory)
     assert again.text == made.text
     after = [path.read_bytes() for path in again.table_files + again.figure_files]
     assert after == before
@@ -259,7 +262,7 @@ def test_analyse_script_rebuilds_everything(study, tmp_path):
 
 def test_few_pairs_tell_nothing_of_single_classes(tmp_path):
     write_study(tmp_path / "few", pairs=[[0, 1], [1, 3]], repeats=2, baseline=2)
-    made = report.write_report(tmp_path / "few")
+    made = study_report.write_report(tmp_path / "few")
     names = {path.stem for path in made.figure_files}
     assert not {"class_dendrogram", "target_by_class_t"} & names
     assert "target_by_pair_t" in names
@@ -271,14 +274,14 @@ def test_few_pairs_tell_nothing_of_single_classes(tmp_path):
 def test_study_without_a_baseline_yet_is_reported(tmp_path):
     # Killed before the first baseline network was finished.
     write_study(tmp_path / "early", repeats=2, baseline=0)
-    made = report.write_report(tmp_path / "early")
+    made = study_report.write_report(tmp_path / "early")
     assert "fewer than 2 networks in a group" in made.text
 
 
 def test_names_with_any_signs_are_drawn_as_they_are(tmp_path):
     names = ["$x_{$", "a/b, c", "Füchse", "NA"]
     write_study(tmp_path / "names", repeats=2, baseline=3, names=names)
-    made = report.write_report(tmp_path / "names")
+    made = study_report.write_report(tmp_path / "names")
     svg = made.figure_files[0].with_suffix(".svg").read_text()
     for name in names:
         assert name in svg
@@ -289,7 +292,7 @@ def test_folder_without_networks_is_refused(tmp_path):
     with pytest.raises(
         study_folder.StudyFolderError, match="Expected trained networks"
     ):
-        report.write_report(tmp_path / "none")
+        study_report.write_report(tmp_path / "none")
 
 
 def get(url):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_confusion import confusion_snapshots
+from keras_confusion.reports.tensorboard import confusion_snapshots
 from tb_plugin import metadata
 
 

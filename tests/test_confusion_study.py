@@ -14,17 +14,15 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from keras_confusion import (
-    comparison_columns,
-    confusion_study,
-    errors,
-    results,
-    study_folder,
-    study_plan,
-    study_seeds,
-    study_settings,
-    training,
-)
+from keras_confusion import errors
+from keras_confusion.comparisons import group_statistics
+from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.confusion import settings as confusion_settings
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion import study_seeds
+from keras_confusion.storage import study_folder
+from keras_confusion.training import trainer as training_trainer
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "run_confusion_study.py"
 SETTINGS = {
@@ -51,7 +49,7 @@ def command(directory, *options):
 
 
 def comparable(directory):
-    return results.read_networks(directory).drop(columns=CHANGING)
+    return confusion_store.read_networks(directory).drop(columns=CHANGING)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +63,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def test_every_network_of_the_plan_is_there_once(uninterrupted):
-    networks = results.read_networks(uninterrupted[0])
+    networks = confusion_store.read_networks(uninterrupted[0])
     assert len(networks) == NUM_NETWORKS
     assert networks["arm"].value_counts().to_dict() == {
         "baseline": 3,
@@ -74,11 +72,11 @@ def test_every_network_of_the_plan_is_there_once(uninterrupted):
     }
     assert not networks["failed"].any()
     for answers in networks["predictions"]:
-        assert len(answers) == len(results.read_test_labels(uninterrupted[0]))
+        assert len(answers) == len(confusion_store.read_test_labels(uninterrupted[0]))
 
 
 def test_arms_of_a_repeat_share_seeds_of_weights_and_order(uninterrupted):
-    networks = results.read_networks(uninterrupted[0])
+    networks = confusion_store.read_networks(uninterrupted[0])
     for _, repeat in networks.groupby("repeat"):
         for column in ("seed", "initialisation_seed", "order_seed"):
             assert repeat[column].nunique() == 1
@@ -177,7 +175,7 @@ def test_workers_die_with_a_killed_parent(tmp_path):
     while any(is_running(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    results.read_networks(directory)
+    confusion_store.read_networks(directory)
 
 
 def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
@@ -203,7 +201,7 @@ def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
     assert "Traceback" not in errors
     # Workers are killed where they are: a temporary file may be left, which the next
     # start clears; every network that has its name is whole.
-    networks = results.read_networks(directory)
+    networks = confusion_store.read_networks(directory)
     assert all(len(answers) == 599 for answers in networks["predictions"])
 
 
@@ -272,7 +270,7 @@ def test_null_arms_equal_their_baseline(tmp_path):
     confusion_study.run_confusion_study(
         tmp_path, workers=1, fraction=0.0, **(SETTINGS | {"baseline_repeats": 2})
     )
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     for _, repeat in networks.groupby("repeat"):
         baseline, *arms = repeat["predictions"]
         assert len(arms) == 2
@@ -298,7 +296,7 @@ def test_null_study_with_own_seeds(tmp_path):
     done = run_null_study(tmp_path / "study", "--own-seeds")
     assert "A null study" in done.stdout, done.stderr
     assert "No correlation within repeats" in done.stdout
-    networks = results.read_networks(tmp_path / "study")
+    networks = confusion_store.read_networks(tmp_path / "study")
     assert len(networks) == NUM_NETWORKS
     # Nobody's labels are touched, and no two networks are the same.
     assert networks["corruption_seed"].isna().all()
@@ -309,7 +307,7 @@ def test_null_study_with_own_seeds(tmp_path):
     third = by_pair[by_pair["family"] == "third"]
     assert (third["paired_n"] == 0).all()
     assert third["paired_q_value"].isna().all()
-    assert set(third["paired_reason"]) == {comparison_columns.NO_PAIRS}
+    assert set(third["paired_reason"]) == {group_statistics.NO_PAIRS}
     assert third["q_value"].notna().any()
     settings = json.loads((tmp_path / "study/study.json").read_text())["settings"]
     assert (settings["fraction"], settings["shared_seeds"]) == (0.0, False)
@@ -319,7 +317,7 @@ def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path):
     done = run_null_study(tmp_path / "study", "--fraction", "0.3", "--test", "paired")
     assert "A null study" in done.stdout, done.stderr
     assert "Test: paired t within repeats" in done.stdout
-    networks = results.read_networks(tmp_path / "study")
+    networks = confusion_store.read_networks(tmp_path / "study")
     assert networks["seed"].nunique() == 3
     assert networks["corruption_seed"].nunique() == NUM_NETWORKS
     # A third of the labels of all classes is wrong: cross-entropy says so.
@@ -347,7 +345,7 @@ def test_local_model_in_worker_processes(tmp_path):
     confusion_study.run_confusion_study(
         tmp_path / "study", workers=2, model=counted, **settings
     )
-    assert len(results.read_networks(tmp_path / "study")) == 8
+    assert len(confusion_store.read_networks(tmp_path / "study")) == 8
     in_workers = [
         b for b in builds.iterdir() if not b.name.startswith(f"{os.getpid()}-")
     ]
@@ -360,7 +358,7 @@ def test_local_model_in_worker_processes(tmp_path):
 def test_streaming_study(tmp_path):
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 1}
     confusion_study.run_confusion_study(tmp_path, workers=1, streaming=True, **settings)
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert networks["final_training_loss"].between(0.05, 2.3).all()
     assert json.loads((tmp_path / "study.json").read_text())["settings"]["streaming"]
 
@@ -408,7 +406,7 @@ def bad_seeds():
 
 
 def initialisation_seed(repeat, attempt):
-    settings = study_settings.StudySettings()
+    settings = confusion_settings.StudySettings()
     seeds = study_seeds.network_seeds(settings, repeat, None, attempt)
     return seeds["initialisation_seed"]
 
@@ -419,7 +417,7 @@ def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
     summary = confusion_study.run_confusion_study(
         tmp_path, workers=1, model=sometimes_infinite, **settings
     )
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert networks["attempt"].tolist() == [1, 0, 1]
     assert not networks["failed"].any()
     assert "Attempt 1 failed: The training loss was" in networks["note"][0]
@@ -434,7 +432,7 @@ def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
         tmp_path, workers=1, model=sometimes_infinite, **settings
     )
     assert summary.failed == ["baseline, repeat 1", "3-8, repeat 1"]
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert networks["failed"].tolist() == [False, True, False, False, True]
     again = confusion_study.run_confusion_study(
         tmp_path, workers=1, model=sometimes_infinite, **settings
@@ -518,8 +516,8 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
-    settings = study_settings.StudySettings(repeats=50)
-    plan = study_plan.StudyPlan.make(settings, tmp_path, None)
+    settings = confusion_settings.StudySettings(repeats=50)
+    plan = confusion_plan.StudyPlan.make(settings, tmp_path, None)
     # 50 repeats of 45 pairs: 50 * sqrt(45).
     assert plan.baseline_repeats == 335
     assert len(plan.networks()) == 335 + 50 * 45
@@ -528,13 +526,13 @@ def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
 
 # A null study has none of a pair: it has wrong labels in all arms alike.
 @pytest.mark.parametrize(
-    "corruption", [name for name in study_settings.CORRUPTIONS if name != "null"]
+    "corruption", [name for name in confusion_settings.CORRUPTIONS if name != "null"]
 )
 def test_every_corruption_has_its_matrix(corruption):
     settings = dataclasses.replace(
-        study_settings.StudySettings(), corruption=corruption, fraction=0.25
+        confusion_settings.StudySettings(), corruption=corruption, fraction=0.25
     )
-    transition = study_settings.transition_of(settings, 3, (0, 2))
+    transition = confusion_settings.transition_of(settings, 3, (0, 2))
     expected = {
         "swap": [[0.75, 0, 0.25], [0, 1, 0], [0.25, 0, 0.75]],
         "one_way": [[0.75, 0, 0.25], [0, 1, 0], [0, 0, 1]],
@@ -546,14 +544,14 @@ def test_every_corruption_has_its_matrix(corruption):
 def test_packs_share_a_repeat_and_gather_what_is_left_over():
     networks = [(None, repeat) for repeat in range(6)]
     networks += [((0, b), repeat) for repeat in range(2) for b in range(1, 5)]
-    packs = study_plan.packs(networks, 3)
+    packs = confusion_plan.packs(networks, 3)
     assert sorted(sum(packs, []), key=str) == sorted(networks, key=str)
     assert all(1 <= len(pack) <= 3 for pack in packs)
     repeats = [{repeat for _, repeat in pack} for pack in packs]
     # Five arms of the first two repeats: three and two. Then the baseline only.
     assert [len(pack) for pack in packs] == [3, 2, 3, 2, 3, 1]
     assert repeats[:4] == [{0}, {0}, {1}, {1}]
-    assert all(len(pack) == 1 for pack in study_plan.packs(networks, 1))
+    assert all(len(pack) == 1 for pack in confusion_plan.packs(networks, 1))
 
 
 def test_packed_study_is_the_study(tmp_path):
@@ -583,7 +581,7 @@ def test_packed_study_is_the_study(tmp_path):
     assert min(agreement) > 0.97
     assert np.mean(alone["predictions"][0] == alone["predictions"][1]) < 0.97
     # Packed or not, it is one study: what is missing is trained the other way.
-    packed_network = results.network_path(tmp_path / "packed", (3, 8), 1)
+    packed_network = confusion_store.network_path(tmp_path / "packed", (3, 8), 1)
     packed_network.unlink()
     again = confusion_study.run_confusion_study(
         tmp_path / "packed", workers=1, **settings
@@ -599,7 +597,7 @@ def test_packed_study_in_worker_processes(tmp_path):
         **SETTINGS | {"dtype_policy": "float32"},
     )
     assert summary.num_trained == NUM_NETWORKS
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert not networks["failed"].any()
     assert networks[["arm", "repeat"]].drop_duplicates().shape[0] == NUM_NETWORKS
 
@@ -614,7 +612,7 @@ def test_one_network_of_a_pack_diverges(tmp_path, bad_seeds):
         model=sometimes_infinite,
         **settings,
     )
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert networks["attempt"].tolist() == [0, 1, 0, 0]
     assert not networks["failed"].any()
     assert summary.retried == ["baseline, repeat 1"]
@@ -637,15 +635,15 @@ def test_packs_that_make_no_sense_are_refused(tmp_path, settings, message):
 
 def test_networks_that_fit_are_asked_of_a_gpu_only(tmp_path, monkeypatch):
     def plan(model="cnn", **settings):
-        return study_plan.StudyPlan.make(
-            study_settings.StudySettings(model=model, **settings),
+        return confusion_plan.StudyPlan.make(
+            confusion_settings.StudySettings(model=model, **settings),
             tmp_path,
             None,
             networks_per_program=None,
         )
 
     assert plan().networks_per_program == 1
-    monkeypatch.setattr(study_plan.runtime, "gpu_memory_bytes", lambda: 80 * 2**30)
+    monkeypatch.setattr(confusion_plan.runtime, "gpu_memory_bytes", lambda: 80 * 2**30)
     assert plan().networks_per_program == 46
     assert plan(pairs=["3-8", "4-9"]).networks_per_program == 3
     assert plan(model=nested).networks_per_program == 1
@@ -657,7 +655,7 @@ def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
     def no_room(self, tasks):
         raise tf.errors.ResourceExhaustedError(None, None, "Out of memory.\nDetails")
 
-    monkeypatch.setattr(training.Trainer, "train", no_room)
+    monkeypatch.setattr(training_trainer.Trainer, "train", no_room)
     with pytest.raises(
         errors.DeviceMemoryError, match="Out of memory. Use --networks-per-program 2;"
     ):
@@ -670,8 +668,8 @@ def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
 
 def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
     def plan(**settings):
-        chosen = study_settings.StudySettings(pairs=["3-8"], epochs=1, **settings)
-        return study_plan.StudyPlan.make(chosen, tmp_path, None)
+        chosen = confusion_settings.StudySettings(pairs=["3-8"], epochs=1, **settings)
+        return confusion_plan.StudyPlan.make(chosen, tmp_path, None)
 
     narrow = plan(model="resnet18", width=2)
     # 8 times the width of the first stage.
@@ -679,8 +677,8 @@ def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
     before_width = plan(model="resnet18").description()
     labels = narrow.dataset.test.labels
     assert before_width["settings"].pop("width") is None
-    results.open_study(tmp_path, before_width, labels)
+    confusion_store.open_study(tmp_path, before_width, labels)
     # A study that says nothing of a width has the model's.
-    results.open_study(tmp_path, plan(model="resnet18").description(), labels)
+    confusion_store.open_study(tmp_path, plan(model="resnet18").description(), labels)
     with pytest.raises(study_folder.StudyFolderError, match="width: None .* 2 asked"):
-        results.open_study(tmp_path, narrow.description(), labels)
+        confusion_store.open_study(tmp_path, narrow.description(), labels)

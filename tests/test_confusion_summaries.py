@@ -8,17 +8,13 @@ import pytest
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
-from keras_confusion import (
-    clustering,
-    commands,
-    comparisons,
-    confusion_snapshots,
-    responses,
-    results,
-    stats,
-    study_folder,
-)
-from keras_confusion.confusion_summaries import StudySummaries
+from keras_confusion.cli import commands
+from keras_confusion.comparisons import clustering, comparisons, responses
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.reports.tensorboard import confusion_snapshots
+from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
+from keras_confusion.stats import t_tests
+from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 RUN = metadata.TRAINING_RUN
@@ -34,7 +30,7 @@ def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1
     for pair, count in [(None, baseline), *((tuple(pair), repeats) for pair in pairs)]:
         for repeat in range(count):
             row = {
-                "arm": results.arm_name(pair),
+                "arm": confusion_store.arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,
@@ -65,13 +61,13 @@ def begin_study(directory, *, pairs=PAIRS, repeats=4, baseline=5, **settings):
         "provenance": {},
     }
     directory.mkdir(exist_ok=True)
-    results.open_study(directory, description, TEST_LABELS)
+    confusion_store.open_study(directory, description, TEST_LABELS)
 
 
 def write_study(directory, rows, **settings):
     begin_study(directory, **settings)
     for row in rows:
-        results.write_network(directory, row, num_classes=4)
+        confusion_store.write_network(directory, row, num_classes=4)
     commands._write_confusion_summaries(directory)
 
 
@@ -79,7 +75,7 @@ def read_study(directory, *, single_networks=False):
     """The tables, of everything on disk."""
     pairs = study_folder.read_description(directory)["settings"]["pairs"]
     study = responses.study_responses(
-        results.read_networks(directory),
+        confusion_store.read_networks(directory),
         TEST_LABELS,
         num_classes=4,
         pairs=pairs,
@@ -176,7 +172,7 @@ def test_networks_are_those_of_the_responses(directory, found):
     # Networks are added in any order.
     order = np.lexsort((about[:, 1], about[:, 0]))
     steps, about = np.arange(1, 30)[order], about[order]
-    networks = results.read_networks(directory)
+    networks = confusion_store.read_networks(directory)
     pair = [-1] * 5 + [index for index in range(6) for _ in range(4)]
     np.testing.assert_array_equal(about[:, 0], pair)
     np.testing.assert_array_equal(about[:, 1], networks["repeat"])
@@ -309,7 +305,7 @@ def test_too_few_networks_have_no_tests_and_a_reason(
 ):
     write_study(tmp_path, network_rows(**options))
     found = read_plugin_data(tmp_path, RUN)
-    few = comparisons.REASONS.index(stats.FEW_NETWORKS)
+    few = comparisons.REASONS.index(t_tests.FEW_NETWORKS)
     cells = last(found, metadata.TAG_BY_PAIR)
     assert np.isnan(column(cells, "p_value")).all()
     assert set(column(cells[0], "reason").ravel()) == {few}
@@ -346,7 +342,8 @@ def test_running_study_is_compared_as_it_grows(tmp_path, read_plugin_data, monke
     monkeypatch.setattr(confusion_snapshots, "MIN_GROWTH", 0.5)
     begin_study(tmp_path)
     rows = [
-        results.write_network(tmp_path, row, num_classes=4) for row in network_rows()
+        confusion_store.write_network(tmp_path, row, num_classes=4)
+        for row in network_rows()
     ]
     writer = StudySummaries(tmp_path)
     for row in rows[:10]:

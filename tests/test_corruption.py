@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_confusion import corruption
+from keras_confusion.datasets import corruption
 
 
 def examples(true_labels):

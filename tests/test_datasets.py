@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_confusion import dataset_readers, datasets, tfds_reader
+from keras_confusion.datasets import labelled_dataset, readers, tfds_reader
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 200, 0), "red": (250, 0, 0)}
 
@@ -126,7 +126,7 @@ def assert_index_is_stable(split):
         for one, two in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(first[0], np.arange(split.num_examples))
-    np.testing.assert_array_equal(first[1], datasets.to_unit_range(images))
+    np.testing.assert_array_equal(first[1], labelled_dataset.to_unit_range(images))
     np.testing.assert_array_equal(first[2], labels)
     assert first[1].dtype == np.float32
     assert first[2].dtype == labels.dtype == np.int32
@@ -140,7 +140,7 @@ def assert_index_is_stable(split):
 
 def test_to_unit_range_is_within_half_a_unit_of_the_quotient():
     pixels = np.arange(256, dtype=np.uint8)
-    floats = datasets.to_unit_range(pixels)
+    floats = labelled_dataset.to_unit_range(pixels)
     assert floats[0] == 0
     assert floats[255] == 1
     np.testing.assert_allclose(floats, np.arange(256) / 255, rtol=2e-7)
@@ -150,22 +150,22 @@ def test_to_unit_range_is_within_half_a_unit_of_the_quotient():
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_to_unit_range_has_the_same_bits_everywhere(jit_compile):
     pixels = np.arange(256, dtype=np.uint8)
-    compiled = tf.function(datasets.to_unit_range, jit_compile=jit_compile)
+    compiled = tf.function(labelled_dataset.to_unit_range, jit_compile=jit_compile)
     for floats in (
-        datasets.to_unit_range(tf.constant(pixels)),
+        labelled_dataset.to_unit_range(tf.constant(pixels)),
         compiled(tf.constant(pixels)),
     ):
-        np.testing.assert_array_equal(floats, datasets.to_unit_range(pixels))
+        np.testing.assert_array_equal(floats, labelled_dataset.to_unit_range(pixels))
 
 
 def test_to_unit_range_keeps_floats_and_refuses_other_types():
     floats = np.float32([0.25, 1.0])
-    assert datasets.to_unit_range(floats) is floats
+    assert labelled_dataset.to_unit_range(floats) is floats
     tokens = np.int32([0, 7])
-    assert datasets.to_unit_range(tokens) is tokens
-    assert datasets.to_unit_range(tf.constant(tokens)).dtype == tf.int32
+    assert labelled_dataset.to_unit_range(tokens) is tokens
+    assert labelled_dataset.to_unit_range(tf.constant(tokens)).dtype == tf.int32
     with pytest.raises(ValueError, match=r"uint8 .* or float32.* Received: int64"):
-        datasets.to_unit_range(np.array([1, 2]))
+        labelled_dataset.to_unit_range(np.array([1, 2]))
 
 
 # Split
@@ -178,8 +178,8 @@ def test_arrays_read_the_files_once():
         opened.append(1)
         return tf.data.Dataset.from_tensors(np.zeros((2, 2, 1), np.uint8)).repeat(3)
 
-    stream = dataset_readers.ImageStream((2, 2, 1), np.uint8, open_images)
-    split = datasets.Split(np.zeros(3, np.int32), stream)
+    stream = readers.ImageStream((2, 2, 1), np.uint8, open_images)
+    split = labelled_dataset.Split(np.zeros(3, np.int32), stream)
     assert split.nbytes == 3 * 4 + 3 * 4
     assert not opened
     split.arrays()
@@ -189,12 +189,12 @@ def test_arrays_read_the_files_once():
 
 
 def test_missing_images_are_an_error():
-    stream = dataset_readers.ImageStream(
+    stream = readers.ImageStream(
         (2, 2, 1),
         np.uint8,
         lambda: tf.data.Dataset.from_tensors(np.zeros((2, 2, 1), np.uint8)),
     )
-    split = datasets.Split(np.zeros(3, np.int32), stream)
+    split = labelled_dataset.Split(np.zeros(3, np.int32), stream)
     with pytest.raises(RuntimeError, match=r"Expected 3 images.* Received: 1"):
         split.arrays()
 
@@ -204,7 +204,7 @@ def test_missing_images_are_an_error():
 
 @pytest.fixture(scope="module")
 def digits():
-    return datasets.load_dataset("digits")
+    return labelled_dataset.load_dataset("digits")
 
 
 def test_digits_hold_the_pictures_of_scikit_learn(digits):
@@ -240,7 +240,7 @@ def test_digits_hold_the_pictures_of_scikit_learn(digits):
 
 
 def test_digits_that_are_not_enlarged_are_the_originals():
-    contents = dataset_readers.read_digits((8, 8))
+    contents = readers.read_digits((8, 8))
     from sklearn.datasets import load_digits
 
     expected = np.rint(load_digits().images * 255 / 16)
@@ -256,7 +256,7 @@ def test_digits_are_split_alike_in_every_class_and_every_time(digits):
     train = np.bincount(digits.train.labels)
     test = np.bincount(digits.test.labels)
     assert np.abs(test - (train + test) / 3).max() < 1
-    again = datasets.load_dataset("digits")
+    again = labelled_dataset.load_dataset("digits")
     assert again.fingerprint == digits.fingerprint
     for split in ("train", "test"):
         one, two = getattr(digits, split).arrays(), getattr(again, split).arrays()
@@ -282,7 +282,7 @@ def test_shared_arrays_cannot_be_changed_in_place(digits):
     fraction=st.sampled_from([1 / 5, 1 / 3]),
 )
 def test_stratified_split_leaves_no_class_out(labels, fraction):
-    is_test = dataset_readers._stratified_test_mask(labels, fraction)
+    is_test = readers._stratified_test_mask(labels, fraction)
     for k in np.unique(labels):
         count, num_test = np.sum(labels == k), np.sum(is_test[labels == k])
         assert abs(num_test - count * fraction) < 1
@@ -302,7 +302,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(tmp_path):
     x_train, x_test = (arrays[key][..., :1] for key in ("x_train", "x_test"))
     save_npz(tmp_path / "shape.npz", x_train=x_train, x_test=x_test)
     prints = {
-        name: datasets.load_dataset(tmp_path / f"{name}.npz").fingerprint
+        name: labelled_dataset.load_dataset(tmp_path / f"{name}.npz").fingerprint
         for name in ("a", "b", "labels", "names", "shape")
     }
     assert prints["a"] == prints["b"]
@@ -315,9 +315,11 @@ def test_fingerprint_tells_training_from_test_labels():
     labels = np.int32([0, 1, 2, 0])
 
     def fingerprint(cut):
-        train = datasets.Split(labels[:cut], images[:cut])
-        test = datasets.Split(labels[cut:], images[cut:])
-        return datasets.LabelledDataset("x", ("a", "b", "c"), train, test).fingerprint
+        train = labelled_dataset.Split(labels[:cut], images[:cut])
+        test = labelled_dataset.Split(labels[cut:], images[cut:])
+        return labelled_dataset.LabelledDataset(
+            "x", ("a", "b", "c"), train, test
+        ).fingerprint
 
     assert fingerprint(2) != fingerprint(3)
 
@@ -330,7 +332,7 @@ def test_folder_labels_and_pixels_agree_with_the_class_folders(tmp_path):
     write_colours(tmp_path / "test", {"red": 1, "blue": 2, "green": 1})
     (tmp_path / "train" / "red" / "notes.txt").write_text("not an image")
     (tmp_path / "train" / ".cache").mkdir()
-    found = datasets.load_dataset(tmp_path)
+    found = labelled_dataset.load_dataset(tmp_path)
     assert found.name == str(tmp_path)
     assert found.class_names == ("blue", "green", "red")
     assert found.input_shape == (32, 32, 3)
@@ -345,12 +347,12 @@ def test_folder_labels_and_pixels_agree_with_the_class_folders(tmp_path):
     expected += [colour("red", i, (32, 32)) for i in range(4)]
     np.testing.assert_array_equal(images, expected)
     assert found.test.labels.tolist() == [0, 0, 1, 2]
-    assert_index_is_stable(datasets.load_dataset(tmp_path).train)
+    assert_index_is_stable(labelled_dataset.load_dataset(tmp_path).train)
 
 
 def test_folder_without_splits_gives_a_fifth_of_each_class_to_the_test(tmp_path):
     write_colours(tmp_path, {"blue": 10, "green": 2, "red": 15})
-    found = datasets.load_dataset(tmp_path, image_size=(2, 3))
+    found = labelled_dataset.load_dataset(tmp_path, image_size=(2, 3))
     assert np.bincount(found.train.labels).tolist() == [8, 1, 12]
     assert np.bincount(found.test.labels).tolist() == [2, 1, 3]
     seen = []
@@ -363,14 +365,14 @@ def test_folder_without_splits_gives_a_fifth_of_each_class_to_the_test(tmp_path)
             seen.append((name, i))
     # No image is in both splits, none is lost.
     assert len(set(seen)) == len(seen) == 27
-    again = datasets.load_dataset(tmp_path, image_size=(2, 3))
+    again = labelled_dataset.load_dataset(tmp_path, image_size=(2, 3))
     np.testing.assert_array_equal(again.test.arrays()[0], found.test.arrays()[0])
 
 
 def test_a_class_may_be_called_train(tmp_path):
     write_colours(tmp_path, {"red": 2, "blue": 2})
     (tmp_path / "red").rename(tmp_path / "train")
-    assert datasets.load_dataset(tmp_path).class_names == ("blue", "train")
+    assert labelled_dataset.load_dataset(tmp_path).class_names == ("blue", "train")
 
 
 def test_shrinking_averages_instead_of_skipping(tmp_path):
@@ -381,7 +383,9 @@ def test_shrinking_averages_instead_of_skipping(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(2):
             keras.utils.save_img(tmp_path / name / f"{i}.png", stripes, scale=False)
-    images, _ = datasets.load_dataset(tmp_path, image_size=(4, 4)).train.arrays()
+    images, _ = labelled_dataset.load_dataset(
+        tmp_path, image_size=(4, 4)
+    ).train.arrays()
     assert np.abs(images[:, :, 1:3].astype(float) - 50).max() < 15
 
 
@@ -390,7 +394,7 @@ def test_unreadable_image_is_named(tmp_path, contents):
     write_colours(tmp_path / "train", {"red": 2, "blue": 2})
     write_colours(tmp_path / "test", {"red": 1, "blue": 1})
     (tmp_path / "train" / "red" / "broken.png").write_bytes(contents)
-    found = datasets.load_dataset(tmp_path)
+    found = labelled_dataset.load_dataset(tmp_path)
     found.test.arrays()
     message = r"Expected a readable .* image\. Received: .*red/broken\.png.* Use"
     with pytest.raises(OSError, match=message):
@@ -402,29 +406,29 @@ def test_unreadable_image_is_named(tmp_path, contents):
 def test_folder_errors(tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ValueError, match=r"one folder of images per class.*nothing"):
-        datasets.load_dataset(tmp_path / "nothing")
+        labelled_dataset.load_dataset(tmp_path / "nothing")
 
     write_colours(tmp_path / "empty_class", {"red": 2, "blue": 3})
     (tmp_path / "empty_class" / "green").mkdir()
     with pytest.raises(ValueError, match=r"at least 2 image.*: 0 in .*green\. Use"):
-        datasets.load_dataset(tmp_path / "empty_class")
+        labelled_dataset.load_dataset(tmp_path / "empty_class")
 
     write_colours(tmp_path / "single", {"red": 1, "blue": 3})
     with pytest.raises(ValueError, match=r"at least 2 image.*Received: 1 in .*red"):
-        datasets.load_dataset(tmp_path / "single")
+        labelled_dataset.load_dataset(tmp_path / "single")
 
     write_colours(tmp_path / "half" / "train", {"red": 2, "blue": 2})
     with pytest.raises(ValueError, match=r"both a train and a test.*train alone"):
-        datasets.load_dataset(tmp_path / "half")
+        labelled_dataset.load_dataset(tmp_path / "half")
 
     write_colours(tmp_path / "half" / "test", {"red": 2, "green": 2})
     with pytest.raises(ValueError, match=r"same class folders.*: blue, green in one"):
-        datasets.load_dataset(tmp_path / "half")
+        labelled_dataset.load_dataset(tmp_path / "half")
 
     write_colours(tmp_path / "empty_test" / "train", {"red": 2, "blue": 2})
     write_colours(tmp_path / "empty_test" / "test", {"red": 2, "blue": 0})
     with pytest.raises(ValueError, match=r"at least 1 image.*0 in .*test/blue"):
-        datasets.load_dataset(tmp_path / "empty_test")
+        labelled_dataset.load_dataset(tmp_path / "empty_test")
 
 
 # .npz
@@ -433,7 +437,7 @@ def test_folder_errors(tmp_path):
 def test_npz_is_returned_as_stored(tmp_path):
     names = np.array(["x", "y", "z"])
     arrays = save_npz(tmp_path / "a.npz", class_names=names)
-    found = datasets.load_dataset(str(tmp_path / "a.npz"))
+    found = labelled_dataset.load_dataset(str(tmp_path / "a.npz"))
     assert found.class_names == ("x", "y", "z")
     assert found.num_classes == 3
     images, labels = found.train.arrays()
@@ -453,14 +457,14 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
         x_test=x_test,
         y_train=(np.arange(12) % 3)[:, None].astype(np.uint8),
     )
-    found = datasets.load_dataset(tmp_path / "a.npz")
+    found = labelled_dataset.load_dataset(tmp_path / "a.npz")
     assert found.class_names == ("0", "1", "2")
     assert found.input_shape == (4, 5, 1)
     images, labels = found.train.arrays()
     np.testing.assert_array_equal(images, x_train[..., None].astype(np.float32))
     assert labels.tolist() == [0, 1, 2] * 4
     assert_index_is_stable(found.train)
-    resized, _ = datasets.load_dataset(
+    resized, _ = labelled_dataset.load_dataset(
         tmp_path / "a.npz", image_size=(8, 10)
     ).train.arrays()
     assert resized.shape == (12, 8, 10, 1)
@@ -509,7 +513,7 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
 def test_npz_errors(tmp_path, changes, message):
     save_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(ValueError, match=message):
-        datasets.load_dataset(tmp_path / "a.npz")
+        labelled_dataset.load_dataset(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
@@ -520,7 +524,7 @@ def test_npz_of_token_sequences(tmp_path, dtype):
     save_npz(
         tmp_path / "a.npz", x_train=x_train.astype(dtype), x_test=x_test.astype(dtype)
     )
-    found = datasets.load_dataset(tmp_path / "a.npz")
+    found = labelled_dataset.load_dataset(tmp_path / "a.npz")
     assert found.input_shape == (5,)
     # The largest token of both splits is 11.
     assert found.vocabulary_size == 12
@@ -534,12 +538,12 @@ def test_npz_of_token_sequences(tmp_path, dtype):
         np.testing.assert_array_equal(element_labels, labels)
         assert split.nbytes == tokens.nbytes + labels.nbytes
     with pytest.raises(ValueError, match=r"no image_size for token.*\(8, 8\)"):
-        datasets.load_dataset(tmp_path / "a.npz", image_size=(8, 8))
+        labelled_dataset.load_dataset(tmp_path / "a.npz", image_size=(8, 8))
 
 
 def test_images_have_no_vocabulary(tmp_path):
     save_npz(tmp_path / "a.npz")
-    assert datasets.load_dataset(tmp_path / "a.npz").vocabulary_size is None
+    assert labelled_dataset.load_dataset(tmp_path / "a.npz").vocabulary_size is None
 
 
 def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
@@ -547,22 +551,23 @@ def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
     save_npz(tmp_path / "a.npz", x_train=x_train, x_test=x_test)
     save_npz(tmp_path / "b.npz", x_train=x_train, x_test=1 - x_test)
     one, two = (
-        datasets.load_dataset(tmp_path / f"{name}.npz").fingerprint for name in "ab"
+        labelled_dataset.load_dataset(tmp_path / f"{name}.npz").fingerprint
+        for name in "ab"
     )
     assert one != two
 
 
 def test_npz_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match=r"none\.npz .*No such file"):
-        datasets.load_dataset(tmp_path / "none.npz")
+        labelled_dataset.load_dataset(tmp_path / "none.npz")
     for contents in (b"text", b"", b"PK\x03\x04 cut off"):
         (tmp_path / "bad.npz").write_bytes(contents)
         with pytest.raises(ValueError, match=r"npz file of plain arrays.*bad\.npz"):
-            datasets.load_dataset(tmp_path / "bad.npz")
+            labelled_dataset.load_dataset(tmp_path / "bad.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(ValueError, match=r"npz file of plain arrays.*one\.npz"):
-        datasets.load_dataset(tmp_path / "one.npz")
+        labelled_dataset.load_dataset(tmp_path / "one.npz")
 
 
 # TensorFlow Datasets
@@ -570,7 +575,7 @@ def test_npz_that_cannot_be_read(tmp_path):
 
 def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
     data_dir = prepared(TinyFixed)
-    found = datasets.load_dataset("tiny_fixed", data_dir=data_dir)
+    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
     assert found.class_names == ("ant", "bee", "cow")
     assert found.input_shape == (6, 4, 3)
     assert found.train.num_examples == found.test.num_examples == 12
@@ -581,7 +586,7 @@ def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
     numbers = images[:, 0, 0, 0] - 10 * labels
     assert sorted(numbers.tolist()) == list(range(12))
     np.testing.assert_array_equal(numbers % 3, labels)
-    again = datasets.load_dataset("tiny_fixed", data_dir=data_dir)
+    again = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
     np.testing.assert_array_equal(again.train.arrays()[0], images)
     assert again.fingerprint == found.fingerprint
 
@@ -589,7 +594,7 @@ def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
 def test_environment_variable_names_the_data_directory(prepared, monkeypatch, request):
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared(TinyFixed)))
     request.getfixturevalue("no_network")
-    found = datasets.load_dataset("tiny_fixed", image_size=(3, 2))
+    found = labelled_dataset.load_dataset("tiny_fixed", image_size=(3, 2))
     assert found.input_shape == (3, 2, 3)
     images, labels = found.test.arrays()
     numbers = images[:, 0, 0, 0] - 10 * labels
@@ -597,7 +602,9 @@ def test_environment_variable_names_the_data_directory(prepared, monkeypatch, re
 
 
 def test_images_that_differ_in_size_and_a_missing_test_split(prepared):
-    found = datasets.load_dataset("tiny_varying", data_dir=prepared(TinyVarying))
+    found = labelled_dataset.load_dataset(
+        "tiny_varying", data_dir=prepared(TinyVarying)
+    )
     assert found.input_shape == (32, 32, 3)
     assert (found.train.num_examples, found.test.num_examples) == (48, 12)
     numbers = []
@@ -611,7 +618,7 @@ def test_images_that_differ_in_size_and_a_missing_test_split(prepared):
 
 
 def test_validation_replaces_a_test_split_without_labels(prepared):
-    found = datasets.load_dataset("tiny_secret", data_dir=prepared(TinySecret))
+    found = labelled_dataset.load_dataset("tiny_secret", data_dir=prepared(TinySecret))
     assert np.bincount(found.test.labels).tolist() == [4, 4, 4]
     images, labels = found.test.arrays()
     np.testing.assert_array_equal((images[:, 0, 0, 0] - 10 * labels) % 3, labels)
@@ -619,7 +626,7 @@ def test_validation_replaces_a_test_split_without_labels(prepared):
 
 def test_data_set_without_training_split(prepared):
     with pytest.raises(ValueError, match=r"'train' split.*tiny_test_only.*\['test'\]"):
-        datasets.load_dataset("tiny_test_only", data_dir=prepared(TinyTestOnly))
+        labelled_dataset.load_dataset("tiny_test_only", data_dir=prepared(TinyTestOnly))
 
 
 @pytest.fixture
@@ -637,17 +644,17 @@ def no_network(monkeypatch):
 def test_prepared_data_needs_no_network(prepared, request):
     data_dir = prepared(TinyFixed)
     request.getfixturevalue("no_network")
-    found = datasets.load_dataset("tiny_fixed", data_dir=data_dir)
+    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
     assert found.train.arrays()[0].shape == (12, 6, 4, 3)
 
 
 def test_unavailable_data_set_fails_at_once_and_writes_nothing(tmp_path, no_network):
     data_dir = tmp_path / "empty"
     with pytest.raises(
-        datasets.DatasetUnavailableError,
+        labelled_dataset.DatasetUnavailableError,
         match=r"mnist/3.*empty/mnist/.*no route to host.*--data-dir .*TFDS_DATA_DIR",
     ):
-        datasets.load_dataset("mnist", data_dir=data_dir)
+        labelled_dataset.load_dataset("mnist", data_dir=data_dir)
     assert not data_dir.exists()
 
 
@@ -682,12 +689,14 @@ def test_failed_download_is_explained(tmp_path, monkeypatch):
 
     monkeypatch.setattr(requests, "get", answer)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    with pytest.raises(datasets.DatasetUnavailableError, match=r"neither \(disk full"):
-        datasets.load_dataset("mnist", data_dir=tmp_path)
+    with pytest.raises(
+        labelled_dataset.DatasetUnavailableError, match=r"neither \(disk full"
+    ):
+        labelled_dataset.load_dataset("mnist", data_dir=tmp_path)
 
 
 def test_data_set_that_is_not_there_is_prepared(tmp_path):
-    found = datasets.load_dataset("tiny_fixed", data_dir=tmp_path)
+    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=tmp_path)
     assert found.train.num_examples == 12
     assert (tmp_path / "tiny_fixed" / "1.0.0").is_dir()
 
@@ -697,7 +706,7 @@ def test_data_set_without_labelled_images(name, tmp_path, no_network):
     with pytest.raises(
         ValueError, match=rf"(?s)one class label.*Received: {name}.*Use"
     ):
-        datasets.load_dataset(name, data_dir=tmp_path)
+        labelled_dataset.load_dataset(name, data_dir=tmp_path)
 
 
 def test_unknown_name_lists_what_there_is(tmp_path, no_network):
@@ -707,15 +716,15 @@ def test_unknown_name_lists_what_there_is(tmp_path, no_network):
         r"are: .*\bcifar10\b.*list_builders\(\)"
     )
     with pytest.raises(ValueError, match=message):
-        datasets.load_dataset("cifar_10", data_dir=tmp_path)
+        labelled_dataset.load_dataset("cifar_10", data_dir=tmp_path)
     for name in ("", "./no/such/folder", "two words"):
         with pytest.raises(ValueError, match=r"Expected a built-in data set"):
-            datasets.load_dataset(name, data_dir=tmp_path)
+            labelled_dataset.load_dataset(name, data_dir=tmp_path)
 
 
 def test_unknown_version_names_the_known_ones(tmp_path, no_network):
     with pytest.raises(ValueError, match=r"version that mnist has.*only: 3"):
-        datasets.load_dataset("mnist:0.0.1", data_dir=tmp_path)
+        labelled_dataset.load_dataset("mnist:0.0.1", data_dir=tmp_path)
 
 
 # Arguments
@@ -724,7 +733,7 @@ def test_unknown_version_names_the_known_ones(tmp_path, no_network):
 @pytest.mark.parametrize("image_size", [32, (32,), (0, 32), (8.0, 8.0), "32"])
 def test_image_size_must_be_two_positive_integers(image_size):
     with pytest.raises(ValueError, match=r"image_size to be two positive integers"):
-        datasets.load_dataset("digits", image_size=image_size)
+        labelled_dataset.load_dataset("digits", image_size=image_size)
 
 
 def test_data_sets_are_frozen(digits):
@@ -738,6 +747,8 @@ def test_training_images_of_a_folder_are_not_class_by_class(tmp_path):
     # A stream is shuffled within a buffer only: sorted by class it would stay sorted.
     write_colours(tmp_path / "train", {"red": 12, "blue": 12})
     write_colours(tmp_path / "test", {"red": 1, "blue": 1})
-    labels = datasets.load_dataset(tmp_path).train.labels
+    labels = labelled_dataset.load_dataset(tmp_path).train.labels
     assert np.count_nonzero(np.diff(labels)) > 4
-    np.testing.assert_array_equal(labels, datasets.load_dataset(tmp_path).train.labels)
+    np.testing.assert_array_equal(
+        labels, labelled_dataset.load_dataset(tmp_path).train.labels
+    )

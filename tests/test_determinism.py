@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import determinism
-from keras_confusion import confusion_study, prototype_results, results
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.prototypes import store as prototype_store
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 CONFUSION = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"
@@ -55,7 +57,9 @@ def stop_when(condition, script, directory, *options):
 
 def bits(directory):
     """All that networks say, floats as the bits that they are."""
-    networks = results.read_networks(directory).drop(columns=["seconds", "finished_at"])
+    networks = confusion_store.read_networks(directory).drop(
+        columns=["seconds", "finished_at"]
+    )
     for column in ("log2_probability", "log2_probability_without_pair", "epoch_losses"):
         networks[column] = [values.tobytes() for values in networks[column]]
     networks["final_training_loss"] = networks["final_training_loss"].map(float.hex)
@@ -99,7 +103,9 @@ def test_prototype_study_has_the_same_bits_again(tmp_path):
     )
     run(script, stopped, *PROTOTYPES.split())
     first, again = (
-        prototype_results.read_study(directory).drop_vars(["seconds", "network"])
+        prototype_store.read_prototype_study(directory).drop_vars(
+            ["seconds", "network"]
+        )
         for directory in (tmp_path / "whole", stopped)
     )
     assert first["finished"].all()
@@ -151,7 +157,7 @@ def test_benchmark_counts_what_is_not_the_same(tmp_path):
                 "predictions": labels,
                 "log2_probability": [-1.0] * 4,
             }
-            results.write_network(tmp_path / name, row, num_classes=10)
+            confusion_store.write_network(tmp_path / name, row, num_classes=10)
     found = determinism.compare(tmp_path / "one", tmp_path / "other")
     assert found == {
         "networks": 2,

@@ -7,7 +7,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_confusion import discriminability
+from keras_confusion.stats import discriminability
 
 NUM_CLASSES = 6
 PAIRS = np.array([(0, 1), (0, 4), (2, 5), (3, 4)])

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import cosine_distances
 
-from keras_confusion import dissimilarity
+from keras_confusion.prototypes import dissimilarity
 
 MATRICES = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_class}
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from keras_confusion import runtime
+from keras_confusion.execution import runtime
 from tests import docs_commands, docs_pages, docs_place
 from tests.docs_pages import PAGES, RECORDS, ROOT, DocumentationError, Item
 

@@ -13,18 +13,13 @@ import pyarrow.parquet
 import pytest
 from tensorboard.backend.event_processing import event_file_loader
 
-from keras_confusion import (
-    command_line,
-    commands,
-    confusion_study,
-    explained_model,
-    explanation_figures,
-    explanation_report,
-    explanations,
-    results,
-    retraining,
-    study_folder,
-)
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.explanations import explained_model, result, retraining
+from keras_confusion.reports import explanation_report
+from keras_confusion.reports.figures import unit_figures
+from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "explain_generalization.py"
@@ -73,9 +68,7 @@ def copy(explained_here, tmp_path):
 def explain(directory, **options) -> int:
     """The script without its start."""
     settings = {"target": "5", "pair": "3-8", "units": 2} | options
-    return command_line.exit_code(
-        commands.explain_generalization, directory, **settings
-    )
+    return exit_codes.exit_code(commands.explain_generalization, directory, **settings)
 
 
 @pytest.mark.slow
@@ -89,7 +82,7 @@ def test_script_finds_the_networks_again_and_writes_what_it_says(by_script):
     repeats = pd.read_csv(folder / "repeats.csv")
     assert list(repeats["repeat"]) == [0, 1]
     # The study's own numbers of the same networks, computed as the study does.
-    rows = results.read_networks(directory).set_index(["arm", "repeat"])
+    rows = confusion_store.read_networks(directory).set_index(["arm", "repeat"])
     pairs = [(3, 8), (4, 9)]
     for row in repeats.to_dict("records"):
         changes = units[units["repeat"] == row["repeat"]]["change"].sum()
@@ -147,7 +140,7 @@ def test_networks_of_another_study_are_trained_anew(copy, monkeypatch):
     """A study that was begun anew in the same folder has other seeds."""
     kept = copy / "explanations" / "networks" / "baseline-00001.npz"
     plan = retraining.plan_of_study(copy)
-    networks = results.read_networks(copy)
+    networks = confusion_store.read_networks(copy)
     row = networks[networks["arm"] == "baseline"].iloc[1].to_dict()
     assert retraining.is_kept(plan, row)
     assert not retraining.is_kept(plan, row | {"order_seed": 1})
@@ -157,7 +150,7 @@ def test_networks_of_another_study_are_trained_anew(copy, monkeypatch):
 
 
 def test_warns_of_networks_that_are_not_those_of_the_study(copy, capsys):
-    path = results.network_path(copy, PAIR, 1)
+    path = confusion_store.network_path(copy, PAIR, 1)
     table = pa.parquet.read_table(path)
     (row,) = table.to_pylist()
     row["predictions"] = [(label + 1) % 10 for label in row["predictions"][:60]] + row[
@@ -175,7 +168,7 @@ def test_warns_of_networks_that_are_not_those_of_the_study(copy, capsys):
 
 def test_a_running_study_can_be_explained(copy, capsys):
     # The last repeat is not there yet.
-    results.network_path(copy, PAIR, 1).unlink()
+    confusion_store.network_path(copy, PAIR, 1).unlink()
     with study_folder.locked(copy):
         assert explain(copy) == 0
     assert "n = 1 repeat." in capsys.readouterr().out
@@ -246,7 +239,7 @@ def test_models_whose_units_cannot_be_told_apart(study, model, message):
 
 
 def test_only_repeats_with_the_same_seeds_are_compared(study):
-    networks = results.read_networks(study)
+    networks = confusion_store.read_networks(study)
     assert len(retraining.paired_rows(networks, PAIR, 5)) == 2
     (only,) = retraining.paired_rows(networks, PAIR, 1)
     assert [row["arm"] for row in only] == ["baseline", "3-8"]
@@ -264,14 +257,16 @@ def test_only_repeats_with_the_same_seeds_are_compared(study):
 @pytest.fixture(scope="module")
 def explanation(explained_here):
     plan = retraining.plan_of_study(explained_here)
-    rows = retraining.paired_rows(results.read_networks(explained_here), PAIR, 1)
+    rows = retraining.paired_rows(
+        confusion_store.read_networks(explained_here), PAIR, 1
+    )
     networks = [
         tuple(retraining.retrained_network(plan, row, PAIR) for row in of_repeat)
         for of_repeat in rows
     ]
     explained = explained_model.ExplainedModel(plan)
     return (
-        explanations.explain(explained, networks, TARGET, PAIR, num_units=3),
+        result.explain(explained, networks, TARGET, PAIR, num_units=3),
         explained,
         networks[0],
     )
@@ -293,12 +288,12 @@ def test_pictures_are_those_of_the_units(explanation):
             activations = probe.features(images / np.float32(255))[:, unit]
             np.testing.assert_allclose(
                 probe.features(look.strongest)[:, unit],
-                np.sort(activations)[::-1][: explanations.NUM_IMAGES],
+                np.sort(activations)[::-1][: result.NUM_IMAGES],
                 rtol=1e-3,
             )
             np.testing.assert_allclose(
                 probe.features(look.strongest_of_target)[:, unit],
-                np.sort(activations[labels == TARGET])[::-1][: explanations.NUM_IMAGES],
+                np.sort(activations[labels == TARGET])[::-1][: result.NUM_IMAGES],
                 rtol=1e-3,
             )
             np.testing.assert_allclose(
@@ -312,15 +307,15 @@ def test_pictures_are_those_of_the_units(explanation):
 
 def test_figure_shows_every_unit_and_marks_the_pair(explanation):
     found, _, _ = explanation
-    figure = explanation_figures.units_figure(found)
+    figure = unit_figures.units_figure(found)
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     for shown in found.shown:
-        assert f"repeat 0, {explanation_figures.unit_name(shown.row)}" in texts
+        assert f"repeat 0, {unit_figures.unit_name(shown.row)}" in texts
         assert f"{shown.row['change']:+.2f} bits".replace("-", "−") in texts
     lowest = figure.axes[-1]
     colors = {label.get_text(): label.get_color() for label in lowest.get_xticklabels()}
-    assert colors["3"] == colors["8"] == explanation_figures.ACCENT
-    assert colors["5"] == explanation_figures.MUTED
+    assert colors["3"] == colors["8"] == unit_figures.ACCENT
+    assert colors["5"] == unit_figures.MUTED
     assert colors["0"] == "black"
     pictures = sum(len(axis.get_images()) for axis in figure.axes)
     assert pictures == 2 * sum(

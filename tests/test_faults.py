@@ -16,7 +16,7 @@ from benchmarks import (
     faults,
 )
 from benchmarks.fault_studies import Trial
-from keras_confusion import results
+from keras_confusion.confusion import store as confusion_store
 
 STUDY = fault_studies.confusion_study(repeats=2)
 SEED = 1
@@ -62,9 +62,9 @@ def test_differences_are_seen(tmp_path, undisturbed):
     lost, differences = STUDY.difference(folder, undisturbed)
     assert lost == 1
     assert len(differences) == 1
-    row = results.read_networks(folder).iloc[0].to_dict()
+    row = confusion_store.read_networks(folder).iloc[0].to_dict()
     row |= {"arm": "3-8", "class_a": 3, "class_b": 8, "repeat": 7}
-    results.write_network(folder, row, num_classes=10)
+    confusion_store.write_network(folder, row, num_classes=10)
     assert STUDY.difference(folder, undisturbed)[0] == 1
 
 

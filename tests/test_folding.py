@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import folding, models
-from keras_confusion.folding import fold_batch_normalization
+from keras_confusion.models import architectures
+from keras_confusion.prototypes.optimizer import drafting
+from keras_confusion.prototypes.optimizer.drafting import fold_batch_normalization
 
 SHAPE = (20, 20, 3)
 
@@ -33,7 +34,7 @@ def trained(model, rng):
 
 def build(name, rng, **options):
     given = {"input_shape": SHAPE, "num_classes": 4, "seed": 0}
-    return trained(models.build_model(name, **given, **options), rng)
+    return trained(architectures.build_model(name, **given, **options), rng)
 
 
 def sequential(*layers):
@@ -105,7 +106,7 @@ def test_classifiers_of_this_package_stay_the_same_functions(
     assert num_normalizations(copy) == 0
     assert_same_function(model, copy, images)
     # The statistics count: with those of a new network the logits are others.
-    fresh = models.build_model(
+    fresh = architectures.build_model(
         name, input_shape=SHAPE, num_classes=4, seed=0, **options
     )
     assert np.abs(fresh(images) - copy(images)).max() > 0.1
@@ -262,4 +263,4 @@ def test_what_cannot_be_copied_is_refused(rng):
         fold_batch_normalization(keras.Sequential([keras.layers.Dense(2)]))
     with pytest.raises(ValueError, match="'float32', 'bfloat16'.*'float16'"):
         fold_batch_normalization(build("cnn", rng), dtype="float16")
-    assert folding.DTYPES == ("float32", "bfloat16")
+    assert drafting.DTYPES == ("float32", "bfloat16")

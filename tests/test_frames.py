@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_confusion import frames
+from keras_confusion.prototypes.optimizer import frames
 
 
 def image(value):

@@ -12,15 +12,11 @@ import pytest
 from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.util import tensor_util
 
-from keras_confusion import (
-    datasets,
-    npz_limits,
-    probes,
-    retraining,
-    saving,
-    store_metadata,
-    study_folder,
-)
+from keras_confusion.datasets import labelled_dataset, npz_limits
+from keras_confusion.explanations import retraining
+from keras_confusion.models import loading, saving
+from keras_confusion.prototypes import store_metadata
+from keras_confusion.storage import study_folder
 from tb_plugin import tensor_limits
 from tests import fuzz_data, fuzz_folders
 
@@ -42,14 +38,18 @@ def test_archives_that_promise_more_than_they_should(tmp_path, monkeypatch):
     np.save(test_images, np.zeros((6, 40, 40, 3), np.uint8))
     write_npz(path, x_train=images.getvalue(), x_test=test_images.getvalue())
     with pytest.raises(ValueError, match=r"a\.npz .*where 10000 are the most.*savez"):
-        datasets.load_dataset(path)
-    assert datasets.load_dataset(path, max_bytes=10**6).input_shape == (40, 40, 3)
+        labelled_dataset.load_dataset(path)
+    assert labelled_dataset.load_dataset(path, max_bytes=10**6).input_shape == (
+        40,
+        40,
+        3,
+    )
     with pytest.raises(ValueError, match="max_bytes to be a positive"):
-        datasets.load_dataset(path, max_bytes=0)
+        labelled_dataset.load_dataset(path, max_bytes=0)
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**15},), }}"
     write_npz(path, y_train=fuzz_data.npy(header, b"\0"))
     with pytest.raises(ValueError, match=r"y_train\.npy promises shape"):
-        datasets.load_dataset(path)
+        labelled_dataset.load_dataset(path)
 
 
 def test_a_label_of_a_million_million_is_refused(tmp_path):
@@ -57,7 +57,7 @@ def test_a_label_of_a_million_million_is_refused(tmp_path):
     np.save(labels, np.array([10**12, *range(11)]))
     write_npz(tmp_path / "a.npz", y_train=labels.getvalue())
     with pytest.raises(ValueError, match="y_train below 32767"):
-        datasets.load_dataset(tmp_path / "a.npz")
+        labelled_dataset.load_dataset(tmp_path / "a.npz")
 
 
 def test_pictures_that_promise_gigabytes(tmp_path):
@@ -66,7 +66,7 @@ def test_pictures_that_promise_gigabytes(tmp_path):
         for number in range(2):
             picture = fuzz_data.png_of_size(60_000, 60_000)
             (tmp_path / name / f"{number}.png").write_bytes(picture)
-    dataset = datasets.load_dataset(tmp_path)
+    dataset = labelled_dataset.load_dataset(tmp_path)
     with pytest.raises(OSError, match=r"\.png.*10800000000 bytes.*max_bytes"):
         dataset.train.arrays()
 
@@ -77,12 +77,12 @@ def test_pipes_are_not_waited_for(tmp_path):
         for number in range(2):
             os.mkfifo(tmp_path / name / f"{number}.png")
     with pytest.raises(OSError, match="no ordinary file"):
-        datasets.load_dataset(tmp_path).train.arrays()
+        labelled_dataset.load_dataset(tmp_path).train.arrays()
 
 
 def test_other_peoples_programs_are_no_data_sets():
     with pytest.raises(ValueError, match="Expected a built-in data set"):
-        datasets.load_dataset("huggingface:mnist")
+        labelled_dataset.load_dataset("huggingface:mnist")
 
 
 def write_keras_file(path, change=None, weights=None):
@@ -126,7 +126,7 @@ def test_models_that_ask_for_too_much(tmp_path, options, message):
     write_keras_file(path, **options)
     policy = keras.config.dtype_policy()
     with pytest.raises(saving.ModelFolderError, match=message):
-        probes.load_probe(path)
+        loading.load_probe(path)
     # Nothing is left behind that Keras would make later.
     assert keras.config.dtype_policy() == policy
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -135,13 +135,13 @@ def test_models_that_ask_for_too_much(tmp_path, options, message):
 
 def test_what_loading_trusts_is_told(tmp_path, capsys):
     write_keras_file(tmp_path / "model.keras")
-    probes.load_probe(tmp_path / "model.keras")
+    loading.load_probe(tmp_path / "model.keras")
     assert "if you trust them" in " ".join(capsys.readouterr().err.split())
-    probes.load_probe(tmp_path / "model.keras", is_own=True)
+    loading.load_probe(tmp_path / "model.keras", is_own=True)
     assert "trust" not in capsys.readouterr().err
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
     with pytest.raises(saving.ModelFolderError):
-        probes.load_probe(tmp_path)
+        loading.load_probe(tmp_path)
     assert "a program of TensorFlow's" in capsys.readouterr().err
 
 

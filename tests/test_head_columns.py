@@ -8,16 +8,13 @@ import sklearn.linear_model
 import sklearn.metrics
 import sklearn.preprocessing
 
-from keras_confusion import (
-    confusion_study,
-    corruption,
-    linear_heads,
-    recipes,
-    results,
-    study_plan,
-    study_settings,
-    training,
-)
+from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.confusion import settings as confusion_settings
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.datasets import corruption
+from keras_confusion.training import linear_heads, recipes
+from keras_confusion.training import trainer as training_trainer
 
 PAIR = (3, 8)
 NUM_CLASSES, NUM_TEST = 10, 599
@@ -36,7 +33,7 @@ NO_FEATURES = "The model has no features"
 def run(directory, **settings):
     """The rows of a small study by arm and repeat."""
     confusion_study.run_confusion_study(directory, **SETTINGS | settings)
-    rows = results.read_networks(directory).to_dict("records")
+    rows = confusion_store.read_networks(directory).to_dict("records")
     assert not any(row["failed"] for row in rows)
     return {(row["arm"], row["repeat"]): row for row in rows}
 
@@ -125,10 +122,10 @@ def test_readout_is_of_the_first_baselines_only(rows):
 
 
 def test_d_primes_are_those_of_the_logits_that_are_kept(rows, directory):
-    labels = results.read_test_labels(directory)
+    labels = confusion_store.read_test_labels(directory)
     for (arm, repeat), row in rows.items():
         pair = PAIR if arm == "3-8" else None
-        with np.load(results.logits_path(directory, pair, repeat)) as kept:
+        with np.load(confusion_store.logits_path(directory, pair, repeat)) as kept:
             assert sorted(kept) == ["features", "total"]
             for reading, column in (
                 ("total", "discriminability"),
@@ -163,13 +160,17 @@ def test_features_are_those_of_the_network_trained_again(rows, digits, arm):
             corruption.swap(NUM_CLASSES, *PAIR, fraction=0.5),
             row["corruption_seed"],
         )
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         digits,
         recipe=recipes.find_recipe("annealed", num_train=digits.train.num_examples),
         epochs=1,
     )
     trainer.train(
-        [training.TrainingTask(row["initialisation_seed"], row["order_seed"], given)]
+        [
+            training_trainer.TrainingTask(
+                row["initialisation_seed"], row["order_seed"], given
+            )
+        ]
     )
     labels = digits.test.labels
     np.testing.assert_allclose(
@@ -316,7 +317,9 @@ def test_model_without_features_is_trained_and_says_so_once(tmp_path, capsys, mo
         assert row["features_discriminability"] is None
         assert row["readout_discriminability"] is None
         pair = PAIR if row["arm"] == "3-8" else None
-        with np.load(results.logits_path(tmp_path, pair, row["repeat"])) as kept:
+        with np.load(
+            confusion_store.logits_path(tmp_path, pair, row["repeat"])
+        ) as kept:
             assert list(kept) == ["total"]
 
 
@@ -328,12 +331,12 @@ def test_model_with_features_says_nothing_of_them(tmp_path, capsys):
 def test_features_that_are_too_wide_for_enough_examples_are_left_out(
     tmp_path, monkeypatch
 ):
-    settings = study_settings.StudySettings(model=linear, pairs=["3-8"])
+    settings = confusion_settings.StudySettings(model=linear, pairs=["3-8"])
 
     def has_features(num_fitted):
         # Of 8 x 8 means in three colours.
         monkeypatch.setattr(linear_heads, "MAX_VALUES", 8 * 8 * 3 * num_fitted)
-        return study_plan.StudyPlan.make(settings, tmp_path, None).has_features
+        return confusion_plan.StudyPlan.make(settings, tmp_path, None).has_features
 
     enough = linear_heads.MIN_EXAMPLES_A_CLASS * NUM_CLASSES
     assert has_features(enough)
@@ -359,7 +362,9 @@ def test_texts_have_features_and_a_readout(tmp_path, capsys):
     assert np.median(features) > 0.5
     assert np.any(features[0] != features[1])
     # Swapped labels of others change a head, though not by much.
-    right = means_without(features[0], (0, 1), results.read_test_labels(tmp_path))
+    right = means_without(
+        features[0], (0, 1), confusion_store.read_test_labels(tmp_path)
+    )
     swapped = rows["baseline", 0]["readout_discriminability"]
     assert np.isnan(swapped).tolist() == np.isnan(right).tolist()
     assert 0.001 < np.nanmax(np.abs(swapped - right)) < 0.5

@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_confusion import figures, heat_maps, network_figures
-from keras_confusion.responses import RESPONSES
+from keras_confusion.comparisons.responses import RESPONSES
+from keras_confusion.reports.figures import (
+    comparison_figures,
+    heat_maps,
+    network_figures,
+)
 
 NUM_CLASSES = 20
 NAMES = [f"class {k}" for k in range(NUM_CLASSES)]
@@ -14,7 +18,9 @@ PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
 
 def cells(values, significant):
     values, significant = np.array(values, float), np.array(significant, bool)
-    return heat_maps.Cells(values, significant, 6, figures.MEASURES["difference"])
+    return heat_maps.Cells(
+        values, significant, 6, comparison_figures.MEASURES["difference"]
+    )
 
 
 def by_pair(seed=0):
@@ -53,7 +59,7 @@ def test_largest_significant_cell_stands_for_those_beside_it():
 def test_many_pairs_are_drawn_in_blocks():
     table = by_pair()
     order = list(reversed(range(NUM_CLASSES)))
-    figure = figures.target_by_pair(table, "difference", NAMES, order)
+    figure = comparison_figures.target_by_pair(table, "difference", NAMES, order)
     upper, lower = figure.axes[:2]
     found = table[(table["family"] == "third") & (table["q_value"] < 0.05)]
     for axis, response in zip((upper, lower), RESPONSES, strict=True):

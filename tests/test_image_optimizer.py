@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import image_steps, objectives, probes, prototypes
-from keras_confusion.image_optimizer import (
+from keras_confusion.models import loading
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer import objectives, update_rules
+from keras_confusion.prototypes.optimizer.image_optimizer import (
     DraftedLogits,
     OptimizerSettings,
     optimize_images,
@@ -27,12 +29,12 @@ def images_at_distances(distances):
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return probes.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return loading.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")
 def noise():
-    return prototypes.noise([0], NUM_CLASSES, (32, 32, 3))[0]
+    return prototype_images.noise([0], NUM_CLASSES, (32, 32, 3))[0]
 
 
 def optimize_to_each_class(probe, start, **settings):
@@ -67,7 +69,7 @@ def test_first_step_by_hand():
     )
 
 
-@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
+@pytest.mark.parametrize("rule", update_rules.UPDATE_RULES)
 def test_loss_falls_and_pixels_stay_in_range(rule, probe, noise):
     losses = []
     for iterations in (0, 3, 30):
@@ -120,7 +122,7 @@ def test_result_does_not_depend_on_the_rest_of_the_batch(batch_size, probe, nois
     np.testing.assert_allclose(made.logits, together.logits, atol=0.05)
 
 
-@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
+@pytest.mark.parametrize("rule", update_rules.UPDATE_RULES)
 def test_batch_shrinks_to_the_slow_images_without_changing_them(rule):
     sizes = []
 
@@ -167,7 +169,7 @@ def test_one_program_serves_all_sizes_and_later_calls():
 
 
 def test_few_programs_are_kept():
-    kept = image_steps.compile_programs.cache_info().maxsize
+    kept = update_rules.compile_programs.cache_info().maxsize
     assert kept is not None
     assert kept <= 4
 
@@ -312,7 +314,7 @@ def test_image_that_is_done_by_rounding_alone_is_done(noise):
     assert (made.losses < settings.loss_threshold).all()
 
 
-@pytest.mark.parametrize("rule", image_steps.UPDATE_RULES)
+@pytest.mark.parametrize("rule", update_rules.UPDATE_RULES)
 def test_what_counts_after_a_draft_is_the_exact_word(rule):
     """The draft is done too early for class 0, and too late for class 1."""
 

@@ -6,13 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import (
-    prototype_results,
-    prototype_study,
-    sealed_json,
-    study_folder,
-    trained_models,
-)
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.storage import sealed_json, study_folder
+from keras_confusion.training import evaluation
 
 INTERVALS = (40, 70, 100)
 
@@ -46,10 +43,10 @@ def small(*, input_shape, num_classes, seed):
     scope="module", params=["data", pytest.param("steps", marks=pytest.mark.slow)]
 )
 def run(request, dataset):
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models._BUILDERS, "cnn", small)
+        patch.setitem(architectures._BUILDERS, "cnn", small)
         yield functools.partial(
             prototype_study.run_prototype_study,
             dataset=dataset,
@@ -98,7 +95,7 @@ def digests(folder):
 
 def assert_same(folder, whole):
     assert digests(folder) == digests(whole)
-    first, second = map(prototype_results.read_study, (folder, whole))
+    first, second = map(prototype_store.read_prototype_study, (folder, whole))
     for name in set(first) - {"seconds"}:
         np.testing.assert_array_equal(first[name].values, second[name].values, name)
 
@@ -149,7 +146,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
 ):
     # As on another machine, whose last digits are others.
     flip_bit(file_of(folder, 70))
-    train = trained_models.train
+    train = evaluation.train
 
     def train_otherwise(trainer, epochs, *, unit):
         trained = train(trainer, epochs, unit=unit)
@@ -160,19 +157,19 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
             trainer.take_weights(trained.classifier)
         return trained
 
-    monkeypatch.setattr(trained_models, "train", train_otherwise)
+    monkeypatch.setattr(evaluation, "train", train_otherwise)
     summary = run(folder)
     assert (summary.num_trained, summary.num_parts) == (2, 4)
     told = capsys.readouterr().err
     assert "100 went on from a damaged network, which came out otherwise" in told
     assert "Prototypes at 70 % are made anew" in told
     assert digests(folder)[0] == digests(whole)[0]
-    before, after = map(prototype_results.read_study, (whole, folder))
+    before, after = map(prototype_store.read_prototype_study, (whole, folder))
     np.testing.assert_array_equal(before["image"][0], after["image"][0])
     assert np.any(before["image"][1].values != after["image"][1].values)
     # All of it belongs together.
     numbers = [
-        prototype_results.read_network_number(folder, percentage)
+        prototype_store.read_network_number(folder, percentage)
         for percentage in INTERVALS
     ]
     assert after["network"].values.tolist() == [[number] * 2 for number in numbers]
@@ -186,7 +183,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
 
 def test_prototypes_that_started_from_others_are_made_anew(run, folder, whole, capsys):
     # As those before them may come out after damage, on another machine.
-    array = prototype_results._open(folder, "image")
+    array = prototype_store._open(folder, "image")
     image = array[0, 1, 2, 2]
     array[0, 1, 2, 2] = image / 2
     # They come out otherwise, and what started from them as well.
@@ -222,4 +219,4 @@ def test_state_of_the_optimiser_that_is_damaged_is_come_by_again(
 def test_damaged_network_stops_who_only_reads(folder):
     flip_bit(file_of(folder, 40, "model.json"))
     with pytest.raises(study_folder.StudyFolderError, match=r"40/model\.json is dam"):
-        prototype_results.read_study(folder)
+        prototype_store.read_prototype_study(folder)

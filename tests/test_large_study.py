@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import analysis_speed, large_study, timing
-from keras_confusion import results
+from keras_confusion.confusion import store as confusion_store
 
 
 def test_networks_are_written_in_files_of_many(tmp_path, monkeypatch):
@@ -11,13 +11,13 @@ def test_networks_are_written_in_files_of_many(tmp_path, monkeypatch):
     )
     names = sorted(path.name for path in (tmp_path / "networks").iterdir())
     assert [name.split("-")[0] for name in names] == ["merged"] * 4
-    networks = results.read_networks(tmp_path)
+    networks = confusion_store.read_networks(tmp_path)
     assert len(networks) == 21 * 3 + 5
     assert not networks.duplicated(["arm", "repeat"]).any()
     for row in networks.to_dict("records")[::9]:
         top = row["predictions"], row["second_labels"], row["third_labels"]
         assert all(len({*labels}) == 3 for labels in zip(*top, strict=True))
-        of_pairs = 21 if row["arm"] == results.BASELINE else 1
+        of_pairs = 21 if row["arm"] == confusion_store.BASELINE else 1
         assert len(row["log2_probability_without_pair"]) == of_pairs * 7
 
 
@@ -27,7 +27,7 @@ def test_a_study_is_the_same_when_it_is_drawn_again(tmp_path):
         large_study.write_large_study(
             tmp_path / name, num_classes=6, repeats=2, baseline_repeats=2, num_test=60
         )
-    one, other = (results.read_networks(tmp_path / n) for n in ("one", "other"))
+    one, other = (confusion_store.read_networks(tmp_path / n) for n in ("one", "other"))
     for column in ("predictions", "third_labels", "log2_probability"):
         assert all(map(lambda a, b: (a == b).all(), one[column], other[column]))
 

@@ -9,7 +9,8 @@ from benchmarks import (
     learned_features,
     planted_truth,
 )
-from keras_confusion import discriminability, planted
+from keras_confusion.datasets import planted
+from keras_confusion.stats import discriminability
 
 PAIRS = [(0, 1), (0, 2), (1, 2), (2, 3), (0, 3), (1, 3)]
 

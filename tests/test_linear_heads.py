@@ -4,7 +4,7 @@ import scipy.optimize
 import scipy.special
 import sklearn.linear_model
 
-from keras_confusion import linear_heads
+from keras_confusion.training import linear_heads
 
 NUM_CLASSES, NUM_TRAIN, NUM_TEST, WIDTH = 4, 600, 200, 8
 

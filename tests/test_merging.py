@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from keras_confusion import merging, network_files, results, row_checksums
+from keras_confusion.confusion import compaction, network_files, row_checksums
+from keras_confusion.confusion import store as confusion_store
 
 NUM_TEST = 40
 NUM_NETWORKS = 10
@@ -16,7 +17,7 @@ NUM_NETWORKS = 10
 def row(repeat, rng, pair=(3, 5), *, num_classes=10):
     labels = rng.permuted(np.tile(np.arange(num_classes), (NUM_TEST, 1)), axis=1)
     return {
-        "arm": results.arm_name(pair),
+        "arm": confusion_store.arm_name(pair),
         "class_a": None if pair is None else pair[0],
         "class_b": None if pair is None else pair[1],
         "repeat": repeat,
@@ -39,7 +40,7 @@ def row(repeat, rng, pair=(3, 5), *, num_classes=10):
 def folder(tmp_path, rng):
     (tmp_path / "networks").mkdir()
     for repeat in range(NUM_NETWORKS):
-        results.write_network(tmp_path, row(repeat, rng), num_classes=10)
+        confusion_store.write_network(tmp_path, row(repeat, rng), num_classes=10)
     return tmp_path
 
 
@@ -52,27 +53,27 @@ def keys(networks):
 
 
 def test_merged_networks_are_those_that_were_written(folder):
-    before = results.read_networks(folder)
-    assert merging.merge_networks(folder, networks_a_file=4) == 8
+    before = confusion_store.read_networks(folder)
+    assert compaction.merge_networks(folder, networks_a_file=4) == 8
     assert files(folder) == [
         "3-5-00008.parquet",
         "3-5-00009.parquet",
         "merged-00000-4.parquet",
         "merged-00001-4.parquet",
     ]
-    pd.testing.assert_frame_equal(results.read_networks(folder), before)
-    assert merging.merge_networks(folder, networks_a_file=4) == 0
+    pd.testing.assert_frame_equal(confusion_store.read_networks(folder), before)
+    assert compaction.merge_networks(folder, networks_a_file=4) == 0
 
 
 def test_few_networks_stay_in_files_of_their_own(folder):
-    assert merging.merge_networks(folder) == 0
+    assert compaction.merge_networks(folder) == 0
     assert len(files(folder)) == NUM_NETWORKS
 
 
 def test_networks_with_large_rows_make_smaller_files(folder, monkeypatch):
     one = (folder / "networks" / "3-5-00000.parquet").stat().st_size
-    monkeypatch.setattr(merging, "_BYTES_A_FILE", 2.5 * one)
-    assert merging.merge_networks(folder, networks_a_file=100) == 9
+    monkeypatch.setattr(compaction, "_BYTES_A_FILE", 2.5 * one)
+    assert compaction.merge_networks(folder, networks_a_file=100) == 9
     assert [name for name in files(folder) if name.startswith("merged")] == [
         "merged-00000-3.parquet",
         "merged-00001-3.parquet",
@@ -81,38 +82,38 @@ def test_networks_with_large_rows_make_smaller_files(folder, monkeypatch):
 
 
 def test_merged_files_are_read_by_groups_of_rows(folder, monkeypatch):
-    before = results.read_networks(folder)
-    monkeypatch.setattr(merging, "_BYTES_A_GROUP", 1)
-    monkeypatch.setattr(results, "BATCH_BYTES", 1)
-    merging.merge_networks(folder, networks_a_file=5)
-    batches = list(results.iterate_networks(folder, ["arm", "repeat"]))
+    before = confusion_store.read_networks(folder)
+    monkeypatch.setattr(compaction, "_BYTES_A_GROUP", 1)
+    monkeypatch.setattr(confusion_store, "BATCH_BYTES", 1)
+    compaction.merge_networks(folder, networks_a_file=5)
+    batches = list(confusion_store.iterate_networks(folder, ["arm", "repeat"]))
     assert [len(batch) for batch in batches] == [1] * NUM_NETWORKS
     assert keys(pd.concat(batches)) == keys(before)
 
 
 def test_killed_after_merging_counts_every_network_once(folder, monkeypatch):
-    before = results.read_networks(folder)
+    before = confusion_store.read_networks(folder)
 
     def killed(path):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(merging.pathlib.Path, "unlink", killed)
+        patched.setattr(compaction.pathlib.Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
-            merging.merge_networks(folder, networks_a_file=5)
+            compaction.merge_networks(folder, networks_a_file=5)
     assert len(files(folder)) == NUM_NETWORKS + 1
-    pd.testing.assert_frame_equal(results.read_networks(folder), before)
-    merging.merge_networks(folder, networks_a_file=5)
+    pd.testing.assert_frame_equal(confusion_store.read_networks(folder), before)
+    compaction.merge_networks(folder, networks_a_file=5)
     assert files(folder) == ["merged-00000-5.parquet", "merged-00001-5.parquet"]
-    pd.testing.assert_frame_equal(results.read_networks(folder), before)
+    pd.testing.assert_frame_equal(confusion_store.read_networks(folder), before)
 
 
 def test_reader_finds_networks_that_are_merged_meanwhile(folder, monkeypatch):
-    before = keys(results.read_networks(folder))
-    monkeypatch.setattr(results, "BATCH_BYTES", 1)
-    reading = results.iterate_networks(folder)
+    before = keys(confusion_store.read_networks(folder))
+    monkeypatch.setattr(confusion_store, "BATCH_BYTES", 1)
+    reading = confusion_store.iterate_networks(folder)
     first = next(reading)
-    merging.merge_networks(folder, networks_a_file=3)
+    compaction.merge_networks(folder, networks_a_file=3)
     rest = pd.concat([first, *reading])
     assert len(rest) == NUM_NETWORKS
     assert keys(rest) == before
@@ -122,9 +123,9 @@ def test_older_rows_without_a_checksum_are_given_one(folder):
     path = folder / "networks" / "3-5-00000.parquet"
     table = pa.parquet.read_table(path).drop_columns([row_checksums.COLUMN])
     pa.parquet.write_table(table, path)
-    before = results.read_networks(folder)
-    merging.merge_networks(folder, networks_a_file=NUM_NETWORKS)
-    pd.testing.assert_frame_equal(results.read_networks(folder), before)
+    before = confusion_store.read_networks(folder)
+    compaction.merge_networks(folder, networks_a_file=NUM_NETWORKS)
+    pd.testing.assert_frame_equal(confusion_store.read_networks(folder), before)
     (merged,) = (folder / "networks").iterdir()
     column = pa.parquet.read_table(merged).column(row_checksums.COLUMN)
     assert column.null_count == 0
@@ -132,14 +133,14 @@ def test_older_rows_without_a_checksum_are_given_one(folder):
 
 def test_every_flipped_bit_is_found_or_changes_nothing(folder, rng):
     path = folder / "networks" / "3-5-00000.parquet"
-    content, before = path.read_bytes(), results.read_networks(folder)
+    content, before = path.read_bytes(), confusion_store.read_networks(folder)
     messages = []
     for place in rng.choice(len(content), 600, replace=False):
         changed = bytearray(content)
         changed[place] ^= 1 << rng.integers(8)
         path.write_bytes(changed)
         try:
-            networks = results.read_networks(folder)
+            networks = confusion_store.read_networks(folder)
         except network_files.DamagedFileError as error:
             messages.append(str(error))
         else:
@@ -164,22 +165,22 @@ def test_damaged_file_is_set_aside_and_only_its_network_is_lost(folder, damage):
     else:
         path.write_bytes(b"")
     with pytest.raises(network_files.DamagedFileError, match="3-5-00004.parquet"):
-        results.read_networks(folder)
+        confusion_store.read_networks(folder)
     said = []
-    merging.mend_networks(folder, said.append)
+    compaction.mend_networks(folder, said.append)
     assert len(said) == 1
     assert str(path) in said[0]
     assert (folder / "networks" / "3-5-00004.parquet.damaged").exists()
-    left = results.read_networks(folder)
+    left = confusion_store.read_networks(folder)
     assert set(left["repeat"]) == set(range(NUM_NETWORKS)) - {4}
-    merging.mend_networks(folder, said.append)
+    compaction.mend_networks(folder, said.append)
     assert len(said) == 1
 
 
 def test_intact_networks_of_a_damaged_merged_file_are_kept(folder, monkeypatch):
-    monkeypatch.setattr(merging, "_BYTES_A_GROUP", 1)
-    before = results.read_networks(folder)
-    merging.merge_networks(folder, networks_a_file=NUM_NETWORKS)
+    monkeypatch.setattr(compaction, "_BYTES_A_GROUP", 1)
+    before = confusion_store.read_networks(folder)
+    compaction.merge_networks(folder, networks_a_file=NUM_NETWORKS)
     (path,) = (folder / "networks").iterdir()
     content = bytearray(path.read_bytes())
     with pa.parquet.ParquetFile(path) as file:
@@ -188,23 +189,23 @@ def test_intact_networks_of_a_damaged_merged_file_are_kept(folder, monkeypatch):
     content[place] ^= 16
     path.write_bytes(content)
     said = []
-    merging.mend_networks(folder, said.append)
+    compaction.mend_networks(folder, said.append)
     assert "9 networks of it are intact and kept" in said[0]
     assert len(files(folder)) == 2
-    left = results.read_networks(folder)
+    left = confusion_store.read_networks(folder)
     pd.testing.assert_frame_equal(
         left, before[before["repeat"] != 6].reset_index(drop=True)
     )
 
 
 def test_merged_file_without_its_end_is_lost_and_said(folder):
-    merging.merge_networks(folder, networks_a_file=5)
+    compaction.merge_networks(folder, networks_a_file=5)
     path = folder / "networks" / "merged-00000-5.parquet"
     os.truncate(path, path.stat().st_size - 8)
     said = []
-    merging.mend_networks(folder, said.append)
+    compaction.mend_networks(folder, said.append)
     assert "kept" not in said[0]
-    assert set(results.read_networks(folder)["repeat"]) == {5, 6, 7, 8, 9}
+    assert set(confusion_store.read_networks(folder)["repeat"]) == {5, 6, 7, 8, 9}
 
 
 def test_checksums_see_every_column(folder):

@@ -1,6 +1,7 @@
 import pytest
 
-from keras_confusion import model_files, sealed_json
+from keras_confusion.models import model_files
+from keras_confusion.storage import sealed_json
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import models
+from keras_confusion.models import architectures
 
 
 def shape_and_parameters(model):
@@ -10,7 +10,9 @@ def shape_and_parameters(model):
 
 
 def test_cnn_has_the_posters_layers():
-    model = models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+    model = architectures.build_model(
+        "cnn", num_classes=10, input_shape=(32, 32, 3), seed=0
+    )
     # The confusion poster, "model architecture"; the shapes of the Keras tutorial
     # network that it shows.
     assert shape_and_parameters(model) == [
@@ -27,7 +29,9 @@ def test_cnn_has_the_posters_layers():
 
 
 def test_output_is_logits():
-    model = models.build_model("cnn", num_classes=4, input_shape=(18, 18, 1), seed=0)
+    model = architectures.build_model(
+        "cnn", num_classes=4, input_shape=(18, 18, 1), seed=0
+    )
     logits = model(np.random.default_rng(0).random((5, 18, 18, 1), np.float32)).numpy()
     assert logits.shape == (5, 4)
     assert not np.allclose(logits.sum(axis=1), 1)
@@ -36,7 +40,7 @@ def test_output_is_logits():
 
 def test_weights_are_a_function_of_the_seed():
     def weights(seed):
-        built = models.build_model(
+        built = architectures.build_model(
             "cnn", num_classes=3, input_shape=(18, 18, 1), seed=seed
         )
         return np.concatenate([weight.ravel() for weight in built.get_weights()])
@@ -46,14 +50,16 @@ def test_weights_are_a_function_of_the_seed():
 
 
 def test_layers_of_one_shape_start_from_different_weights():
-    model = models.build_model("cnn", num_classes=64, input_shape=(32, 32, 3), seed=0)
+    model = architectures.build_model(
+        "cnn", num_classes=64, input_shape=(32, 32, 3), seed=0
+    )
     hidden, output = (layer.kernel.numpy() for layer in model.layers[-2:])
     assert np.any(hidden[:64] != output)
 
 
 def test_mixed_policy_keeps_float32_logits_and_leaves_the_global_policy_alone():
     before = keras.config.dtype_policy()
-    model = models.build_model(
+    model = architectures.build_model(
         "cnn",
         num_classes=3,
         input_shape=(18, 18, 1),
@@ -67,7 +73,7 @@ def test_mixed_policy_keeps_float32_logits_and_leaves_the_global_policy_alone():
 
 
 def test_resnet18_has_the_papers_parameters_and_features():
-    model = models.build_model(
+    model = architectures.build_model(
         "resnet18", num_classes=10, input_shape=(32, 32, 3), seed=0
     )
     # The posters' network (kuangliu's CIFAR ResNet18): 11,173,962.
@@ -81,7 +87,7 @@ def test_resnet18_has_the_papers_parameters_and_features():
 
 def test_resnet18_scales_with_width_and_starts_from_its_seed():
     def build(seed, width=4):
-        return models.build_model(
+        return architectures.build_model(
             "resnet18", num_classes=3, input_shape=(16, 16, 1), seed=seed, width=width
         )
 
@@ -95,7 +101,7 @@ def test_resnet18_scales_with_width_and_starts_from_its_seed():
 
 def test_text_reads_tokens_and_starts_from_its_seed():
     def build(seed):
-        return models.build_model(
+        return architectures.build_model(
             "text", num_classes=3, input_shape=(6,), seed=seed, vocabulary_size=9
         )
 
@@ -120,7 +126,7 @@ def test_models_of_images_are_refused_for_tokens(name):
     with pytest.raises(
         ValueError, match=f"of token sequences.*: '{name}'. Use --model text, or"
     ):
-        models.build_model(
+        architectures.build_model(
             name, num_classes=3, input_shape=(6,), seed=0, vocabulary_size=9
         )
 
@@ -136,10 +142,10 @@ def test_functions_are_given_the_vocabulary_size():
         )
 
     arguments = {"num_classes": 3, "input_shape": (6,), "seed": 0}
-    model = models.build_model(bag_of_words, vocabulary_size=9, **arguments)
+    model = architectures.build_model(bag_of_words, vocabulary_size=9, **arguments)
     assert model.count_params() == 27
     with pytest.raises(ValueError, match=r"input_shape, .*, vocabulary_size.*linear"):
-        models.build_model(linear, vocabulary_size=9, **arguments)
+        architectures.build_model(linear, vocabulary_size=9, **arguments)
 
 
 def linear(*, input_shape, num_classes, seed):
@@ -155,9 +161,11 @@ def linear(*, input_shape, num_classes, seed):
 
 
 def test_any_function_serves_as_a_model():
-    model = models.build_model(linear, num_classes=3, input_shape=(8, 8, 1), seed=3)
+    model = architectures.build_model(
+        linear, num_classes=3, input_shape=(8, 8, 1), seed=3
+    )
     assert model.output_shape == (None, 3)
-    assert models.model_name(linear).endswith("test_models:linear")
+    assert architectures.model_name(linear).endswith("test_models:linear")
 
 
 class Subclassed(keras.Model):
@@ -174,10 +182,12 @@ def test_subclassed_models_serve_too():
     def build(*, input_shape, num_classes, seed):
         return Subclassed(num_classes)
 
-    model = models.build_model(build, num_classes=3, input_shape=(8, 8, 1), seed=0)
+    model = architectures.build_model(
+        build, num_classes=3, input_shape=(8, 8, 1), seed=0
+    )
     assert len(model.trainable_variables) == 2
     with pytest.raises(ValueError, match=r"output shape \(None, 5\)"):
-        models.build_model(
+        architectures.build_model(
             lambda **options: Subclassed(5),
             num_classes=3,
             input_shape=(8, 8, 1),
@@ -186,8 +196,11 @@ def test_subclassed_models_serve_too():
 
 
 def test_functions_are_found_by_name():
-    model = models.build_model(
-        "keras_confusion.models:cnn", num_classes=3, input_shape=(18, 18, 1), seed=0
+    model = architectures.build_model(
+        "keras_confusion.models.architectures:cnn",
+        num_classes=3,
+        input_shape=(18, 18, 1),
+        seed=0,
     )
     assert model.output_shape == (None, 3)
 
@@ -196,7 +209,11 @@ def test_functions_are_found_by_name():
     ("model", "shape", "message"),
     [
         ("resnet999", (32, 32, 3), r"a model of \['cnn', 'resnet18', 'text'\]"),
-        ("keras_confusion.models:nothing", (32, 32, 3), "that Python can import"),
+        (
+            "keras_confusion.models.architectures:nothing",
+            (32, 32, 3),
+            "that Python can import",
+        ),
         ("no.such.package:function", (32, 32, 3), "that Python can import"),
         ("cnn", (8, 8, 1), "at least 18 pixels"),
         ("os:getcwd", (8, 8, 1), "arguments input_shape, num_classes, seed"),
@@ -212,4 +229,4 @@ def test_functions_are_found_by_name():
 )
 def test_errors_name_what_is_wrong(model, shape, message):
     with pytest.raises(ValueError, match=message):
-        models.build_model(model, num_classes=3, input_shape=shape, seed=0)
+        architectures.build_model(model, num_classes=3, input_shape=shape, seed=0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_confusion.moments import Moments, moments, pooled_moments
+from keras_confusion.stats.moments import Moments, moments, pooled_moments
 
 
 def test_groups_put_together_are_described_as_their_networks(rng):

@@ -7,7 +7,7 @@ import scipy.stats
 
 from benchmarks import null_calibration, null_networks, null_report, null_statistics
 from benchmarks.null_statistics import BY_CLASS, BY_PAIR
-from keras_confusion import comparisons, responses
+from keras_confusion.comparisons import comparisons, responses
 
 NAMES = list("abcde")
 

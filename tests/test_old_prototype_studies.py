@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import prototype_results, prototype_study, report
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.reports import study_report
 
 # Three of four parts of a study, written by commit 367166e.
 FIXTURE = (
@@ -45,11 +47,11 @@ def went_on(old_study, tmp_path_factory):
 
 
 def test_old_study_is_read(old_study):
-    assert prototype_results.finished_parts(old_study).tolist() == [
+    assert prototype_store.finished_parts(old_study).tolist() == [
         [True, True],
         [True, False],
     ]
-    study = prototype_results.read_study(old_study)
+    study = prototype_store.read_prototype_study(old_study)
     assert study.sizes["target"] == study.sizes["origin"] == 10
     assert np.isfinite(study["image"].values[0]).all()
 
@@ -57,7 +59,7 @@ def test_old_study_is_read(old_study):
 def test_only_the_missing_part_is_made(old_study, went_on):
     directory, summary = went_on
     assert (summary.num_trained, summary.num_parts, summary.num_all_parts) == (0, 1, 4)
-    before, after = map(prototype_results.read_study, (old_study, directory))
+    before, after = map(prototype_store.read_prototype_study, (old_study, directory))
     for interval, init in OLD:
         where = {"interval": interval, "initialisation": init}
         for name, values in before.isel(where).items():
@@ -73,7 +75,7 @@ def test_only_the_missing_part_is_made(old_study, went_on):
 
 
 def test_resumed_study_has_a_report(went_on):
-    written = report.write_report(went_on[0])
+    written = study_report.write_report(went_on[0])
     assert "2 training intervals x 2 initialisations, 400 prototypes" in written.text
     table = pd.read_csv(
         next(path for path in written.table_files if path.stem == "by_initialisation")

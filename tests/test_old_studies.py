@@ -7,16 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from keras_confusion import (
-    confusion_report,
-    confusion_study,
-    explaining,
-    merging,
-    network_files,
-    results,
-    row_checksums,
-    study_reading,
-)
+from keras_confusion.comparisons import study_reading
+from keras_confusion.confusion import compaction, network_files, row_checksums
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.explanations import run
+from keras_confusion.reports import confusion_report
 
 # Half of a study, written by commit 367166e: before there was d'.
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "confusion_study_of_367166e"
@@ -126,7 +122,7 @@ def test_old_study_is_read_without_readings(old_study):
     assert study.readings == {}
     assert study.responses.confused.accuracy.shape == (3, 10)
     assert 0.5 < study.responses.baseline.accuracy.mean() < 1
-    networks = results.read_networks(old_study)
+    networks = confusion_store.read_networks(old_study)
     assert list(networks) == network_files.COLUMNS
     for name in ADDED_COLUMNS:
         assert networks[name].isna().all()
@@ -157,7 +153,7 @@ def test_only_what_is_missing_is_trained(went_on):
     assert summary.num_networks == len(OLD | MISSING) == len(rows)
     assert summary.failed == summary.retried == []
     networks = [path.name for path in (directory / "networks").iterdir()]
-    assert not [name for name in networks if name.endswith(merging.DAMAGED_SUFFIX)]
+    assert not [name for name in networks if name.endswith(compaction.DAMAGED_SUFFIX)]
     assert sorted(networks) == sorted(
         {path.name for path in files(FIXTURE)}
         | {f"{arm}-{repeat:05d}.parquet" for arm, repeat in MISSING}
@@ -168,11 +164,11 @@ def test_only_what_is_missing_is_trained(went_on):
 
 def test_old_rows_stay_as_they_are_and_new_ones_have_new_columns(went_on):
     directory, _, _ = went_on
-    networks = results.read_networks(directory)
+    networks = confusion_store.read_networks(directory)
     assert keys(networks) == OLD | MISSING
     pd.testing.assert_frame_equal(
         those_of(networks, OLD)[OLD_COLUMNS],
-        results.read_networks(FIXTURE)[OLD_COLUMNS],
+        confusion_store.read_networks(FIXTURE)[OLD_COLUMNS],
         check_exact=True,
     )
     for row in networks.to_dict("records"):
@@ -217,9 +213,9 @@ def test_same_command_again_trains_nothing(finished):
 
 
 def test_old_and_new_rows_are_merged_as_they_are(finished):
-    before, on_disk = results.read_networks(finished), rows_on_disk(finished)
+    before, on_disk = confusion_store.read_networks(finished), rows_on_disk(finished)
     # Both old baselines, which lie in files of their own, and both new networks.
-    assert merging.merge_networks(finished, networks_a_file=2) == 4
+    assert compaction.merge_networks(finished, networks_a_file=2) == 4
     assert [path.name for path in files(finished)] == [
         OLD_FILE,
         "merged-00001-2.parquet",
@@ -227,7 +223,7 @@ def test_old_and_new_rows_are_merged_as_they_are(finished):
     ]
     assert assert_intact(finished) == len(OLD | MISSING)
     pd.testing.assert_frame_equal(
-        results.read_networks(finished), before, check_exact=True
+        confusion_store.read_networks(finished), before, check_exact=True
     )
     after = rows_on_disk(finished)
     for key, row in on_disk.items():
@@ -237,7 +233,7 @@ def test_old_and_new_rows_are_merged_as_they_are(finished):
         expected = row | nothing
         assert_equal_bits(after[key], {name: expected[name] for name in after[key]})
     said = []
-    merging.mend_networks(finished, said.append)
+    compaction.mend_networks(finished, said.append)
     assert said == []
     assert len(study_reading.read_study(finished).networks) == len(OLD | MISSING)
 
@@ -248,7 +244,7 @@ def test_one_file_holds_an_old_and_a_new_row(finished):
         if path.name not in ("baseline-00001.parquet", "4-9-00001.parquet"):
             path.unlink()
     on_disk = rows_on_disk(finished)
-    assert merging.merge_networks(finished, networks_a_file=2) == 2
+    assert compaction.merge_networks(finished, networks_a_file=2) == 2
     assert [path.name for path in networks.iterdir()] == ["merged-00000-2.parquet"]
     assert assert_intact(finished) == 2
     after = rows_on_disk(finished)
@@ -260,7 +256,7 @@ def test_one_file_holds_an_old_and_a_new_row(finished):
 
 @pytest.mark.slow
 def test_finding_of_an_old_study_is_explained(old_study):
-    explanation = explaining.explain_generalization(
+    explanation = run.explain_generalization(
         old_study, target="5", pair="3-8", repeats=1, units=1
     )
     assert "5" in explanation.text
@@ -289,8 +285,8 @@ def changed_column(table, name, row, value):
     ],
 )
 def test_changed_bit_of_an_old_row_is_found_in_a_merged_file(finished, name, change):
-    before = results.read_networks(finished)
-    merging.merge_networks(finished, networks_a_file=2)
+    before = confusion_store.read_networks(finished)
+    compaction.merge_networks(finished, networks_a_file=2)
     # Of both files of two networks each has an old and a new one.
     path = next(
         path
@@ -303,13 +299,13 @@ def test_changed_bit_of_an_old_row_is_found_in_a_merged_file(finished, name, cha
     value = change(table.column(name)[row].as_py())
     pa.parquet.write_table(changed_column(table, name, row, value), path)
     with pytest.raises(network_files.DamagedFileError, match=path.name):
-        results.read_networks(finished)
+        confusion_store.read_networks(finished)
     said = []
-    merging.mend_networks(finished, said.append)
+    compaction.mend_networks(finished, said.append)
     assert len(said) == 1
     assert "a row is not as it was written" in said[0]
     assert "1 networks of it are intact and kept" in said[0]
-    left = results.read_networks(finished)
+    left = confusion_store.read_networks(finished)
     assert keys(left) == (OLD | MISSING) - {key}
     pd.testing.assert_frame_equal(
         left, those_of(before, (OLD | MISSING) - {key}), check_exact=True
@@ -334,22 +330,24 @@ def test_file_without_an_old_column_is_damaged(old_study, name, file):
     table = pa.parquet.read_table(path).drop_columns([name])
     pa.parquet.write_table(table, path)
     with pytest.raises(network_files.DamagedFileError, match=f"no column {name}"):
-        results.read_networks(old_study)
+        confusion_store.read_networks(old_study)
     said = []
-    merging.mend_networks(old_study, said.append)
+    compaction.mend_networks(old_study, said.append)
     assert len(said) == 1
     assert f"no column {name}" in said[0]
-    assert (old_study / "networks" / f"{file}{merging.DAMAGED_SUFFIX}").exists()
-    assert len(results.read_networks(old_study)) == (4 if "baseline" in file else 2)
+    assert (old_study / "networks" / f"{file}{compaction.DAMAGED_SUFFIX}").exists()
+    assert len(confusion_store.read_networks(old_study)) == (
+        4 if "baseline" in file else 2
+    )
 
 
 def test_new_file_may_lack_an_added_column_only_where_it_is_empty(finished):
     # The checksum of a row that has d' is not that of one without.
-    path = results.network_path(finished, (4, 9), 1)
+    path = confusion_store.network_path(finished, (4, 9), 1)
     table = pa.parquet.read_table(path)
     empty = table.drop_columns(["readout_discriminability"])
     pa.parquet.write_table(empty, path)
-    assert len(results.read_networks(finished)) == len(OLD | MISSING)
+    assert len(confusion_store.read_networks(finished)) == len(OLD | MISSING)
     pa.parquet.write_table(table.drop_columns(["features_discriminability"]), path)
     with pytest.raises(network_files.DamagedFileError, match=path.name):
-        results.read_networks(finished)
+        confusion_store.read_networks(finished)

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_confusion import results, runtime
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.execution import runtime
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "own_data_and_model.md"
 # "`name.py`, more words:" on one line, and a block of Python.
@@ -75,7 +76,7 @@ def test_the_files_run(tmp_path, monkeypatch, capsys, names, study, dataset):
     write_files(tmp_path, names)
     runpy.run_path(str(tmp_path / names[1]), run_name="__main__")
     # 3 pairs, 4 repeats, and 4 times the square root of 3 of the baseline.
-    networks = results.read_networks(tmp_path / study)
+    networks = confusion_store.read_networks(tmp_path / study)
     assert len(networks) == 3 * 4 + 7
     assert not networks["failed"].any()
     assert f"{dataset}: 19 networks, 10 epochs" in capsys.readouterr().out
@@ -87,4 +88,4 @@ def test_worker_processes_find_the_model(tmp_path):
     write_data(tmp_path)
     write_files(tmp_path, IMAGE_FILES)
     subprocess.run([sys.executable, "study.py"], cwd=tmp_path, check=True, timeout=300)
-    assert len(results.read_networks(tmp_path / "studies" / "mine")) == 19
+    assert len(confusion_store.read_networks(tmp_path / "studies" / "mine")) == 19

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_confusion import packed_convolutions
+from keras_confusion.training.packing import packed_convolutions
 
 NUM_NETWORKS, NUM_IN, NUM_OUT = 3, 2, 4
 

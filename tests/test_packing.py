@@ -3,16 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import (
-    datasets,
-    models,
-    packable,
-    packed_convolutions,
-    packing,
-    recipes,
-    training,
-    training_program,
-)
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.models import architectures
+from keras_confusion.training import program as training_program
+from keras_confusion.training import recipes
+from keras_confusion.training import trainer as training_trainer
+from keras_confusion.training.packing import packable, packed_convolutions, packed_model
 
 NUM_TRAIN, NUM_TEST, EPOCHS = 72, 24, 2
 SHAPE = (20, 20, 3)
@@ -33,11 +29,11 @@ def dataset(tmp_path_factory):
         x_test=images[NUM_TRAIN:],
         y_test=labels[NUM_TRAIN:],
     )
-    return datasets.load_dataset(str(path))
+    return labelled_dataset.load_dataset(str(path))
 
 
 def narrow_resnet(*, input_shape, num_classes, seed):
-    return models.resnet18(
+    return architectures.resnet18(
         input_shape=input_shape, num_classes=num_classes, seed=seed, width=2
     )
 
@@ -91,7 +87,7 @@ def perceptron(*, input_shape, num_classes, seed):
 
 
 def make_trainer(dataset, model, num_networks=1, recipe="annealed", **options):
-    return training.Trainer(
+    return training_trainer.Trainer(
         dataset,
         model,
         recipe=recipes.find_recipe(recipe, num_train=NUM_TRAIN),
@@ -107,7 +103,9 @@ def three_tasks(*, share_images):
     labels = [None, *rng.integers(0, 3, (2, NUM_TRAIN))]
     seeds = [7, 7, 7] if share_images else [7, 8, 9]
     return [
-        training.TrainingTask(initialisation_seed=seed, order_seed=seed, labels=given)
+        training_trainer.TrainingTask(
+            initialisation_seed=seed, order_seed=seed, labels=given
+        )
         for seed, given in zip(seeds, labels, strict=True)
     ]
 
@@ -369,7 +367,7 @@ def of_any_size():
 @pytest.mark.parametrize("shared_images", [True, False])
 def test_what_would_become_other_networks_is_refused(model, message, shared_images):
     with pytest.raises(packable.PackingError, match=message):
-        packing.pack_model(model(), 3, batch_size=8, shared_images=shared_images)
+        packed_model.pack_model(model(), 3, batch_size=8, shared_images=shared_images)
 
 
 @pytest.mark.parametrize(
@@ -421,7 +419,7 @@ def test_what_would_become_other_networks_is_refused(model, message, shared_imag
 )
 def test_what_cannot_be_packed_is_refused(model, message):
     with pytest.raises(packable.PackingError, match=message):
-        packing.pack_model(model(), 3, batch_size=8, shared_images=True)
+        packed_model.pack_model(model(), 3, batch_size=8, shared_images=True)
 
 
 def test_sum_of_images_and_of_what_networks_made_of_them_is_refused():
@@ -431,7 +429,7 @@ def test_sum_of_images_and_of_what_networks_made_of_them_is_refused():
     pooled = keras.layers.GlobalAveragePooling2D()(added)
     model = keras.Model(inputs, keras.layers.Dense(3)(pooled))
     with pytest.raises(packable.PackingError, match="every path from the images"):
-        packing.pack_model(model, 3, batch_size=8, shared_images=True)
+        packed_model.pack_model(model, 3, batch_size=8, shared_images=True)
 
 
 def test_streaming_takes_one_network_at_a_time(dataset):
@@ -440,10 +438,12 @@ def test_streaming_takes_one_network_at_a_time(dataset):
 
 
 def test_packs_fill_the_memory_about_equally():
-    model = models.build_model("cnn", num_classes=10, input_shape=(32, 32, 3), seed=0)
+    model = architectures.build_model(
+        "cnn", num_classes=10, input_shape=(32, 32, 3), seed=0
+    )
 
     def fit(gigabytes, most=46):
-        return packing.networks_that_fit(
+        return packed_model.networks_that_fit(
             model, batch_size=128, memory_bytes=int(gigabytes * 2**30), most=most
         )
 

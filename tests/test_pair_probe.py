@@ -4,22 +4,25 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 
-from keras_confusion import pair_probe, probes, probing, prototypes
+from keras_confusion.models import loading
+from keras_confusion.prototypes import grid
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes import pair as prototype_pair
 
 LABELS = FIRST, SECOND = 3, 8
-SETTINGS = pair_probe.PairSettings(inits=2, learning_rate=0.3)
+SETTINGS = prototype_pair.PairSettings(inits=2, learning_rate=0.3)
 NAMES = tuple(f"digit {label}" for label in range(10))
 
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return probes.probe_of(digits_classifier, NAMES)
+    return loading.probe_of(digits_classifier, NAMES)
 
 
 @pytest.fixture(scope="module")
 def probed(probe):
     settings = dataclasses.replace(SETTINGS, frames=4)
-    return pair_probe.probe_pair(probe, LABELS, settings)
+    return prototype_pair.probe_pair(probe, LABELS, settings)
 
 
 def rows(probed, name):
@@ -28,7 +31,7 @@ def rows(probed, name):
 
 def test_measures_are_what_the_classifier_says_of_the_images(probe, probed):
     targets = {"p_from": FIRST, "intermediary": SECOND, "p_to": SECOND}
-    for name in pair_probe.IMAGES:
+    for name in prototype_pair.IMAGES:
         table, images = rows(probed, name), probed.images[name]
         p = probe.predict(images).astype(float)
         assert images.min() >= 0
@@ -54,14 +57,14 @@ def test_measures_are_what_the_classifier_says_of_the_images(probe, probed):
 
 def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
     # A study makes those of all pairs of classes.
-    of_classes = prototypes.noise([0], 10, (32, 32, 3))
+    of_classes = prototype_images.noise([0], 10, (32, 32, 3))
     of_classes[0, FIRST] = probed.images["p_from"][0]
     optimizer = SETTINGS.optimizer(10)
-    rate = probing.ProbingSettings.boundary_learning_rate
+    rate = grid.ProbingSettings.boundary_learning_rate
     of_boundaries = dataclasses.replace(optimizer, learning_rate=rate)
     for name, make, settings in (
-        ("intermediary", prototypes.intermediary_prototypes, optimizer),
-        ("boundary", prototypes.boundary_prototypes, of_boundaries),
+        ("intermediary", prototype_images.intermediary_prototypes, optimizer),
+        ("boundary", prototype_images.boundary_prototypes, of_boundaries),
     ):
         made = make(probe, of_classes, settings)
         assert (
@@ -74,13 +77,15 @@ def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
 
 
 def test_dissimilarities_are_those_of_scipy(probe, probed):
-    features = {name: probe.features(probed.images[name]) for name in pair_probe.IMAGES}
-    for first, second in pair_probe.COMPARISONS:
+    features = {
+        name: probe.features(probed.images[name]) for name in prototype_pair.IMAGES
+    }
+    for first, second in prototype_pair.COMPARISONS:
         expected = [
             scipy.spatial.distance.cosine(*pair)
             for pair in zip(features[first], features[second], strict=True)
         ]
-        column = pair_probe.comparison_column(first, second)
+        column = prototype_pair.comparison_column(first, second)
         np.testing.assert_allclose(probed.dissimilarities[column], expected, atol=1e-5)
         assert min(expected) > 0
 
@@ -100,17 +105,19 @@ def test_ways_begin_and_end_where_they_should(probed):
 
 
 def test_result_is_a_function_of_the_seed(probe, probed):
-    again = pair_probe.probe_pair(probe, LABELS, SETTINGS)
-    for name in pair_probe.IMAGES:
+    again = prototype_pair.probe_pair(probe, LABELS, SETTINGS)
+    for name in prototype_pair.IMAGES:
         np.testing.assert_array_equal(again.images[name], probed.images[name])
     assert not again.frames
-    other = pair_probe.probe_pair(probe, LABELS, dataclasses.replace(SETTINGS, seed=1))
-    for name in pair_probe.IMAGES:
+    other = prototype_pair.probe_pair(
+        probe, LABELS, dataclasses.replace(SETTINGS, seed=1)
+    )
+    for name in prototype_pair.IMAGES:
         assert np.any(other.images[name] != probed.images[name])
 
 
 def test_class_prototypes_do_not_depend_on_the_pair(probe, probed):
-    back = pair_probe.probe_pair(probe, (SECOND, FIRST), SETTINGS)
+    back = prototype_pair.probe_pair(probe, (SECOND, FIRST), SETTINGS)
     for name, same in (("p_from", "p_to"), ("p_to", "p_from")):
         np.testing.assert_array_equal(back.noise[name], probed.noise[same])
         np.testing.assert_allclose(back.images[name], probed.images[same], atol=2e-3)
@@ -118,13 +125,13 @@ def test_class_prototypes_do_not_depend_on_the_pair(probe, probed):
 
 def test_images_that_did_not_converge_have_no_dissimilarity(probe):
     settings = dataclasses.replace(SETTINGS, max_iterations=12)
-    short = pair_probe.probe_pair(probe, LABELS, settings)
+    short = prototype_pair.probe_pair(probe, LABELS, settings)
     converged = short.measures.pivot(
         index="initialisation", columns="image", values="converged"
     )
     assert not converged.to_numpy().all()
-    for first, second in pair_probe.COMPARISONS:
-        column = pair_probe.comparison_column(first, second)
+    for first, second in prototype_pair.COMPARISONS:
+        column = prototype_pair.comparison_column(first, second)
         np.testing.assert_array_equal(
             short.dissimilarities[column].notna(), converged[first] & converged[second]
         )
@@ -133,23 +140,23 @@ def test_images_that_did_not_converge_have_no_dissimilarity(probe):
 def test_progress_counts_all_images(probe):
     seen = []
     settings = dataclasses.replace(SETTINGS, max_iterations=1)
-    pair_probe.probe_pair(probe, LABELS, settings, on_progress=seen.append)
+    prototype_pair.probe_pair(probe, LABELS, settings, on_progress=seen.append)
     assert seen == sorted(seen)
-    assert seen[-1] == pair_probe.num_images(settings) == 8
+    assert seen[-1] == prototype_pair.num_images(settings) == 8
 
 
 def test_classes_are_found_by_name_or_label():
     names = ["cat", "dog", "0"]
-    assert pair_probe.resolve_pair(("dog", "cat"), names) == (1, 0)
-    assert pair_probe.resolve_pair(("1", "2"), names) == (1, 2)
+    assert prototype_pair.resolve_pair(("dog", "cat"), names) == (1, 0)
+    assert prototype_pair.resolve_pair(("1", "2"), names) == (1, 2)
     # Names go before labels.
-    assert pair_probe.resolve_pair(("0", "cat"), names) == (2, 0)
+    assert prototype_pair.resolve_pair(("0", "cat"), names) == (2, 0)
     with pytest.raises(ValueError, match="'cow'. Classes: cat, dog, 0"):
-        pair_probe.resolve_pair(("cat", "cow"), names)
+        prototype_pair.resolve_pair(("cat", "cow"), names)
     with pytest.raises(ValueError, match="two different classes.*'dog' and '1'"):
-        pair_probe.resolve_pair(("dog", "1"), names)
+        prototype_pair.resolve_pair(("dog", "1"), names)
     with pytest.raises(ValueError, match=r"97, 98, 99, \.\.\. \(1000 in all\)"):
-        pair_probe.resolve_pair(("x", "y"), [str(k) for k in range(1000)])
+        prototype_pair.resolve_pair(("x", "y"), [str(k) for k in range(1000)])
 
 
 @pytest.mark.parametrize(
@@ -165,11 +172,13 @@ def test_classes_are_found_by_name_or_label():
 )
 def test_settings_that_make_no_sense_are_refused(setting, message, probe):
     with pytest.raises(ValueError, match=message):
-        pair_probe.probe_pair(probe, LABELS, dataclasses.replace(SETTINGS, **setting))
+        prototype_pair.probe_pair(
+            probe, LABELS, dataclasses.replace(SETTINGS, **setting)
+        )
 
 
 def test_learning_rate_is_the_posters():
-    settings = pair_probe.PairSettings()
+    settings = prototype_pair.PairSettings()
     assert settings.optimizer(10).learning_rate == 0.01
     assert settings.optimizer(100).learning_rate == 0.1
     assert SETTINGS.optimizer(100).learning_rate == 0.3

@@ -14,17 +14,12 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing import event_file_loader
 
-from keras_confusion import (
-    command_line,
-    commands,
-    figures,
-    pair_figures,
-    pair_probe,
-    pair_report,
-    probes,
-    saving,
-    study_folder,
-)
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.models import loading, saving
+from keras_confusion.prototypes import pair as prototype_pair
+from keras_confusion.reports import pair_report
+from keras_confusion.reports.figures import comparison_figures, pair_figures
+from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "probe_saved_model.py"
@@ -40,10 +35,10 @@ def saved(digits_classifier, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def probed(saved):
-    settings = pair_probe.PairSettings(
+    settings = prototype_pair.PairSettings(
         inits=2, learning_rate=0.3, frames=3, max_iterations=12
     )
-    return pair_probe.probe_pair(probes.load_probe(saved), LABELS, settings)
+    return prototype_pair.probe_pair(loading.load_probe(saved), LABELS, settings)
 
 
 def run(*arguments):
@@ -57,7 +52,7 @@ def run(*arguments):
 
 def drawn(figure) -> str:
     svg = io.StringIO()
-    with matplotlib.rc_context(figures.STYLE):
+    with matplotlib.rc_context(comparison_figures.STYLE):
         figure.savefig(svg, format="svg")
     return svg.getvalue()
 
@@ -93,7 +88,7 @@ def test_script_prints_what_it_writes_and_the_model_agrees(saved, tmp_path):
         "loaded = tf.saved_model.load(sys.argv[1])\n"
         "arrays = np.load(sys.argv[2])\n"
         "logits = {k: loaded.serve(tf.constant(arrays[k])).numpy() for k in "
-        f"{pair_probe.IMAGES}}}\n"
+        f"{prototype_pair.IMAGES}}}\n"
         "np.savez(sys.argv[3], **logits)\n"
         "assert 'keras_confusion' not in sys.modules\n"
     )
@@ -148,7 +143,7 @@ def test_script_prints_what_it_writes_and_the_model_agrees(saved, tmp_path):
 def probe_in_here(model, out, **settings) -> int:
     """The script without its start."""
     options = {"from_class": "0", "to_class": "1", "inits": 1, "learning_rate": 0.3}
-    return command_line.exit_code(
+    return exit_codes.exit_code(
         commands.probe_saved_model, model, out=out, **(options | settings)
     )
 
@@ -265,7 +260,7 @@ def test_pair_figure_shows_images_changes_and_answers(probed):
         "p_to": probed.images["p_to"] - probed.noise["p_to"],
     }
     full = np.quantile(np.abs(np.stack(list(changes.values()))), 0.995)
-    for column, name in enumerate(pair_probe.IMAGES):
+    for column, name in enumerate(prototype_pair.IMAGES):
         np.testing.assert_array_equal(
             shown[1 + column], np.round(255 * probed.images[name][0])
         )
@@ -280,8 +275,8 @@ def test_pair_figure_shows_images_changes_and_answers(probed):
 
 def test_way_figure_needs_frames(probed, saved):
     assert "original" in drawn(pair_figures.way_figure(probed))
-    settings = pair_probe.PairSettings(inits=1, max_iterations=0)
-    without = pair_probe.probe_pair(probes.load_probe(saved), LABELS, settings)
+    settings = prototype_pair.PairSettings(inits=1, max_iterations=0)
+    without = prototype_pair.probe_pair(loading.load_probe(saved), LABELS, settings)
     with pytest.raises(ValueError, match="Expected frames"):
         pair_figures.way_figure(without)
     # One initialisation has no sd, and nothing has changed.

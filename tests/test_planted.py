@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import planted_truth
-from keras_confusion import datasets, measures, planted, stats
-from keras_confusion.rates import ListedRates, Rates
-from keras_confusion.responses import RESPONSES, StudyResponses
+from keras_confusion import measures
+from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
+from keras_confusion.datasets import labelled_dataset, planted
+from keras_confusion.stats import t_tests
 
 LABEL = {name: label for label, name in enumerate(planted.CLASS_NAMES)}
 
@@ -124,13 +126,13 @@ def test_names_with_seeds(name, seed):
 
 
 def test_loads_by_name():
-    dataset = datasets.load_dataset("planted:1")
+    dataset = labelled_dataset.load_dataset("planted:1")
     images, labels = planted.draw_split(1, test=True)
     np.testing.assert_array_equal(dataset.test.images, images)
     np.testing.assert_array_equal(dataset.test.labels, labels)
     assert dataset.class_names == planted.CLASS_NAMES
     assert dataset.input_shape == (32, 32, 3)
-    smaller = datasets.load_dataset("planted:1", image_size=(24, 24))
+    smaller = labelled_dataset.load_dataset("planted:1", image_size=(24, 24))
     assert smaller.input_shape == (24, 24, 3)
 
 
@@ -173,9 +175,9 @@ def test_measures_are_those_of_single_networks_and_agree_with_scipy():
             "and test == @test"
         ).iloc[0]
 
-    entropy = -stats.entropy_bits(0.0, study.confused.accuracy[:, 2])
-    before = -stats.entropy_bits(0.0, study.baseline.accuracy[:, 2])
-    expected = stats.compare(entropy, before)
+    entropy = -t_tests.entropy_bits(0.0, study.confused.accuracy[:, 2])
+    before = -t_tests.entropy_bits(0.0, study.baseline.accuracy[:, 2])
+    expected = t_tests.compare(entropy, before)
     found = cell("entropy_bits", 2)
     assert found["p_value"] == pytest.approx(expected.p_value)
     assert found["difference"] == pytest.approx(expected.difference)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import planted, planted_findings
+from keras_confusion.comparisons import planted_findings
+from keras_confusion.datasets import planted
 
 
 def described(settings):

@@ -24,7 +24,7 @@ from tensorboard.summary.writer import record_writer
 from werkzeug import wrappers
 from werkzeug.test import Client
 
-from keras_confusion.summaries import RunWriter
+from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from tb_plugin import event_data, group_bins, metadata
 from tb_plugin.loader import ConfusionLoader
 from tb_plugin.plugin import ConfusionPlugin

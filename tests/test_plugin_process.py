@@ -9,7 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from keras_confusion.summaries import RunWriter
+from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from tb_plugin import metadata
 from tests import plugin_logdir
 from tests.tensorboard_process import TensorBoard

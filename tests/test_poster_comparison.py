@@ -17,8 +17,9 @@ from benchmarks import (
     poster_words,
 )
 from benchmarks.poster_points import BY_CLASS, BY_PAIR
-from keras_confusion import responses, significance
-from keras_confusion.rates import ListedRates, Rates
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import responses
+from keras_confusion.comparisons.rates import ListedRates, Rates
 
 NAMES = [
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -247,7 +248,7 @@ def test_claims_of_two_classes_have_their_word():
         cells = [
             row for row in claimed if {row["target_name"], row["class_name"]} == {*pair}
         ]
-        assert len(cells) == 2 * 2 * len(significance.TESTS)
+        assert len(cells) == 2 * 2 * len(comparison_findings.TESTS)
         for response in responses.RESPONSES:
             word = poster_words.cell_verdict(cells, response).split(":")[0]
             words[pair[1], response] = word
@@ -291,13 +292,13 @@ def test_largest_bits_are_those_of_the_planted_cell():
 
 def test_points_of_bits_are_the_inverse_of_the_readings(competes):
     fall = poster_sizes.points_of_bits(competes, 0.025)
-    from keras_confusion import stats
+    from keras_confusion.stats import t_tests
 
     p = fall["accuracy"]
     assert p == pytest.approx(0.7, abs=0.02)
     for name in ("kl_bits", "entropy_bits"):
         q = p - fall[name] / 100
-        assert getattr(stats, name)(p, q) == pytest.approx(0.025)
+        assert getattr(t_tests, name)(p, q) == pytest.approx(0.025)
 
 
 def test_poster_t_beside_chance(competes):

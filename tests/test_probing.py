@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import dissimilarity, probes, probing, prototypes
-from keras_confusion.image_optimizer import OptimizerSettings
+from keras_confusion.models import loading
+from keras_confusion.prototypes import dissimilarity, grid
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
 
 SHAPE = (4, 4, 1)
-SETTINGS = probing.ProbingSettings(images=OptimizerSettings(learning_rate=0.3))
+SETTINGS = grid.ProbingSettings(images=OptimizerSettings(learning_rate=0.3))
 
 
 def logits(images):
@@ -26,17 +28,17 @@ def features(images):
 
 @pytest.fixture
 def probe():
-    return probes.Probe(logits, features, SHAPE, ("top", "bottom", "dark"), "a test")
+    return loading.Probe(logits, features, SHAPE, ("top", "bottom", "dark"), "a test")
 
 
 @pytest.fixture
 def start():
-    return prototypes.noise([0, 1], 3, SHAPE)
+    return prototype_images.noise([0, 1], 3, SHAPE)
 
 
 def test_answers_are_those_of_every_single_image(probe, rng):
     images = rng.random((3, 71, *SHAPE)).astype(np.float32)
-    answers = probing.ask(probe, images)
+    answers = grid.ask(probe, images)
     assert answers.features.shape == (3, 71, 16)
     targets = rng.integers(0, 3, (3, 71))
     losses = answers.cross_entropies(targets)
@@ -52,10 +54,10 @@ def test_answers_are_those_of_every_single_image(probe, rng):
 
 def test_all_images_are_counted_and_measured(probe, start):
     seen = []
-    values = probing.probe_classifier(probe, start, SETTINGS, on_progress=seen.append)
+    values = grid.probe_classifier(probe, start, SETTINGS, on_progress=seen.append)
     assert seen == sorted(seen)
     # Per start 3 of classes, 9 of P and 6 boundaries.
-    assert seen[-1] == probing.num_images(start, SETTINGS) == 36
+    assert seen[-1] == grid.num_images(start, SETTINGS) == 36
     assert values["converged"].all()
     np.testing.assert_array_equal(
         values["predicted"], np.broadcast_to(np.arange(3)[:, None], (2, 3, 3))
@@ -72,23 +74,23 @@ def test_all_images_are_counted_and_measured(probe, start):
 def test_classifier_without_features_is_probed_without_them(probe, start):
     bare = dataclasses.replace(probe, feature_vectors=None)
     settings = dataclasses.replace(SETTINGS, boundaries=False)
-    values = probing.probe_classifier(bare, start, settings)
+    values = grid.probe_classifier(bare, start, settings)
     assert values["converged"].all()
     assert not any("features" in name or "boundary" in name for name in values)
-    assert probing.num_images(start, settings) == 24
+    assert grid.num_images(start, settings) == 24
 
 
 @pytest.mark.slow
 def test_bfloat16_hardly_changes_dissimilarities():
     folder = pathlib.Path(__file__).parents[1] / "saved_models/cifar10_resnet18_width12"
-    exact = probes.load_probe(folder)
+    exact = loading.load_probe(folder)
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     images = OptimizerSettings(learning_rate=0.1)
-    settings = probing.ProbingSettings(images=images, boundaries=False)
-    start = prototypes.noise([0, 1, 2], 10, exact.input_shape)
+    settings = grid.ProbingSettings(images=images, boundaries=False)
+    start = prototype_images.noise([0, 1, 2], 10, exact.input_shape)
     means = []
-    for probe in (exact, probes.with_draft(exact, model)):
-        values = probing.probe_classifier(probe, start, settings)
+    for probe in (exact, loading.with_draft(exact, model)):
+        values = grid.probe_classifier(probe, start, settings)
         assert values["converged"].all()
         features = values["features"]
         means.append(

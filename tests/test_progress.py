@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from keras_confusion import progress
+from keras_confusion.execution import progress
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import figures, prototype_figures, prototype_tables
+from keras_confusion.prototypes import tables as prototype_tables
+from keras_confusion.reports.figures import comparison_figures, prototype_figures
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def table(study):
 def drawn(figure) -> str:
     """The figure's SVG with text as text; PNG has to work too."""
     svg = io.StringIO()
-    with matplotlib.rc_context(figures.STYLE):
+    with matplotlib.rc_context(comparison_figures.STYLE):
         figure.savefig(svg, format="svg")
         figure.savefig(io.BytesIO(), format="png", dpi=50)
     return svg.getvalue()

@@ -3,14 +3,11 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing import event_file_loader
 
-from keras_confusion import (
-    commands,
-    prototype_report,
-    prototype_results,
-    prototype_tables,
-    report,
-    study_folder,
-)
+from keras_confusion.cli import commands
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import tables as prototype_tables
+from keras_confusion.reports import prototype_report, study_report
+from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 FIGURES = {
@@ -48,7 +45,7 @@ def events(directory, run):
 
 def findings(directory):
     """The text of a report, without its pictures."""
-    study = prototype_results.read_study(directory)
+    study = prototype_store.read_prototype_study(directory)
     return prototype_report.findings_text(
         prototype_tables.by_initialisation(study),
         study_folder.read_description(directory),
@@ -57,12 +54,12 @@ def findings(directory):
 
 def test_report_has_every_table_and_figure(write_prototype_study):
     directory = write_prototype_study()
-    made = report.write_report(directory)
+    made = study_report.write_report(directory)
     assert {path.stem for path in made.figure_files} == FIGURES
     for path in made.figure_files:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert "<text" in path.with_suffix(".svg").read_text()
-    study = prototype_results.read_study(directory)
+    study = prototype_store.read_prototype_study(directory)
     by_initialisation = prototype_tables.by_initialisation(study)
     written = pd.read_csv(directory / "tables" / "by_initialisation.csv")
     pd.testing.assert_frame_equal(written, by_initialisation, rtol=1e-6)
@@ -84,7 +81,7 @@ def test_report_has_every_table_and_figure(write_prototype_study):
 
 def test_text_says_what_the_tables_say(write_prototype_study):
     directory = write_prototype_study()
-    text = report.write_report(directory).text
+    text = study_report.write_report(directory).text
     table = pd.read_csv(directory / "tables" / "trends.csv")
     assert "digits, resnet18 of width 16, one network: 3 training intervals" in text
     assert "2 initialisations, 96 prototypes. All of them converged." in text
@@ -103,7 +100,7 @@ def test_text_says_what_the_tables_say(write_prototype_study):
 
 def test_what_did_not_converge_is_told(write_prototype_study):
     directory = write_prototype_study()
-    converged = prototype_results._open(directory, "converged")
+    converged = prototype_store._open(directory, "converged")
     converged[2, 1, 0, 1] = False
     text = findings(directory)
     assert "1 of them did not converge and are left out." in text
@@ -111,7 +108,7 @@ def test_what_did_not_converge_is_told(write_prototype_study):
 
 def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study):
     directory = write_prototype_study()
-    prototype_results._open(directory, "converged")[:2] = False
+    prototype_store._open(directory, "converged")[:2] = False
     text = findings(directory)
     assert "not defined at both 25 % and 60 %" in text
     assert "R is below C in 2 of 2" in text
@@ -120,14 +117,14 @@ def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study
 
 def test_features_that_are_zero_are_told(write_prototype_study):
     directory = write_prototype_study()
-    prototype_results._open(directory, "features")[2, 1, 0, 1] = 0
+    prototype_store._open(directory, "features")[2, 1, 0, 1] = 0
     text = findings(directory)
     assert "1 prototypes have features that are all zero" in text
 
 
 def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
     directory = write_prototype_study(finished={(0, 0), (0, 1), (1, 1)})
-    made = report.write_report(directory)
+    made = study_report.write_report(directory)
     names = {path.stem for path in made.figure_files}
     # Initialisation 0, which is shown, has one interval; the last finished one is 40.
     assert {"prototypes_25", "slices_c_40"} <= names
@@ -137,17 +134,17 @@ def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
 
 def test_study_without_boundaries_or_prototypes(write_prototype_study):
     boundaries = tuple(
-        name for name in prototype_results.ARRAYS if name.startswith("boundary")
+        name for name in prototype_store.ARRAYS if name.startswith("boundary")
     )
     directory = write_prototype_study(left_out=boundaries)
-    names = {path.stem for path in report.write_report(directory).figure_files}
+    names = {path.stem for path in study_report.write_report(directory).figure_files}
     assert names == {name for name in FIGURES if not name.startswith("bound")}
 
 
 def test_study_without_any_prototypes_is_refused(write_prototype_study):
     directory = write_prototype_study(finished=set())
     with pytest.raises(study_folder.StudyFolderError, match="none that are finished"):
-        report.write_report(directory)
+        study_report.write_report(directory)
 
 
 def test_analyse_study_rebuilds_scalars_and_report(write_prototype_study, capsys):

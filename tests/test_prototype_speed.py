@@ -3,11 +3,11 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import prototype_speed, timing
-from keras_confusion import models
+from keras_confusion.models import architectures
 
 
 def test_released_iteration_steps_down_the_loss_and_has_gradients_of_all_weights(rng):
-    network = models.build_model(
+    network = architectures.build_model(
         "resnet18", input_shape=(16, 16, 3), num_classes=3, seed=0, width=2
     )
     images = rng.uniform(0.3, 0.7, (4, 16, 16, 3)).astype(np.float32)

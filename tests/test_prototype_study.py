@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import (
-    prototype_plan,
-    prototype_results,
-    prototype_study,
-    sealed_json,
-    study_folder,
-)
-from keras_confusion.prototype_plan import PrototypePlan, PrototypeSettings
+from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.prototypes.plan import PrototypePlan, PrototypeSettings
+from keras_confusion.storage import sealed_json, study_folder
 
 NUM_CLASSES = 4
 SETTINGS = {
@@ -63,19 +60,19 @@ def folder(run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(folder):
-    return prototype_results.read_study(folder)
+    return prototype_store.read_prototype_study(folder)
 
 
 def assert_same(directory, other):
     """Every array of two studies is the same, bit for bit, but for times."""
-    first, second = map(prototype_results.read_study, (directory, other))
+    first, second = map(prototype_store.read_prototype_study, (directory, other))
     assert set(first) == set(second)
     for name in set(first) - {"seconds"}:
         np.testing.assert_array_equal(first[name].values, second[name].values, name)
 
 
 def weights(directory, percentage):
-    path = prototype_results.model_directory(directory, percentage) / "model.keras"
+    path = prototype_store.model_directory(directory, percentage) / "model.keras"
     return keras.saving.load_model(path, compile=False).get_weights()
 
 
@@ -191,22 +188,22 @@ class Killed(BaseException):
 def test_study_that_was_stopped_ends_like_one_that_was_not(
     parts_before, run, folder, tmp_path, monkeypatch
 ):
-    write, done = prototype_results.write_part, []
+    write, done = prototype_store.write_part, []
 
     def stop(directory, interval, init, values):
         if len(done) == parts_before:
             # As a process that dies half-way through a part.
             half = {"image": values["image"], "loss": values["loss"] + 1}
             write(directory, interval, init, half)
-            prototype_results._open(directory, "finished")[interval, init] = False
+            prototype_store._open(directory, "finished")[interval, init] = False
             raise Killed
         done.append((interval, init))
         write(directory, interval, init, values)
 
-    monkeypatch.setattr(prototype_results, "write_part", stop)
+    monkeypatch.setattr(prototype_store, "write_part", stop)
     with pytest.raises(Killed):
         run(tmp_path / "stopped", frames=3)
-    assert prototype_results.finished_parts(tmp_path / "stopped").sum() == parts_before
+    assert prototype_store.finished_parts(tmp_path / "stopped").sum() == parts_before
     monkeypatch.undo()
     summary = run(tmp_path / "stopped", frames=3)
     assert summary.num_parts == 4 - parts_before
@@ -220,9 +217,9 @@ def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
 ):
     options = {"interval_of": "steps", "recipe": "momentum", "learning_rate": 0.02}
     run(tmp_path / "whole", **options)
-    from keras_confusion import trained_models
+    from keras_confusion.training import evaluation
 
-    train = trained_models.train
+    train = evaluation.train
     calls = []
 
     def stop(*args, **kwargs):
@@ -231,7 +228,7 @@ def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
         calls.append(1)
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(trained_models, "train", stop)
+    monkeypatch.setattr(evaluation, "train", stop)
     with pytest.raises(Killed):
         run(tmp_path / "stopped", **options)
     monkeypatch.undo()
@@ -268,9 +265,11 @@ def test_other_networks_are_not_mixed_into_a_study(run, folder, tmp_path):
 
 def changed_model(*, input_shape, num_classes, seed):
     """The poster's layers on the negative of the image: the weights still fit."""
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
-    poster = models.cnn(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    poster = architectures.cnn(
+        input_shape=input_shape, num_classes=num_classes, seed=seed
+    )
     layers = [type(layer).from_config(layer.get_config()) for layer in poster.layers]
     negative = keras.layers.Rescaling(-1.0, 1.0)
     return keras.Sequential([keras.Input(input_shape), negative, *layers])
@@ -290,11 +289,11 @@ def uncopyable_model(*, input_shape, num_classes, seed):
 
 
 def test_model_function_that_was_changed_is_noticed(run, folder, tmp_path, monkeypatch):
-    from keras_confusion import models
+    from keras_confusion.models import architectures
 
     directory = shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(directory / "models" / "100")
-    monkeypatch.setitem(models._BUILDERS, "cnn", changed_model)
+    monkeypatch.setitem(architectures._BUILDERS, "cnn", changed_model)
     with pytest.raises(study_folder.StudyFolderError, match="as the model is built"):
         run(directory, frames=3)
 
@@ -307,18 +306,20 @@ def test_network_goes_on_training_between_intervals_of_data(folder):
 
 def test_initialisations_need_not_share_a_batch(run, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "study")
-    shutil.rmtree(tmp_path / "study" / prototype_results.STORE)
+    shutil.rmtree(tmp_path / "study" / prototype_store.STORE)
     summary = run(tmp_path / "study", frames=3, inits_at_a_time=1)
     # Prototypes are made anew, the networks are kept.
     assert (summary.num_trained, summary.num_parts) == (0, 4)
-    first, second = map(prototype_results.read_study, (folder, tmp_path / "study"))
+    first, second = map(
+        prototype_store.read_prototype_study, (folder, tmp_path / "study")
+    )
     np.testing.assert_allclose(first["image"], second["image"], atol=2e-3)
     np.testing.assert_allclose(first["features"], second["features"], atol=0.05)
 
 
 def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
     directory = shutil.copytree(folder, tmp_path / "study")
-    shutil.rmtree(directory / prototype_results.STORE)
+    shutil.rmtree(directory / prototype_store.STORE)
     with pytest.raises(
         study_folder.StudyFolderError, match="prototype_dtype: 'float32'"
     ):
@@ -327,7 +328,7 @@ def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
     description["settings"]["prototype_dtype"] = "bfloat16"
     (directory / "study.json").write_text(json.dumps(description))
     run(directory, frames=3, prototype_dtype="bfloat16")
-    exact, study = map(prototype_results.read_study, (folder, directory))
+    exact, study = map(prototype_store.read_prototype_study, (folder, directory))
     assert np.any(exact["image"].values != study["image"].values)
     # The criterion is that of the saved network, in float32.
     loaded = tf.saved_model.load(f"{directory}/models/100/saved_model")
@@ -347,7 +348,7 @@ def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
 
 
 def test_bfloat16_is_taken_where_the_machine_computes_in_it(monkeypatch):
-    from keras_confusion import runtime
+    from keras_confusion.execution import runtime
 
     for policy, dtype in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
         monkeypatch.setattr(
@@ -367,7 +368,7 @@ def test_model_that_cannot_be_copied_is_refused_before_there_is_a_folder(run, tm
 
 def test_prototypes_may_begin_afresh_in_every_interval(run, tmp_path):
     run(tmp_path / "noise", start="noise", inits=1, boundaries=False)
-    study = prototype_results.read_study(tmp_path / "noise")
+    study = prototype_store.read_prototype_study(tmp_path / "noise")
     start = study["start"].values
     np.testing.assert_array_equal(start[0], start[1])
     assert not any(name.startswith("boundary") for name in study)
@@ -451,18 +452,18 @@ def test_killed_process_loses_nothing_that_was_finished(dataset, tmp_path):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(0.2)
-        if (directory / prototype_results.STORE).exists():
-            finished = prototype_results.finished_parts(directory).sum()
+        if (directory / prototype_store.STORE).exists():
+            finished = prototype_store.finished_parts(directory).sum()
             if finished >= 2:
                 break
     process.kill()
     process.wait()
-    before = prototype_results.read_study(directory).load()
+    before = prototype_store.read_prototype_study(directory).load()
     assert 2 <= before["finished"].values.sum() < 6
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "All of them converged" in done.stdout
-    after = prototype_results.read_study(directory).load()
+    after = prototype_store.read_prototype_study(directory).load()
     assert after["finished"].values.all()
     for interval, init in np.argwhere(before["finished"].values):
         for name in ("image", "features", "seconds"):

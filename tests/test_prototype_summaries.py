@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_confusion import (
-    commands,
-    dissimilarity,
-    prototype_results,
-    prototype_tables,
-    sprites,
-)
+from keras_confusion.cli import commands
+from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import tables as prototype_tables
+from keras_confusion.reports.tensorboard import sprites
 from tb_plugin import metadata
 
 RUN = metadata.PROTOTYPES_RUN
@@ -33,7 +31,7 @@ def written(write_prototype_study, read_plugin_data):
     def write(**options):
         directory = write_prototype_study(**options)
         commands._write_prototype_summaries(directory)
-        study = prototype_results.read_study(directory)
+        study = prototype_store.read_prototype_study(directory)
         return study, read_plugin_data(directory, RUN)
 
     return write
@@ -98,7 +96,7 @@ def test_images_that_did_not_converge_are_nowhere_in_c_and_r(
     write_prototype_study, read_plugin_data
 ):
     directory = write_prototype_study()
-    store = prototype_results._open(directory, "converged")
+    store = prototype_store._open(directory, "converged")
     store[1, 0, 2, 3] = False
     commands._write_prototype_summaries(directory)
     found = read_plugin_data(directory, RUN)
@@ -131,7 +129,7 @@ def test_study_that_is_taken_up_again_is_written_anew(
     commands._write_prototype_summaries(directory)
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0]
     for init in (0, 1):
-        prototype_results.write_part(directory, 1, init, {})
+        prototype_store.write_part(directory, 1, init, {})
     commands._write_prototype_summaries(directory)
     assert len(list((directory / RUN).iterdir())) == 1
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0, 1]

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from keras_confusion import dissimilarity, prototype_tables
+from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes import tables as prototype_tables
 
 PERCENT = [25.0, 40.0, 60.0, 70.0, 80.0, 90.0, 100.0]
 # Unit vectors whose cosines are known: 3-4-5 triangles.

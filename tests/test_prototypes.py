@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import objectives, probes, prototypes
-from keras_confusion.image_optimizer import OptimizerSettings
+from keras_confusion.models import loading
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
 
 NUM_CLASSES = 10
 FAST = OptimizerSettings(learning_rate=0.3)
@@ -13,22 +15,22 @@ OFF_DIAGONAL = ~np.eye(NUM_CLASSES, dtype=bool)
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return probes.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return loading.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")
 def noise():
-    return prototypes.noise([0, 1], NUM_CLASSES, (32, 32, 3))
+    return prototype_images.noise([0, 1], NUM_CLASSES, (32, 32, 3))
 
 
 @pytest.fixture(scope="module")
 def of_classes(probe, noise):
-    return prototypes.class_prototypes(probe, noise, FAST)
+    return prototype_images.class_prototypes(probe, noise, FAST)
 
 
 @pytest.fixture(scope="module")
 def boundary(probe, of_classes):
-    return prototypes.boundary_prototypes(probe, of_classes.images[:1], FAST)
+    return prototype_images.boundary_prototypes(probe, of_classes.images[:1], FAST)
 
 
 def logits_of_rows(images):
@@ -48,7 +50,7 @@ def test_boundary_of_two_classes_by_hand():
     # ends at the tie. Steps of full length alone would end 0.43 above it.
     of_classes = np.array([[0.8, 0.2], [0.2, 0.8]])[:, :, None, None]
     of_classes = np.broadcast_to(of_classes, (2, 2, 4, 1))
-    made = prototypes.boundary_prototypes(
+    made = prototype_images.boundary_prototypes(
         logits_of_rows, of_classes, OptimizerSettings(learning_rate=0.07)
     )
     np.testing.assert_array_equal(made.iterations, [[0, 13], [13, 0]])
@@ -77,7 +79,7 @@ def test_boundary_of_three_classes_by_hand():
             if target == origin:
                 expected[target, origin] = of_classes[origin]
     images = np.broadcast_to(of_classes[:, :, None, None], (3, 3, 4, 1))
-    made = prototypes.boundary_prototypes(
+    made = prototype_images.boundary_prototypes(
         logits_of_rows, images, OptimizerSettings(learning_rate=0.07)
     )
     assert made.converged.sum() == 6
@@ -91,7 +93,7 @@ def test_others_are_pushed_down_at_the_boundary():
     # Halfway they are 3 logits below, log(1 + e^-3 / 2) = 0.025: too much.
     image = np.array([[0.8, 0.2, 0.2], [0.2, 0.8, 0.2], [0.2, 0.2, 0.8]])
     images = np.broadcast_to(image[:, :, None, None], (3, 3, 4, 1))
-    made = prototypes.boundary_prototypes(logits_of_rows, images)
+    made = prototype_images.boundary_prototypes(logits_of_rows, images)
     rows = made.images[1, 0].mean(axis=(1, 2))
     assert made.converged[1, 0]
     assert abs(rows[0] - rows[1]) < 0.001
@@ -141,7 +143,9 @@ def test_class_prototypes_are_what_they_say(probe, of_classes):
 
 
 def test_intermediary_prototypes_go_from_origin_to_target(probe, of_classes):
-    made = prototypes.intermediary_prototypes(probe, of_classes.images[0, :4], FAST)
+    made = prototype_images.intermediary_prototypes(
+        probe, of_classes.images[0, :4], FAST
+    )
     assert made.images.shape == (4, 4, 32, 32, 3)
     assert made.converged.all()
     targets = np.broadcast_to(np.arange(4)[:, None], (4, 4))
@@ -195,7 +199,9 @@ def test_boundary_loss_falls(probe, of_classes):
     losses = []
     for iterations in (0, 5, 30):
         settings = OptimizerSettings(learning_rate=0.1, max_iterations=iterations)
-        made = prototypes.boundary_prototypes(probe, of_classes.images[0], settings)
+        made = prototype_images.boundary_prototypes(
+            probe, of_classes.images[0], settings
+        )
         losses.append(np.nanmean(made.losses))
         assert made.images.min() >= 0
         assert made.images.max() <= 1
@@ -209,7 +215,7 @@ def test_boundary_prototypes_have_an_update_rule_of_their_own(rule):
         np.array([[0.7, 0.4], [0.1, 0.9]])[:, :, None, None], (2, 2, 3, 1)
     )
     made, by_default = (
-        prototypes.boundary_prototypes(
+        prototype_images.boundary_prototypes(
             logits_of_rows, image, OptimizerSettings(update_rule=rule, frame_every=3)
         )
         for rule in (rule, "normalized")
@@ -218,7 +224,7 @@ def test_boundary_prototypes_have_an_update_rule_of_their_own(rule):
 
 
 def test_prototypes_go_on_from_an_earlier_interval(probe, of_classes):
-    made = prototypes.class_prototypes(probe, of_classes.images, FAST)
+    made = prototype_images.class_prototypes(probe, of_classes.images, FAST)
     assert (made.iterations == 0).all()
     np.testing.assert_array_equal(made.images, of_classes.images)
 
@@ -227,7 +233,7 @@ def test_keras_model_probe_and_function_are_the_same(
     digits_classifier, probe, noise, of_classes
 ):
     for model in (digits_classifier, probe.logits):
-        made = prototypes.class_prototypes(model, noise, FAST)
+        made = prototype_images.class_prototypes(model, noise, FAST)
         np.testing.assert_allclose(made.images, of_classes.images, atol=1e-6)
 
 
@@ -253,22 +259,22 @@ def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
     model = CountingModel()
     start = rng.random((3, 4, 4, 1))
     settings = OptimizerSettings(learning_rate=0.1, max_iterations=50)
-    first = prototypes.class_prototypes(model, start, settings)
+    first = prototype_images.class_prototypes(model, start, settings)
     # Given images are looked at, by another program.
-    prototypes.intermediary_prototypes(model, first.images, settings)
+    prototype_images.intermediary_prototypes(model, first.images, settings)
     num_traces = model.num_traces
     # Not in training mode, where half of the pixels would be dropped.
     np.testing.assert_allclose(
         first.logits, model(first.images, training=False), atol=1e-5
     )
     num_traces += 1
-    again = prototypes.class_prototypes(model, start, settings)
+    again = prototype_images.class_prototypes(model, start, settings)
     np.testing.assert_array_equal(again.images, first.images)
-    prototypes.intermediary_prototypes(model, again.images, settings)
+    prototype_images.intermediary_prototypes(model, again.images, settings)
     assert model.num_traces == num_traces
     kernel, bias = model.dense.get_weights()
     model.dense.set_weights([-kernel, bias])
-    other = prototypes.class_prototypes(model, start, settings)
+    other = prototype_images.class_prototypes(model, start, settings)
     assert model.num_traces == num_traces
     np.testing.assert_allclose(
         other.logits, other.images.reshape(3, 16) @ -kernel + bias, atol=1e-5
@@ -276,8 +282,8 @@ def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
 
 
 def test_noise_is_a_function_of_the_seed():
-    first, second = prototypes.noise([3, 4], 2, (4, 4, 1))
-    np.testing.assert_array_equal(first, prototypes.noise([3], 2, (4, 4, 1))[0])
+    first, second = prototype_images.noise([3, 4], 2, (4, 4, 1))
+    np.testing.assert_array_equal(first, prototype_images.noise([3], 2, (4, 4, 1))[0])
     assert np.any(first != second)
     assert 0 <= first.min() < 0.2
     assert 0.8 < first.max() <= 1
@@ -291,7 +297,7 @@ def test_boundary_that_lets_a_third_class_on_top_is_refused(
     gap_tolerance, loss_threshold
 ):
     with pytest.raises(ValueError, match="no third class"):
-        prototypes.boundary_prototypes(
+        prototype_images.boundary_prototypes(
             logits_of_rows,
             np.zeros((3, 3, 4, 1)),
             OptimizerSettings(loss_threshold=loss_threshold),
@@ -301,6 +307,6 @@ def test_boundary_that_lets_a_third_class_on_top_is_refused(
 
 def test_too_few_axes_or_classes_are_refused():
     with pytest.raises(ValueError, match=r"\.\.\., K, height.*\(4, 4, 1\)"):
-        prototypes.class_prototypes(logits_of_rows, np.zeros((4, 4, 1)))
+        prototype_images.class_prototypes(logits_of_rows, np.zeros((4, 4, 1)))
     with pytest.raises(ValueError, match="at least two"):
-        prototypes.boundary_prototypes(logits_of_rows, np.zeros((1, 4, 4, 1)))
+        prototype_images.boundary_prototypes(logits_of_rows, np.zeros((1, 4, 4, 1)))

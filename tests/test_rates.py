@@ -4,8 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import responses, results
-from keras_confusion.rates import CountedRates, CountedRatesWithoutPairs, ListedRates
+from keras_confusion.comparisons import responses
+from keras_confusion.comparisons.rates import (
+    CountedRates,
+    CountedRatesWithoutPairs,
+    ListedRates,
+)
+from keras_confusion.confusion import store as confusion_store
 
 NUM_CLASSES = 6
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
@@ -23,7 +28,7 @@ def networks(*, baseline=NUM_BASELINE, repeats=2, seed=3):
             logits[np.arange(len(TEST_LABELS)), TEST_LABELS] += 1.5
             rows.append(
                 {
-                    "arm": results.arm_name(pair),
+                    "arm": confusion_store.arm_name(pair),
                     "class_a": pair and pair[0],
                     "class_b": pair and pair[1],
                     "repeat": repeat,

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import discriminability, network_files, readings
+from keras_confusion.comparisons import readings
+from keras_confusion.confusion import network_files
+from keras_confusion.stats import discriminability
 
 NUM_CLASSES = 6
 PAIRS = [(0, 1), (0, 4), (2, 5), (3, 4)]

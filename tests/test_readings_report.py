@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import everybody_figure, readings, readings_report, significance
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import readings
+from keras_confusion.reports import readings_report
+from keras_confusion.reports.figures import everybody_figure
 
 NAMES = ["cat", "dog", "car", "ship", "5"]
 NUM_CLASSES = len(NAMES)
@@ -89,7 +92,7 @@ def test_tables_have_their_names(all_tables):
     ]
 
 
-@pytest.mark.parametrize("test", significance.TESTS)
+@pytest.mark.parametrize("test", comparison_findings.TESTS)
 def test_features_come_first_with_their_number_of_tests(all_tables, test):
     lines = lines_of(all_tables, test)
     assert lines[:2] == [
@@ -101,7 +104,7 @@ def test_features_come_first_with_their_number_of_tests(all_tables, test):
     expected = []
     for kind, title in (("pair", "pairs, third classes"), ("class", "classes")):
         table = all_tables[f"discriminability_by_{kind}"]
-        table = significance.told_by(table, test)
+        table = comparison_findings.told_by(table, test)
         for reading in ("features", "total", "readout"):
             of_reading = table[table["reading"] == reading]
             found = (of_reading["q_value"] <= 0.05).sum()
@@ -119,7 +122,7 @@ def test_strongest_sentence_says_how_features_tell_a_class_apart(effect, sign):
     all_tables = tables_of(effect)
     lines = lines_of(all_tables)
     for kind, who in (("class", "cat and others"), ("pair", "cat and dog")):
-        table = significance.told_by(
+        table = comparison_findings.told_by(
             all_tables[f"discriminability_by_{kind}"], "paired"
         )
         keys = {"class": 0} if kind == "class" else {"class_a": 0, "class_b": 1}
@@ -151,7 +154,9 @@ def test_findings_are_in_the_order_of_their_q_values(all_tables):
         if "features tell" not in line:
             break
         sentences.append(line)
-    by_class = significance.told_by(all_tables["discriminability_by_class"], "paired")
+    by_class = comparison_findings.told_by(
+        all_tables["discriminability_by_class"], "paired"
+    )
     by_features = by_class[by_class["reading"] == "features"]
     num_found = (by_features["q_value"] <= 0.05).sum()
     assert len(sentences) == min(num_found, readings_report.NUM_FINDINGS) > 1
@@ -177,7 +182,9 @@ def test_everybody_is_told_by_features(all_tables):
     told = [line for line in lines if "everybody" in line]
     assert len(told) == 2
     for line, kind in zip(told, ("pair", "class"), strict=True):
-        table = significance.told_by(all_tables[f"everybody_by_{kind}"], "paired")
+        table = comparison_findings.told_by(
+            all_tables[f"everybody_by_{kind}"], "paired"
+        )
         rows = table[table["reading"] == "features"]
         found = (rows["q_value"] <= 0.05).sum()
         assert f"by features: {found} of {len(rows)} at q <= 0.05; most where " in line
@@ -201,7 +208,7 @@ def test_names_that_are_numbers_are_quoted(all_tables):
 
 
 def test_without_tables_what_features_learned_is_not_known():
-    for test in significance.TESTS:
+    for test in comparison_findings.TESTS:
         (nothing, sentence) = lines_of({"target_by_pair": pd.DataFrame()}, test)
         assert nothing == ""
         assert sentence.startswith("What the features learned is not known: ")
@@ -217,7 +224,7 @@ def test_readout_alone_is_told_and_drawn():
     assert "everybody_by_class" in drawn(only, "welch")
 
 
-@pytest.mark.parametrize("test", significance.TESTS)
+@pytest.mark.parametrize("test", comparison_findings.TESTS)
 def test_figures_have_their_names_and_a_panel_a_reading(all_tables, test):
     figures = drawn(all_tables, test)
     heat_maps = [
@@ -229,7 +236,9 @@ def test_figures_have_their_names_and_a_panel_a_reading(all_tables, test):
     assert list(figures) == [*heat_maps, "everybody_by_class"]
     for name in heat_maps:
         kind = name.split("_")[2]
-        table = significance.told_by(all_tables[f"discriminability_by_{kind}"], test)
+        table = comparison_findings.told_by(
+            all_tables[f"discriminability_by_{kind}"], test
+        )
         titles = []
         for reading, title in TITLES.items():
             rows = table[table["reading"] == reading]
@@ -246,7 +255,9 @@ def test_figures_have_their_names_and_a_panel_a_reading(all_tables, test):
 
 def test_panels_show_the_numbers_of_the_table(all_tables):
     figures = drawn(all_tables)
-    table = significance.told_by(all_tables["discriminability_by_class"], "paired")
+    table = comparison_findings.told_by(
+        all_tables["discriminability_by_class"], "paired"
+    )
     order = [4, 2, 0, 1, 3]
     for measure in ("difference", "t"):
         figure = figures[f"discriminability_by_class_{measure}"]
@@ -283,10 +294,10 @@ def points_by_reading(axis):
     return found
 
 
-@pytest.mark.parametrize("test", significance.TESTS)
+@pytest.mark.parametrize("test", comparison_findings.TESTS)
 def test_everybody_is_drawn_with_the_largest_loss_first(all_tables, test):
     table = all_tables["everybody_by_class"]
-    told = significance.told_by(table, test)
+    told = comparison_findings.told_by(table, test)
     (axis,) = everybody_figure.draw(table, test=test).axes
     names = [tick.get_text() for tick in axis.get_yticklabels()]
     by_features = told[told["reading"] == "features"].sort_values("difference")

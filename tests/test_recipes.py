@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_confusion import recipes
+from keras_confusion.training import recipes
 
 
 def rates(recipe, num_steps, steps):

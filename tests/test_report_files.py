@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import report_files
+from keras_confusion.reports import report_files
 
 
 @pytest.fixture

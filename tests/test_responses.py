@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from keras_confusion import answer_counts, responses
+from keras_confusion.comparisons import answer_counts, responses
 
 # Four classes, eight test images, two of each class.
 TEST_LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])

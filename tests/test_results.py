@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import results, study_folder
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.storage import study_folder
 
 DESCRIPTION = {
     "settings": {"epochs": 6, "pairs": [(0, 1)]},
@@ -16,7 +17,7 @@ DESCRIPTION = {
 
 def network(pair, repeat, predictions=(0, 1, 2)):
     return {
-        "arm": results.arm_name(pair),
+        "arm": confusion_store.arm_name(pair),
         "class_a": pair and pair[0],
         "class_b": pair and pair[1],
         "repeat": repeat,
@@ -34,15 +35,15 @@ def network(pair, repeat, predictions=(0, 1, 2)):
 
 @pytest.fixture
 def study(tmp_path):
-    results.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
+    confusion_store.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
     return tmp_path
 
 
 def test_networks_are_read_as_written_baseline_first(study):
-    results.write_network(study, network((0, 2), 10), num_classes=3)
-    results.write_network(study, network((0, 1), 2), num_classes=3)
-    results.write_network(study, network(None, 0, [2, 1, 0]), num_classes=3)
-    networks = results.read_networks(study)
+    confusion_store.write_network(study, network((0, 2), 10), num_classes=3)
+    confusion_store.write_network(study, network((0, 1), 2), num_classes=3)
+    confusion_store.write_network(study, network(None, 0, [2, 1, 0]), num_classes=3)
+    networks = confusion_store.read_networks(study)
     assert networks["arm"].tolist() == ["baseline", "0-1", "0-2"]
     assert networks["repeat"].tolist() == [0, 2, 10]
     assert networks["class_a"].isna().tolist() == [True, False, False]
@@ -52,23 +53,27 @@ def test_networks_are_read_as_written_baseline_first(study):
 
 
 def test_row_says_when_it_was_finished(study):
-    row = results.write_network(study, network((0, 1), 0), num_classes=3)
-    (written,) = results.read_networks(study)["finished_at"]
+    row = confusion_store.write_network(study, network((0, 1), 0), num_classes=3)
+    (written,) = confusion_store.read_networks(study)["finished_at"]
     # Kept to the millisecond.
     assert abs(row["finished_at"] - written).total_seconds() < 0.001
 
 
 def test_a_plain_parquet_reader_reads_the_folder(study):
-    results.write_network(study, network((0, 1), 0), num_classes=3)
-    results.write_network(study, network(None, 0), num_classes=3)
+    confusion_store.write_network(study, network((0, 1), 0), num_classes=3)
+    confusion_store.write_network(study, network(None, 0), num_classes=3)
     networks = pd.read_parquet(study / "networks")
     assert sorted(networks["arm"]) == ["0-1", "baseline"]
 
 
 def test_more_than_256_classes_keep_their_labels(study):
     row = network((0, 1), 0, predictions=[0, 255, 999])
-    results.write_network(study, row, num_classes=1000)
-    assert results.read_networks(study)["predictions"][0].tolist() == [0, 255, 999]
+    confusion_store.write_network(study, row, num_classes=1000)
+    assert confusion_store.read_networks(study)["predictions"][0].tolist() == [
+        0,
+        255,
+        999,
+    ]
 
 
 def test_failed_network_is_a_row_without_answers(study):
@@ -76,39 +81,39 @@ def test_failed_network_is_a_row_without_answers(study):
         key: network(None, 0)[key]
         for key in ("arm", "class_a", "class_b", "repeat", "seed", "note")
     }
-    results.write_network(study, failed | {"failed": True}, num_classes=3)
-    row = results.read_networks(study).iloc[0]
+    confusion_store.write_network(study, failed | {"failed": True}, num_classes=3)
+    row = confusion_store.read_networks(study).iloc[0]
     assert row["failed"]
     assert row["predictions"] is None
 
 
 def test_same_study_opens_again_and_keeps_its_labels(study):
-    results.open_study(study, DESCRIPTION, [2, 2, 2])
-    assert results.read_test_labels(study).tolist() == [0, 1, 2]
+    confusion_store.open_study(study, DESCRIPTION, [2, 2, 2])
+    assert confusion_store.read_test_labels(study).tolist() == [0, 1, 2]
 
 
 def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
     def asked(**settings):
         return DESCRIPTION | {"settings": DESCRIPTION["settings"] | settings}
 
-    results.open_study(study, asked(shared_seeds=True), [0, 1, 2])
+    confusion_store.open_study(study, asked(shared_seeds=True), [0, 1, 2])
     with pytest.raises(
         study_folder.StudyFolderError,
         match="shared_seeds: True in the folder, False asked for",
     ):
-        results.open_study(study, asked(shared_seeds=False), [0, 1, 2])
+        confusion_store.open_study(study, asked(shared_seeds=False), [0, 1, 2])
     # A study with its own seeds says so, and is no study with shared ones.
     own = study / "own"
-    results.open_study(own, asked(shared_seeds=False), [0, 1, 2])
+    confusion_store.open_study(own, asked(shared_seeds=False), [0, 1, 2])
     with pytest.raises(
         study_folder.StudyFolderError,
         match="shared_seeds: False in the folder, True asked for",
     ):
-        results.open_study(own, asked(shared_seeds=True), [0, 1, 2])
+        confusion_store.open_study(own, asked(shared_seeds=True), [0, 1, 2])
 
 
 def test_study_is_a_confusion_study(study):
-    description = study_folder.read_description(study, kind=results.KIND)
+    description = study_folder.read_description(study, kind=confusion_store.KIND)
     assert description["class_names"] == ["a", "b", "c"]
     with pytest.raises(study_folder.StudyFolderError, match="a confusion study"):
         study_folder.read_description(study, kind="prototypes")
@@ -117,32 +122,32 @@ def test_study_is_a_confusion_study(study):
 def test_study_that_was_killed_at_its_beginning_is_begun_again(tmp_path):
     (tmp_path / "networks").mkdir()
     np.save(tmp_path / "test_labels.npy", [7])
-    results.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
-    assert results.read_test_labels(tmp_path).tolist() == [0, 1, 2]
+    confusion_store.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
+    assert confusion_store.read_test_labels(tmp_path).tolist() == [0, 1, 2]
 
 
 def test_networks_without_their_study_are_refused(study):
-    results.write_network(study, network(None, 0), num_classes=3)
+    confusion_store.write_network(study, network(None, 0), num_classes=3)
     (study / "study.json").unlink()
     (study / ".study.json.copy").unlink()
     with pytest.raises(study_folder.StudyFolderError, match="networks"):
-        results.open_study(study, DESCRIPTION, [0, 1, 2])
+        confusion_store.open_study(study, DESCRIPTION, [0, 1, 2])
 
 
 def test_damaged_network_is_named(study):
-    results.write_network(study, network(None, 0), num_classes=3)
-    path = results.network_path(study, None, 0)
+    confusion_store.write_network(study, network(None, 0), num_classes=3)
+    path = confusion_store.network_path(study, None, 0)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(study_folder.StudyFolderError, match=path.name):
-        results.read_networks(study)
+        confusion_store.read_networks(study)
 
 
 def test_files_of_killed_writers_are_cleared(study):
     left_over = study / "networks" / ".0-1-00000.parquet.99.tmp"
     left_over.write_bytes(b"half")
-    results.open_study(study, DESCRIPTION, [0, 1, 2])
+    confusion_store.open_study(study, DESCRIPTION, [0, 1, 2])
     assert not left_over.exists()
-    assert results.read_networks(study).empty
+    assert confusion_store.read_networks(study).empty
 
 
 def test_package_names_are_there():

@@ -4,16 +4,11 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_confusion import (
-    class_pairs,
-    comparisons,
-    confusion_study,
-    datasets,
-    prototype_study,
-    responses,
-    results,
-    reviews,
-)
+from keras_confusion.comparisons import comparisons, responses
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.datasets import class_pairs, labelled_dataset, reviews
+from keras_confusion.prototypes import study as prototype_study
 
 SENTIMENT_PAIRS = [f"{topic} praised-{topic} panned" for topic in reviews.TOPICS]
 TOPIC_OF = dict(enumerate(name.split()[0] for name in reviews.CLASS_NAMES))
@@ -159,7 +154,7 @@ def test_no_reviews_are_refused():
 
 
 def test_the_data_set_is_balanced_and_its_splits_differ():
-    found = datasets.load_dataset("reviews")
+    found = labelled_dataset.load_dataset("reviews")
     assert found.class_names == reviews.CLASS_NAMES
     assert found.input_shape == (reviews.LENGTH,)
     assert found.vocabulary_size == len(reviews.vocabulary())
@@ -186,8 +181,8 @@ def test_a_study_finds_the_planted_relations_and_no_others(tmp_path):
         learning_rate=0.005,
     )
     study = responses.study_responses(
-        results.read_networks(tmp_path),
-        results.read_test_labels(tmp_path),
+        confusion_store.read_networks(tmp_path),
+        confusion_store.read_test_labels(tmp_path),
         num_classes=8,
         pairs=[(0, 1), (2, 3), (4, 5), (6, 7)],
     )

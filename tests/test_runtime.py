@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from keras_confusion import runtime
+from keras_confusion.execution import runtime
 
 
 def run(code, **environment):
@@ -20,7 +20,7 @@ def run(code, **environment):
 
 def test_start_is_quiet_single_threaded_and_on_the_right_backend():
     done = run(
-        "from keras_confusion import runtime\n"
+        "from keras_confusion.execution import runtime\n"
         "runtime.start_tensorflow(threads=1)\n"
         "import tensorflow as tf, keras\n"
         "print(tf.config.threading.get_intra_op_parallelism_threads(),"
@@ -33,14 +33,14 @@ def test_start_is_quiet_single_threaded_and_on_the_right_backend():
 
 
 def test_messages_come_back_on_request():
-    code = "from keras_confusion import runtime; runtime.start_tensorflow()"
+    code = "from keras_confusion.execution import runtime; runtime.start_tensorflow()"
     assert "oneDNN" in run(code, TF_CPP_MIN_LOG_LEVEL="0").stderr
 
 
 def test_what_was_held_back_is_shown_after_an_error():
     done = run(
         "import os\n"
-        "from keras_confusion import runtime\n"
+        "from keras_confusion.execution import runtime\n"
         "try:\n"
         "    with runtime._native_stderr_held_back():\n"
         "        os.write(2, b'native words')\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import models, probes, saving
+from keras_confusion.models import architectures, loading, saving
 
 NAMES = [str(digit) for digit in range(10)]
 
@@ -30,7 +30,7 @@ def images(digits):
 
 
 def test_reloaded_model_is_the_live_one(saved, digits_classifier, images):
-    live, probe = probes.probe_of(digits_classifier, NAMES), probes.load_probe(saved)
+    live, probe = loading.probe_of(digits_classifier, NAMES), loading.load_probe(saved)
     np.testing.assert_allclose(
         probe.logits(tf.constant(images)), live.logits(tf.constant(images)), atol=1e-5
     )
@@ -48,8 +48,8 @@ def test_reloaded_model_has_the_same_input_gradient(saved, digits_classifier, im
             outputs = probe.logits(inputs)[:, 3]
         return tape.gradient(outputs, inputs).numpy()
 
-    received = gradient(probes.load_probe(saved))
-    live = gradient(probes.probe_of(digits_classifier, NAMES))
+    received = gradient(loading.load_probe(saved))
+    live = gradient(loading.probe_of(digits_classifier, NAMES))
     assert np.abs(live).max() > 1e-3
     np.testing.assert_allclose(received, live, atol=1e-5)
 
@@ -80,7 +80,7 @@ def numerical_and_own_changes(probe, images):
 
 
 def test_gradient_of_a_reloaded_model_is_the_numerical_one(saved, images):
-    probe = probes.load_probe(saved)
+    probe = loading.load_probe(saved)
     noise = np.random.default_rng(0).random(images[:4].shape, np.float32)
     for at in (images[:4], noise):
         numerical, own = numerical_and_own_changes(probe, at)
@@ -89,7 +89,7 @@ def test_gradient_of_a_reloaded_model_is_the_numerical_one(saved, images):
 
 
 def test_features_are_what_goes_into_the_last_layer(digits_classifier, images):
-    probe = probes.probe_of(digits_classifier, NAMES)
+    probe = loading.probe_of(digits_classifier, NAMES)
     features = probe.features(images)
     kernel, bias = digits_classifier.layers[-1].get_weights()
     assert features.shape == (20, 64)
@@ -125,7 +125,7 @@ def test_probing_needs_neither_the_model_code_nor_keras_layers(saved):
 
 
 def test_batch_normalisation_is_off_in_what_is_saved(tmp_path):
-    model = models.build_model(
+    model = architectures.build_model(
         "resnet18",
         num_classes=3,
         input_shape=(16, 16, 1),
@@ -137,7 +137,7 @@ def test_batch_normalisation_is_off_in_what_is_saved(tmp_path):
     expected = model(images, training=False).numpy()
     saving.save_model(model, tmp_path / "resnet", class_names=["a", "b", "c"])
     for path in (tmp_path / "resnet", tmp_path / "resnet" / "model.keras"):
-        probe = probes.load_probe(path)
+        probe = loading.load_probe(path)
         np.testing.assert_allclose(
             probe.logits(tf.constant(images)), expected, atol=2e-2
         )
@@ -148,7 +148,7 @@ def test_batch_normalisation_is_off_in_what_is_saved(tmp_path):
 
 def test_saving_again_replaces_the_folder(tmp_path):
     def model(seed):
-        return models.build_model(
+        return architectures.build_model(
             "cnn", num_classes=3, input_shape=(18, 18, 1), seed=seed
         )
 
@@ -157,7 +157,7 @@ def test_saving_again_replaces_the_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cnn"]
     images = np.random.default_rng(0).random((4, 18, 18, 1), np.float32)
     np.testing.assert_allclose(
-        probes.load_probe(tmp_path / "cnn").logits(tf.constant(images)),
+        loading.load_probe(tmp_path / "cnn").logits(tf.constant(images)),
         model(2)(images),
         atol=1e-5,
     )
@@ -175,7 +175,7 @@ def strangers_model():
 
 def test_strangers_saved_model_is_probed_as_far_as_it_goes(strangers_model, tmp_path):
     strangers_model.export(tmp_path / "theirs", verbose=False)
-    probe = probes.load_probe(tmp_path / "theirs")
+    probe = loading.load_probe(tmp_path / "theirs")
     images = np.random.default_rng(0).random((3, 12, 10, 1), np.float32)
     # Probabilities are not taken through softmax twice.
     np.testing.assert_allclose(
@@ -188,7 +188,7 @@ def test_strangers_saved_model_is_probed_as_far_as_it_goes(strangers_model, tmp_
 
 def test_strangers_keras_file_has_features_too(strangers_model, tmp_path):
     strangers_model.save(tmp_path / "theirs.keras")
-    probe = probes.load_probe(tmp_path / "theirs.keras")
+    probe = loading.load_probe(tmp_path / "theirs.keras")
     images = np.random.default_rng(0).random((3, 12, 10, 1), np.float32)
     np.testing.assert_allclose(
         probe.predict(images), strangers_model(images), atol=1e-5
@@ -198,17 +198,17 @@ def test_strangers_keras_file_has_features_too(strangers_model, tmp_path):
 
 def test_images_of_another_shape_are_refused(saved):
     with pytest.raises(ValueError, match=r"\(n, 32, 32, 3\).*\(2, 28, 28, 1\)"):
-        probes.load_probe(saved).predict(np.zeros((2, 28, 28, 1)))
+        loading.load_probe(saved).predict(np.zeros((2, 28, 28, 1)))
 
 
 def test_folders_without_a_model_are_refused(tmp_path, saved):
     with pytest.raises(saving.ModelFolderError, match="Expected a folder with"):
-        probes.load_probe(tmp_path)
+        loading.load_probe(tmp_path)
     newer = tmp_path / "newer"
     newer.mkdir()
     (newer / "model.json").write_text('{"format_version": 99}')
     with pytest.raises(saving.ModelFolderError, match="Received: 99"):
-        probes.load_probe(newer)
+        loading.load_probe(newer)
 
 
 def test_class_names_that_do_not_fit_are_refused(digits_classifier, tmp_path):
@@ -269,7 +269,7 @@ def expected_logits(module, images):
 )
 def test_modules_of_others_are_probed(shape, image_size, tmp_path):
     module = Linear(shape)
-    probe = probes.load_probe(save_module(module, tmp_path), image_size=image_size)
+    probe = loading.load_probe(save_module(module, tmp_path), image_size=image_size)
     assert probe.input_shape == (6, 5, shape[-1])
     images = np.random.default_rng(0).random((5, *probe.input_shape), np.float32)
     np.testing.assert_allclose(
@@ -282,7 +282,7 @@ def test_modules_of_others_are_probed(shape, image_size, tmp_path):
 @pytest.mark.parametrize("dtype", [tf.float64, tf.float16])
 def test_other_floats_are_probed(dtype, tmp_path):
     module = Linear((None, 6, 5, 3), dtype=dtype)
-    probe = probes.load_probe(save_module(module, tmp_path))
+    probe = loading.load_probe(save_module(module, tmp_path))
     images = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
     received = probe.logits(tf.constant(images))
     assert received.dtype == tf.float32
@@ -295,7 +295,7 @@ def test_range_and_names_can_be_written_by_hand(tmp_path):
     (tmp_path / "model.json").write_text(
         '{"format_version": 1, "class_names": ["a", "b", "c"], "input_range": [0, 255]}'
     )
-    probe = probes.load_probe(tmp_path)
+    probe = loading.load_probe(tmp_path)
     assert probe.class_names == ("a", "b", "c")
     images = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
     np.testing.assert_allclose(
@@ -326,20 +326,20 @@ def rounded(logits):
 def test_modules_that_cannot_be_probed_say_why(shape, options, message, tmp_path):
     save_module(Linear(shape, **options), tmp_path)
     with pytest.raises(saving.ModelFolderError, match=message) as caught:
-        probes.load_probe(tmp_path)
+        loading.load_probe(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_other_image_size_than_the_models_is_refused(tmp_path):
     save_module(Linear((None, 6, 5, 3)), tmp_path)
     with pytest.raises(saving.ModelFolderError, match="6 x 5.*Received: 6 x 6"):
-        probes.load_probe(tmp_path, image_size=(6, 6))
+        loading.load_probe(tmp_path, image_size=(6, 6))
 
 
 def test_unknown_signatures_are_named(tmp_path):
     save_module(Linear((None, 6, 5, 3)), tmp_path, name="predict")
     with pytest.raises(saving.ModelFolderError, match=r"'serve'.*\['predict'\]"):
-        probes.load_probe(tmp_path)
+        loading.load_probe(tmp_path)
 
 
 def keras_model(**options):
@@ -352,7 +352,7 @@ def keras_model(**options):
 def test_keras_model_that_ends_in_an_activation(tmp_path):
     model = keras_model()
     model.save(tmp_path / "model.keras")
-    probe = probes.load_probe(tmp_path / "model.keras")
+    probe = loading.load_probe(tmp_path / "model.keras")
     images = np.random.default_rng(0).random((3, 6, 5, 1), np.float32)
     np.testing.assert_allclose(probe.predict(images), model(images), atol=1e-5)
     # What goes into the last layer with weights, not into the softmax.
@@ -376,7 +376,7 @@ def test_keras_models_that_cannot_be_probed_say_why(tmp_path):
     for message, model in strangers.items():
         model.save(tmp_path / "model.keras")
         with pytest.raises(saving.ModelFolderError, match=message):
-            probes.load_probe(tmp_path / "model.keras")
+            loading.load_probe(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_damaged_folders_are_one_sentence(damaged, contents, saved, tmp_path):
     shutil.copytree(saved, folder)
     (folder / damaged).write_bytes(contents)
     with pytest.raises(saving.ModelFolderError, match="Received: ") as caught:
-        probes.load_probe(folder)
+        loading.load_probe(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
 
@@ -408,7 +408,7 @@ def test_keras_files_that_cannot_be_loaded_are_one_sentence(tmp_path):
     (tmp_path / "damaged.keras").write_bytes(b"damaged")
     for name in ("unsafe", "damaged"):
         with pytest.raises(saving.ModelFolderError, match="fails with") as caught:
-            probes.load_probe(tmp_path / f"{name}.keras")
+            loading.load_probe(tmp_path / f"{name}.keras")
         assert "\n" not in str(caught.value)
 
 
@@ -418,7 +418,7 @@ def test_keras_model_of_any_size_and_of_one_image_at_a_time(tmp_path):
         hidden = keras.layers.Conv2D(4, 3)(inputs)
         pooled = keras.layers.GlobalAveragePooling2D()(hidden)
         keras.Model(inputs, keras.layers.Dense(3)(pooled)).save(tmp_path / "any.keras")
-        probe = probes.load_probe(tmp_path / "any.keras", image_size=size)
+        probe = loading.load_probe(tmp_path / "any.keras", image_size=size)
         images = np.random.default_rng(0).random((3, 9, 8, 3), np.float32)
         alone = [probe.features(image[None])[0] for image in images]
         np.testing.assert_allclose(probe.features(images), alone, atol=1e-5)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from keras_confusion import sealed_json
+from keras_confusion.storage import sealed_json
 
 DESCRIPTION = {"settings": {"pairs": [(0, 1)], "rate": 0.1, "none": None}, "n": ["ä"]}
 

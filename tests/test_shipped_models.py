@@ -7,8 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import classifiers, datasets, probes, prototypes
-from keras_confusion.image_optimizer import OptimizerSettings
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.models import loading
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+from keras_confusion.training import classifier as training_classifier
 
 SAVED_MODELS = pathlib.Path(__file__).parents[1] / "saved_models"
 NAMES = ["cifar10_cnn", "cifar10_resnet18_width12"]
@@ -24,11 +27,11 @@ def test_models_are_few_and_small():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_prototypes_of_two_classes_are_found_on_them(name):
-    probe = probes.load_probe(SAVED_MODELS / name)
+    probe = loading.load_probe(SAVED_MODELS / name)
     assert probe.class_names[3] == "cat"
-    noise = prototypes.noise([0], 10, probe.input_shape)[0]
+    noise = prototype_images.noise([0], 10, probe.input_shape)[0]
     settings = OptimizerSettings(learning_rate=0.1)
-    made = prototypes.class_prototypes(probe, noise, settings)
+    made = prototype_images.class_prototypes(probe, noise, settings)
     assert made.converged.mean() >= 0.9
     predicted = probe.predict(made.images).argmax(axis=1)
     np.testing.assert_array_equal(
@@ -58,10 +61,10 @@ def test_description_says_how_to_train_them_anew(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_what_the_description_says(name):
     try:
-        dataset = datasets.load_dataset("cifar10")
-    except datasets.DatasetUnavailableError:
+        dataset = labelled_dataset.load_dataset("cifar10")
+    except labelled_dataset.DatasetUnavailableError:
         pytest.skip("CIFAR-10 is not on this machine")
     model = keras.saving.load_model(SAVED_MODELS / name / "model.keras", compile=False)
     description = json.loads((SAVED_MODELS / name / "model.json").read_text())
-    tested = classifiers.test_classifier(model, dataset)
+    tested = training_classifier.test_classifier(model, dataset)
     assert tested.accuracy == pytest.approx(description["test_accuracy"], abs=1e-3)

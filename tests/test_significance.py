@@ -2,15 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import comparisons, significance
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import findings as comparison_findings
 
 NAMES = ["cat", "dog", "car", "ship"]
 
 
 def test_table_as_told_by_either_test(study):
     table = comparisons.target_by_class(study, NAMES)
-    pd.testing.assert_frame_equal(significance.told_by(table, "welch"), table)
-    told = significance.told_by(table, "paired")
+    pd.testing.assert_frame_equal(comparison_findings.told_by(table, "welch"), table)
+    told = comparison_findings.told_by(table, "paired")
     for column in ("difference_points", "ci_low_points", "t", "p_value", "q_value"):
         pd.testing.assert_series_equal(
             told[column], table[f"paired_{column}"], check_names=False
@@ -20,7 +21,7 @@ def test_table_as_told_by_either_test(study):
     # What is not of a test stays.
     pd.testing.assert_series_equal(told["kl_bits"], table["kl_bits"])
     with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
-        significance.told_by(table, "student")
+        comparison_findings.told_by(table, "student")
 
 
 def table_of(correlations, repeats=7):
@@ -29,15 +30,17 @@ def table_of(correlations, repeats=7):
 
 def test_line_on_the_test_names_the_correlation():
     tables = {"pairs": table_of([0.2, 0.4, 0.9]), "classes": table_of([0.8, np.nan])}
-    paired = significance.describe_test(tables, "paired")
+    paired = comparison_findings.describe_test(tables, "paired")
     assert paired == (
         "Test: paired t within repeats, which uses the correlation of the groups "
         "within repeats, median: 0.40 for target x pairs, 0.80 for target x classes "
         "(n = 7 repeats)."
     )
-    welch = significance.describe_test(tables, "welch")
+    welch = comparison_findings.describe_test(tables, "welch")
     assert welch.startswith("Test: Welch's t, which leaves out the correlation")
-    without = significance.describe_test({"pairs": table_of([np.nan], 0)}, "welch")
+    without = comparison_findings.describe_test(
+        {"pairs": table_of([np.nan], 0)}, "welch"
+    )
     assert "No correlation within repeats" in without
 
 
@@ -49,15 +52,15 @@ def test_caution_is_of_networks_that_were_tested():
             "p_value": [np.nan, 0.2, 0.3],
         }
     )
-    assert "8 networks against 54" in significance.caution(table, "welch")
-    assert significance.caution(table, "blocks") == ""
+    assert "8 networks against 54" in comparison_findings.caution(table, "welch")
+    assert comparison_findings.caution(table, "blocks") == ""
     # One network is not tested: there is nothing to be cautious of.
-    assert significance.caution(table[:1], "welch") == ""
-    assert significance.caution(table[2:], "welch") == ""
+    assert comparison_findings.caution(table[:1], "welch") == ""
+    assert comparison_findings.caution(table[2:], "welch") == ""
 
 
 def test_line_on_arms_in_blocks():
-    line = significance.describe_test(
+    line = comparison_findings.describe_test(
         {"pairs": table_of([0.2]).assign(blocks_n=3)}, "blocks"
     )
     assert "within repeats (n = 3)" in line

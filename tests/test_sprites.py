@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_confusion import sprites
+from keras_confusion.reports.tensorboard import sprites
 
 
 def pixels(png):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import zarr
 
-from keras_confusion import prototype_results, sealed_json, store_checks
 from keras_confusion.errors import StudyFolderError
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import store_checks
+from keras_confusion.storage import sealed_json
 
 NUM_CLASSES = 3
 PARTS = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -20,7 +22,7 @@ def folder(write_prototype_study):
 
 @pytest.fixture
 def store(folder):
-    return folder / prototype_results.STORE
+    return folder / prototype_store.STORE
 
 
 def chunks_of(store, part):
@@ -36,7 +38,7 @@ def chunks_of(store, part):
 
 
 def read_all(folder):
-    return prototype_results.read_study(folder).load()
+    return prototype_store.read_prototype_study(folder).load()
 
 
 def test_every_chunk_of_a_finished_part_is_there(store):
@@ -65,26 +67,26 @@ def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
         with pytest.raises(StudyFolderError, match="Run the study again") as error:
             read_all(folder)
         assert str(chunk) in str(error.value)
-        prototype_results.mend_store(folder)
+        prototype_store.mend_store(folder)
         told = capsys.readouterr().err
         assert str(chunk) in told
         assert "initialisation 0 at 40 % are made anew" in told
-        finished = prototype_results.finished_parts(folder)
+        finished = prototype_store.finished_parts(folder)
         assert finished.tolist() == [[True, True], [False, True]]
         # As the study makes it anew.
         part = whole.isel(interval=1, initialisation=0)
         values = {
             name: part[name].values
-            for name in prototype_results.ARRAYS
+            for name in prototype_store.ARRAYS
             if name in part and name != store_checks.FINISHED
         }
-        prototype_results.write_part(folder, 1, 0, values)
+        prototype_store.write_part(folder, 1, 0, values)
         assert read_all(folder).identical(whole)
 
 
 def test_whole_store_is_left_alone(folder, store, capsys):
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
-    prototype_results.mend_store(folder)
+    prototype_store.mend_store(folder)
     assert capsys.readouterr().err == ""
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
@@ -99,20 +101,20 @@ def test_damaged_descriptions_of_arrays_are_written_anew(
         file.unlink()
     else:
         file.write_bytes(content)
-    prototype_results.mend_store(folder)
+    prototype_store.mend_store(folder)
     assert f"{name} was damaged" in capsys.readouterr().err
     assert read_all(folder).identical(whole)
 
 
 def test_copy_of_descriptions_that_is_damaged_itself_is_not_believed(folder, store):
-    copy = folder / f".{prototype_results.STORE}.metadata.json"
+    copy = folder / f".{prototype_store.STORE}.metadata.json"
     texts = json.loads(copy.read_text())
     texts["image/zarr.json"] = "{}"
     copy.write_text(json.dumps(texts))
     with pytest.raises(sealed_json.DamagedFileError):
         sealed_json.read(copy)
     whole = read_all(folder)
-    prototype_results.mend_store(folder)
+    prototype_store.mend_store(folder)
     assert read_all(folder).identical(whole)
 
 
@@ -121,15 +123,15 @@ def test_flag_that_is_damaged_is_found(folder, store, capsys):
     flag.write_bytes(flag.read_bytes()[:-1])
     with pytest.raises(StudyFolderError, match="finished/c/0/1 is damaged"):
         read_all(folder)
-    prototype_results.mend_store(folder)
+    prototype_store.mend_store(folder)
     assert "finished/c/0/1" in capsys.readouterr().err
-    finished = prototype_results.finished_parts(folder)
+    finished = prototype_store.finished_parts(folder)
     assert finished.tolist() == [[True, False], [True, True]]
 
 
 def test_store_of_before_there_were_checksums_is_read_and_grows(folder, store, capsys):
     whole = read_all(folder)
-    (folder / f".{prototype_results.STORE}.metadata.json").unlink()
+    (folder / f".{prototype_store.STORE}.metadata.json").unlink()
     group = zarr.open_group(store, mode="r")
     arrays = {name: (array, array[:]) for name, array in group.arrays()}
     old = store.with_name("old")
@@ -148,10 +150,10 @@ def test_store_of_before_there_were_checksums_is_read_and_grows(folder, store, c
     old.rename(store)
     assert not store_checks.has_checksums(store / "image")
     assert read_all(folder).identical(whole)
-    prototype_results.mend_store(folder)
+    prototype_store.mend_store(folder)
     assert capsys.readouterr().err == ""
     # Chunks of nothing but fill values were left out then.
     assert read_all(folder).identical(whole)
-    prototype_results.forget_part(folder, 1, 1)
-    prototype_results.write_part(folder, 1, 1, {"loss": np.zeros((3, 3))})
-    assert prototype_results.finished_parts(folder).all()
+    prototype_store.forget_part(folder, 1, 1)
+    prototype_store.write_part(folder, 1, 1, {"loss": np.zeros((3, 3))})
+    assert prototype_store.finished_parts(folder).all()

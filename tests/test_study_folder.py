@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from keras_confusion import sealed_json, study_folder
+from keras_confusion.storage import sealed_json, study_folder
 
 DESCRIPTION = {
     "kind": "tea",
@@ -175,7 +175,7 @@ def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
     code = (
-        "import sys, pathlib; from keras_confusion import study_folder\n"
+        "import sys, pathlib; from keras_confusion.storage import study_folder\n"
         "with study_folder.locked(pathlib.Path(sys.argv[1])): pass"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

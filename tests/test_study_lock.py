@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from keras_confusion import study_lock
 from keras_confusion.errors import StudyLockedError
+from keras_confusion.storage import study_lock
 
 HOLD = """
 import pathlib, sys, time
-from keras_confusion import study_lock
+from keras_confusion.storage import study_lock
 with study_lock.locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

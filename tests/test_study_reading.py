@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from benchmarks import large_study
-from keras_confusion import comparisons, merging, results, study_reading
-from keras_confusion.study_folder import StudyFolderError
+from keras_confusion.comparisons import comparisons, study_reading
+from keras_confusion.confusion import compaction
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.storage.study_folder import StudyFolderError
 
 
 def write(directory, *, num_classes=6, repeats=3, baseline=4, num_test=240):
@@ -31,7 +33,7 @@ def test_networks_and_responses_are_in_one_order(tmp_path):
         "failed": True,
         "seconds": 1.0,
     }
-    results.write_network(tmp_path, row, num_classes=6)
+    confusion_store.write_network(tmp_path, row, num_classes=6)
     study = study_reading.read_study(tmp_path)
     pairs = list(itertools.combinations(range(6), 2))
     arms = ["baseline"] * 4
@@ -46,9 +48,9 @@ def test_networks_and_responses_are_in_one_order(tmp_path):
     assert [f"{a}-{b}" for a, b in of_pair] == done["arm"].tolist()[4:]
     assert study.responses.confused_seed.tolist() == done["seed"].tolist()[4:]
     # The row of one network, by its arm and repeat.
-    rows = results.read_networks(tmp_path)
+    rows = confusion_store.read_networks(tmp_path)
     (one,) = rows[(rows["arm"] == "2-3") & (rows["repeat"] == 1)].to_dict("records")
-    labels = results.read_test_labels(tmp_path)
+    labels = confusion_store.read_test_labels(tmp_path)
     hits = np.mean(one["predictions"][labels == 5] == 5)
     number = done["arm"].tolist()[4:].index("2-3") + 1
     assert study.responses.confused.accuracy[number, 5] == hits
@@ -82,8 +84,8 @@ def test_what_was_planted_is_found(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "BATCH_BYTES", 2_000_000)
-    monkeypatch.setattr(merging, "_BYTES_A_GROUP", 2_000_000)
+    monkeypatch.setattr(confusion_store, "BATCH_BYTES", 2_000_000)
+    monkeypatch.setattr(compaction, "_BYTES_A_GROUP", 2_000_000)
     peaks = []
     for name, repeats in (("few", 3), ("many", 12)):
         (tmp_path / name).mkdir()

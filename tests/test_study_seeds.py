@@ -3,8 +3,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_confusion import corruption, results, study_seeds, study_settings
-from keras_confusion.study_settings import StudySettings
+from keras_confusion.confusion import settings as confusion_settings
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study_seeds
+from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.datasets import corruption
 
 OLD_STUDY = pathlib.Path(__file__).parents[1] / "docs/results/confusion_cifar10"
 ARMS = [None, (0, 1), (0, 2), (1, 2)]
@@ -21,10 +24,10 @@ def all_seeds(**settings):
 
 
 def test_studies_on_disk_go_on_with_the_seeds_that_they_began_with():
-    networks = results.read_networks(OLD_STUDY)
+    networks = confusion_store.read_networks(OLD_STUDY)
     for row in networks[networks["repeat"] < 2].to_dict("records"):
         pair = None
-        if row["arm"] != results.BASELINE:
+        if row["arm"] != confusion_store.BASELINE:
             pair = (int(row["class_a"]), int(row["class_b"]))
         seeds = study_seeds.network_seeds(StudySettings(), row["repeat"], pair, 0)
         stored = {name: row[name] for name in seeds}
@@ -60,7 +63,7 @@ def test_null_noise_is_drawn_for_every_network_and_the_baseline():
 def test_null_noise_is_the_same_matrix_for_all_arms():
     settings = StudySettings(corruption="null", fraction=0.3)
     for pair in ARMS:
-        transition = study_settings.transition_of(settings, 5, pair)
+        transition = confusion_settings.transition_of(settings, 5, pair)
         np.testing.assert_array_equal(transition, corruption.uniform_noise(5, 0.3))
 
 
@@ -76,7 +79,7 @@ def test_null_noise_is_the_same_matrix_for_all_arms():
     ],
 )
 def test_fraction_without_one(settings, fraction):
-    study_settings.check_settings(StudySettings(**settings))
+    confusion_settings.check_settings(StudySettings(**settings))
     assert StudySettings(**settings).settled_fraction == fraction
 
 
@@ -84,4 +87,4 @@ def test_fraction_without_one(settings, fraction):
 def test_null_study_of_one_network_again_and_again_is_refused(fraction):
     settings = StudySettings(corruption="null", fraction=fraction)
     with pytest.raises(ValueError, match="Use --own-seeds, or --fraction 0.2"):
-        study_settings.check_settings(settings)
+        confusion_settings.check_settings(settings)

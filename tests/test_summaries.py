@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_confusion.summaries import RunWriter, strict_json
+from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
 
 
 def test_what_is_written_is_what_tensorboard_reads(tmp_path, read_plugin_data, rng):

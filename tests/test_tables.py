@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import comparisons, tables
-from keras_confusion.study_reading import Study
+from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import tables as comparison_tables
+from keras_confusion.comparisons.study_reading import Study
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -21,13 +22,13 @@ def cell(table, **where):
 def test_matrix_puts_every_cell_in_its_place(study):
     by_pair = comparisons.target_by_pair(study, NAMES)
     by_pair = by_pair[by_pair["response"] == "accuracy"]
-    values = tables.matrix(by_pair, "t", columns=PAIRS, num_classes=4)
+    values = comparison_tables.matrix(by_pair, "t", columns=PAIRS, num_classes=4)
     assert values.shape == (4, 6)
     row = cell(by_pair, class_a=1, class_b=2, target=3)
     assert values[3, 3] == row["t"]
     by_class = comparisons.target_by_class(study, NAMES)
     by_class = by_class[by_class["response"] == "accuracy"]
-    values = tables.matrix(by_class, "t", columns=range(4), num_classes=4)
+    values = comparison_tables.matrix(by_class, "t", columns=range(4), num_classes=4)
     assert np.isnan(np.diag(values)).all()
     assert values[3, 0] == cell(by_class, target=3, **{"class": 0})["t"]
 
@@ -59,9 +60,9 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
     rows.insert(3, rows[0] | {"failed": True, "repeat": 99})
     networks = pd.DataFrame(rows).astype({"class_a": "Int16", "class_b": "Int16"})
     whole = Study({"class_names": NAMES}, networks, study, {})
-    monkeypatch.setattr(tables, "_NETWORKS_A_PART", 7)
-    per_network = tables.networks_table(whole)
-    parts = list(tables.networks_with_classes(whole, per_network))
+    monkeypatch.setattr(comparison_tables, "_NETWORKS_A_PART", 7)
+    per_network = comparison_tables.networks_table(whole)
+    parts = list(comparison_tables.networks_with_classes(whole, per_network))
     assert [len(part) for part in parts] == [7, 7, 7, 7, 7, 7, 4]
     assert np.isnan(per_network.loc[3, "accuracy"])
     np.testing.assert_allclose(
@@ -75,7 +76,7 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
         last["accuracy_without_pair_cat"]
         == (study.confused_without_pair.accuracy[-1, 0])
     )
-    arms = tables.arms(whole, per_network).set_index("arm")
+    arms = comparison_tables.arms(whole, per_network).set_index("arm")
     assert arms.loc["baseline", "n"] == NUM_BASELINE
     assert arms.loc["baseline", "num_failed"] == 1
     of_arm = study.confused.accuracy[study.confused_pair == 5]
@@ -83,7 +84,7 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
         of_arm[:, 2:].mean()
     )
     assert arms.loc["2-3", "mean_accuracy_third"] == pytest.approx(of_arm[:, :2].mean())
-    classes = tables.classes(study, NAMES)
+    classes = comparison_tables.classes(study, NAMES)
     np.testing.assert_allclose(
         classes["sd_accuracy"], study.baseline.accuracy.std(axis=0, ddof=1)
     )

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from keras_confusion import termination
+from keras_confusion.cli import termination
 
 # A command that meets SIGTERM in one way or the other.
 COMMAND = """
 import hashlib, sys, threading, time
-from keras_confusion import command_line
+from keras_confusion.cli import exit_codes
 
 def wait():
     while True:
@@ -40,7 +40,7 @@ def work():
     print("ready", flush=True)
     return {names}[sys.argv[1]]()
 
-sys.exit(command_line.exit_code(work))
+sys.exit(exit_codes.exit_code(work))
 """.replace("{names}", "globals()")
 
 

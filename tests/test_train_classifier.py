@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import command_line, commands, probes
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.models import loading
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "train_classifier.py"
 
@@ -30,7 +31,7 @@ def read_description(directory):
 def assert_saved_models_are_so_accurate(directory, dataset, accuracy):
     images, labels = dataset.test.arrays()
     for path in (directory, directory / "model.keras"):
-        answers = probes.load_probe(path).predict(images.astype(np.float32) / 255)
+        answers = loading.load_probe(path).predict(images.astype(np.float32) / 255)
         assert np.mean(answers.argmax(axis=1) == labels) == pytest.approx(accuracy)
 
 
@@ -137,7 +138,7 @@ def test_errors_come_before_the_training_in_one_line(
     settings, message, tmp_path, capsys
 ):
     directory = tmp_path / "model"
-    code = command_line.exit_code(commands.train_classifier, directory, **settings)
+    code = exit_codes.exit_code(commands.train_classifier, directory, **settings)
     captured = capsys.readouterr()
     assert code == 1
     (line,) = captured.err.splitlines()
@@ -151,5 +152,5 @@ def test_a_model_in_the_folder_outlives_an_error(tmp_path):
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "model.json").write_text("{}")
-    assert command_line.exit_code(commands.train_classifier, directory, epochs=0) == 1
+    assert exit_codes.exit_code(commands.train_classifier, directory, epochs=0) == 1
     assert (directory / "model.json").read_text() == "{}"

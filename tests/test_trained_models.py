@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion import errors, probes, trained_models
-from keras_confusion.classifier_settings import ClassifierSettings
-from keras_confusion.training_intervals import interval_epochs
+from keras_confusion import errors
+from keras_confusion.models import loading
+from keras_confusion.training import evaluation
+from keras_confusion.training.intervals import interval_epochs
+from keras_confusion.training.settings import ClassifierSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -40,7 +42,7 @@ def train(dataset, settings=SETTINGS):
     )
     trainer = settings.trainer(dataset)
     trainer.begin(recipe, sum(map(len, epochs)))
-    return trained_models.train(trainer, epochs, unit="steps")
+    return evaluation.train(trainer, epochs, unit="steps")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def trained(digits):
 
 @pytest.fixture(scope="module")
 def folder(digits, trained, tmp_path_factory):
-    return trained_models.save(
+    return evaluation.save(
         trained,
         tmp_path_factory.mktemp("saved") / "tiny",
         dataset=digits,
@@ -62,7 +64,7 @@ def folder(digits, trained, tmp_path_factory):
 def test_accuracies_in_model_json_are_those_of_the_reloaded_model(folder, digits):
     description = json.loads((folder / "model.json").read_text())
     images, labels = digits.test.arrays()
-    probabilities = probes.load_probe(folder).predict(images.astype(np.float32) / 255)
+    probabilities = loading.load_probe(folder).predict(images.astype(np.float32) / 255)
     answers = probabilities.argmax(axis=1)
     per_class = [np.mean(answers[labels == label] == label) for label in range(10)]
     of_labels = probabilities[np.arange(len(labels)), labels]
@@ -110,7 +112,7 @@ def test_training_tells_of_every_epoch_and_of_its_end(digits, capsys):
 def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     closed = []
     monkeypatch.setattr(
-        trained_models.Progress, "close", lambda progress: closed.append(progress)
+        evaluation.Progress, "close", lambda progress: closed.append(progress)
     )
     settings = ClassifierSettings(
         model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"

@@ -3,15 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import (
-    corruption,
-    datasets,
-    linear_heads,
-    models,
-    packable,
-    recipes,
-    training,
-)
+from keras_confusion.datasets import corruption, labelled_dataset
+from keras_confusion.models import architectures
+from keras_confusion.training import linear_heads, recipes
+from keras_confusion.training import trainer as training_trainer
+from keras_confusion.training.packing import packable
 
 EPOCHS = 3
 
@@ -61,11 +57,11 @@ def dataset(tmp_path_factory):
         x_test=images[100:],
         y_test=labels[100:],
     )
-    return datasets.load_dataset(str(path))
+    return labelled_dataset.load_dataset(str(path))
 
 
 def make_trainer(dataset, recipe="annealed", *, model=small_model, **options):
-    return training.Trainer(
+    return training_trainer.Trainer(
         dataset,
         model,
         recipe=recipes.find_recipe(recipe, num_train=100),
@@ -76,7 +72,7 @@ def make_trainer(dataset, recipe="annealed", *, model=small_model, **options):
 
 def train(trainer, *, initialisation_seed=0, order_seed=0, labels=None):
     """Trains one network; its losses."""
-    task = training.TrainingTask(initialisation_seed, order_seed, labels)
+    task = training_trainer.TrainingTask(initialisation_seed, order_seed, labels)
     (losses,) = trainer.train([task])
     return losses
 
@@ -104,7 +100,7 @@ def keras_fit(trainer, dataset, labels, *, initialisation_seed, order_seed):
     images = dataset.train.arrays()[0].astype(np.float32) / 255
     losses = []
     for epoch in range(EPOCHS):
-        order = training.epoch_order(len(labels), order_seed, epoch)
+        order = training_trainer.epoch_order(len(labels), order_seed, epoch)
         history = model.fit(
             images[order], labels[order], batch_size=32, shuffle=False, verbose=0
         )
@@ -170,7 +166,7 @@ def test_streaming_learns_from_the_same_labels(dataset):
     )
 
     def losses(labels, *, streaming):
-        trainer = training.Trainer(
+        trainer = training_trainer.Trainer(
             dataset, small_model, recipe=recipe, epochs=EPOCHS, streaming=streaming
         )
         return train(trainer, labels=labels)
@@ -205,11 +201,11 @@ def test_streaming_shuffles_anew_in_every_epoch(dataset):
 
 
 def test_epoch_order_is_a_permutation_of_its_own():
-    orders = [training.epoch_order(50, 7, epoch) for epoch in range(3)]
+    orders = [training_trainer.epoch_order(50, 7, epoch) for epoch in range(3)]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(50))
     assert np.any(orders[0] != orders[1])
-    np.testing.assert_array_equal(orders[2], training.epoch_order(50, 7, 2))
+    np.testing.assert_array_equal(orders[2], training_trainer.epoch_order(50, 7, 2))
 
 
 def test_loss_that_is_not_finite_ends_the_training(dataset):
@@ -251,7 +247,7 @@ def stateless_model(*, input_shape, num_classes, seed):
 
 def averaging_trainer(dataset, averaging=0.25, **options):
     recipe = recipes.find_recipe("tutorial", num_train=100, averaging=averaging)
-    return training.Trainer(
+    return training_trainer.Trainer(
         dataset, stateless_model, recipe=recipe, epochs=EPOCHS, **options
     )
 
@@ -270,7 +266,7 @@ def test_averaged_weights_are_those_of_a_loop_and_are_evaluated(dataset):
     images = dataset.train.arrays()[0].astype(np.float32) / 255
     average = None
     for epoch in range(EPOCHS):
-        order = training.epoch_order(100, 2, epoch)
+        order = training_trainer.epoch_order(100, 2, epoch)
         for start in range(0, 100, 32):
             batch = order[start : start + 32]
             model.train_on_batch(images[batch], dataset.train.labels[batch])
@@ -312,7 +308,10 @@ def test_averaging_does_not_change_the_losses(dataset):
 
 def test_packed_networks_are_averaged_as_alone(dataset):
     labels = np.random.default_rng(1).integers(0, 3, 100)
-    tasks = [training.TrainingTask(1, 1), training.TrainingTask(1, 1, labels)]
+    tasks = [
+        training_trainer.TrainingTask(1, 1),
+        training_trainer.TrainingTask(1, 1, labels),
+    ]
     one, two = averaging_trainer(dataset), averaging_trainer(dataset, num_networks=2)
     alone = []
     for task in tasks:
@@ -327,7 +326,7 @@ def test_packed_networks_are_averaged_as_alone(dataset):
 def test_normalised_networks_are_not_averaged(dataset):
     recipe = recipes.find_recipe("tutorial", num_train=100, averaging=0.25)
     with pytest.raises(ValueError, match="batch_normalization.*without averaging"):
-        training.Trainer(dataset, small_model, recipe=recipe, epochs=1)
+        training_trainer.Trainer(dataset, small_model, recipe=recipe, epochs=1)
 
 
 # Token sequences
@@ -348,7 +347,7 @@ def sentences(tmp_path_factory):
         x_test=tokens[100:],
         y_test=labels[100:],
     )
-    return datasets.load_dataset(str(path))
+    return labelled_dataset.load_dataset(str(path))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -356,19 +355,19 @@ def test_tokens_agree_with_an_obvious_loop(sentences, streaming):
     # Streamed examples come in the order of the buffer: all in one batch.
     batch_size = 100 if streaming else 32
     recipe = recipes.find_recipe("tutorial", num_train=100, batch_size=batch_size)
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         sentences, "text", recipe=recipe, epochs=EPOCHS, streaming=streaming
     )
     labels = corruption.given_labels(
         sentences.train.labels, corruption.swap(3, 0, 1), 5
     )
     losses = train(trainer, initialisation_seed=1, order_seed=2, labels=labels)
-    model = models.build_model("text", seed=1, **sentences.model_arguments)
+    model = architectures.build_model("text", seed=1, **sentences.model_arguments)
     optimizer = keras.optimizers.Adam(recipe.learning_rate)
     tokens = sentences.train.arrays()[0]
     expected = []
     for epoch in range(EPOCHS):
-        order, total = training.epoch_order(100, 2, epoch), 0.0
+        order, total = training_trainer.epoch_order(100, 2, epoch), 0.0
         for first in range(0, 100, batch_size):
             batch = order[first : first + batch_size]
             with tf.GradientTape() as tape:
@@ -400,7 +399,7 @@ def test_networks_of_tokens_are_not_packed(sentences):
     with pytest.raises(
         packable.PackingError, match=r"a model of images.*token sequences.*program 1"
     ):
-        training.Trainer(
+        training_trainer.Trainer(
             sentences,
             "text",
             recipe=recipes.find_recipe("annealed", num_train=100),
@@ -414,10 +413,12 @@ def test_networks_of_tokens_are_not_packed(sentences):
 )
 def test_features_are_what_the_last_layer_reads(digits, order_seeds):
     recipe = recipes.find_recipe("annealed", num_train=digits.train.num_examples)
-    trainer = training.Trainer(
+    trainer = training_trainer.Trainer(
         digits, recipe=recipe, epochs=1, num_networks=len(order_seeds)
     )
-    trainer.train([training.TrainingTask(*seeds) for seeds in enumerate(order_seeds)])
+    trainer.train(
+        [training_trainer.TrainingTask(*seeds) for seeds in enumerate(order_seeds)]
+    )
     for network, logits in enumerate(trainer.test_logits()):
         train, fitted, test = trainer.features(network)
         assert train.shape == (digits.train.num_examples, 64)

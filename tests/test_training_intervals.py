@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from keras_confusion import training_intervals
-from keras_confusion.training_intervals import interval_epochs, stratified_part
+from keras_confusion.training import intervals as training_intervals
+from keras_confusion.training.intervals import interval_epochs, stratified_part
 
 rising = st.lists(st.integers(1, 100), min_size=1, max_size=5, unique=True).map(sorted)
 seeds = st.integers(0, 2**40)

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion import unit_changes
-from keras_confusion.unit_uses import ReadUnits
+from keras_confusion.explanations import unit_changes
+from keras_confusion.explanations.unit_uses import ReadUnits
 
 NUM_CLASSES = 6
 TARGET, PAIR = 2, (0, 4)

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion import datasets, image_optimizer, objectives, probes, unit_images
+from keras_confusion.datasets import labelled_dataset
+from keras_confusion.explanations import unit_images
+from keras_confusion.models import loading
+from keras_confusion.prototypes.optimizer import image_optimizer, objectives
 
 
 def test_objective_is_what_is_left_of_what_is_asked():
@@ -33,9 +36,9 @@ def test_objective_raises_the_activation_of_its_unit_alone(rng):
 
 @pytest.fixture(scope="module")
 def made(digits, digits_classifier):
-    probe = probes.probe_of(digits_classifier, digits.class_names)
+    probe = loading.probe_of(digits_classifier, digits.class_names)
     images, _ = digits.test.arrays()
-    strongest = probe.features(datasets.to_unit_range(images)).max(axis=0)
+    strongest = probe.features(labelled_dataset.to_unit_range(images)).max(axis=0)
     # The most active ones, and one that is taken for silent.
     units = np.argsort(-strongest)[:3]
     asked = strongest[units].copy()

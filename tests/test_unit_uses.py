@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from keras_confusion import unit_uses
-from keras_confusion.unit_uses import ReadUnits
+from keras_confusion.explanations import unit_uses
+from keras_confusion.explanations.unit_uses import ReadUnits
 
 NUM_CLASSES, NUM_UNITS = 5, 7
 

@@ -23,7 +23,7 @@ from benchmarks.variance_networks import (
     Network,
 )
 from benchmarks.variance_report import MEMBERS, OVERALL, THIRD, WITHOUT_PAIR
-from keras_confusion import recipes
+from keras_confusion.training import recipes
 
 # By effect, in the order of `anova.effects(3)`.
 TRUTH = np.array([1.0, 0.5, 0.2, 0.3, 0.1, 0.4, 2.0])

@@ -24,31 +24,38 @@ def imported(code):
     ("modules", "forbidden"),
     [
         ("keras_confusion", TENSORFLOW | {"pandas", "scipy", "matplotlib"}),
-        ("keras_confusion.dissimilarity", TENSORFLOW | {"pandas", "scipy"}),
+        ("keras_confusion.prototypes.dissimilarity", TENSORFLOW | {"pandas", "scipy"}),
         (
-            "keras_confusion.bits keras_confusion.moments keras_confusion.stats "
-            "keras_confusion.block_design keras_confusion.discriminability",
+            "keras_confusion.stats.bits keras_confusion.stats.moments "
+            "keras_confusion.stats.t_tests keras_confusion.stats.block_design "
+            "keras_confusion.stats.discriminability",
             TENSORFLOW | {"pandas", "matplotlib"},
         ),
-        ("keras_confusion.study_folder keras_confusion.description_checks", TENSORFLOW),
         (
-            "keras_confusion.results keras_confusion.prototype_results "
-            "keras_confusion.confusion_study keras_confusion.prototype_study",
+            "keras_confusion.storage.study_folder keras_confusion.storage.checks",
             TENSORFLOW,
         ),
         (
-            "keras_confusion.responses keras_confusion.comparisons "
-            "keras_confusion.tables keras_confusion.discriminability_tables",
+            "keras_confusion.confusion.store keras_confusion.prototypes.store "
+            "keras_confusion.confusion.study keras_confusion.prototypes.study",
             TENSORFLOW,
         ),
         (
-            "keras_confusion.report keras_confusion.confusion_report "
-            "keras_confusion.prototype_report keras_confusion.readings_report",
+            "keras_confusion.comparisons.responses "
+            "keras_confusion.comparisons.comparisons "
+            "keras_confusion.comparisons.tables keras_confusion.comparisons.by_reading",
+            TENSORFLOW,
+        ),
+        (
+            "keras_confusion.reports.study_report "
+            "keras_confusion.reports.confusion_report "
+            "keras_confusion.reports.prototype_report "
+            "keras_confusion.reports.readings_report",
             TENSORFLOW,
         ),
         # A worker process reads it before TensorFlow is started.
-        ("keras_confusion.study_worker", TENSORFLOW),
-        ("keras_confusion.commands keras_confusion.command_line", TENSORFLOW),
+        ("keras_confusion.confusion.worker", TENSORFLOW),
+        ("keras_confusion.cli.commands keras_confusion.cli.exit_codes", TENSORFLOW),
         ("tb_plugin.loader", {*TENSORFLOW, "keras_confusion"}),
     ],
 )
@@ -59,4 +66,4 @@ def test_starts_without(modules, forbidden):
 
 
 def test_what_is_forbidden_would_be_seen():
-    assert "keras" in imported("import keras_confusion.models")
+    assert "keras" in imported("import keras_confusion.models.architectures")

@@ -1,0 +1,4 @@
+"""Command lines: arguments, commands, exit codes.
+
+Imports everything; nothing imports it.
+"""

@@ -1,0 +1,331 @@
+"""What the scripts do: run it, with a progress bar, and print what came out."""
+
+import dataclasses
+import pathlib
+import shlex
+import shutil
+import sys
+
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.confusion import network_checks
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.execution import backends, provenance, runtime
+from keras_confusion.execution.progress import Progress
+from keras_confusion.explanations import run
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.reports import study_report
+from keras_confusion.reports.report_files import Report
+from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
+from keras_confusion.reports.tensorboard.prototype_events import PrototypeSummaries
+from keras_confusion.storage import checks, study_folder
+from keras_confusion.training import intervals as training_intervals
+from keras_confusion.training import settings as training_settings
+from keras_confusion.training.settings import ClassifierSettings
+
+EXIT_OK = 0
+EXIT_ERROR = 1
+
+
+def run_confusion_study(
+    directory,
+    *,
+    data_dir=None,
+    test=None,
+    workers=None,
+    backend=backends.LOKY,
+    address=None,
+    networks_per_program=None,
+    readout_baselines=confusion_study.READOUT_BASELINES,
+    keep_logits=False,
+    **settings,
+) -> int:
+    """Runs a confusion study with a progress bar, writes the report and prints it.
+
+    Args are those of `study.run_confusion_study`, and `test` that of
+    `study_report.write_report`.
+
+    Returns:
+        0, or 1 if a network has no result.
+
+    Raises:
+        ValueError: If a test within repeats is asked for where no networks share their
+            seeds, and as `study.run_confusion_study`.
+    """
+    directory = pathlib.Path(directory)
+    within_repeats = test in (comparison_findings.PAIRED, comparison_findings.BLOCKS)
+    if within_repeats and not settings.get("shared_seeds", True):
+        raise ValueError(
+            "Expected networks that share the seeds of their repeat for a test within "
+            "repeats. Received: --own-seeds. Use --test welch, whose networks need not."
+        )
+    writer = StudySummaries(directory)
+    try:
+        summary = confusion_study.run_confusion_study(
+            directory,
+            workers=workers,
+            backend=backend,
+            address=address,
+            networks_per_program=networks_per_program,
+            readout_baselines=readout_baselines,
+            keep_logits=keep_logits,
+            data_dir=data_dir,
+            on_network=writer.add_network,
+            **settings,
+        )
+    finally:
+        writer.close()
+    print(
+        f"{summary.num_trained} of {summary.num_networks} networks trained in "
+        f"{summary.seconds / 60:.1f} minutes.\n",
+        file=sys.stderr,
+    )
+    _print_report(directory, test=test)
+    for title, networks in (
+        ("Trained a second time after a loss that was not finite", summary.retried),
+        ("FAILED twice, without a result", summary.failed),
+    ):
+        if networks:
+            print(f"{title}: {'; '.join(networks)}.")
+    return EXIT_ERROR if summary.failed else EXIT_OK
+
+
+def run_prototype_study(
+    directory, *, data_dir=None, inits_at_a_time=None, images_at_a_time=None, **settings
+) -> int:
+    """Runs a prototype study with progress bars, writes the report and prints it.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(directory)
+    listener = _PrototypeListener(directory)
+    try:
+        summary = prototype_study.run_prototype_study(
+            directory,
+            data_dir=data_dir,
+            inits_at_a_time=inits_at_a_time,
+            images_at_a_time=images_at_a_time,
+            listener=listener,
+            **settings,
+        )
+    finally:
+        listener.summaries.close()
+    print(
+        f"{summary.num_trained} intervals trained, prototypes of {summary.num_parts} "
+        f"of {summary.num_all_parts} intervals x initialisations made in "
+        f"{summary.seconds / 60:.1f} minutes.\n",
+        file=sys.stderr,
+    )
+    _print_report(directory)
+    return EXIT_OK
+
+
+class _PrototypeListener(prototype_study.Listener):
+    def __init__(self, directory: pathlib.Path):
+        self.summaries = PrototypeSummaries(directory)
+
+    def network(self, percentage):
+        self.summaries.add_network(percentage)
+
+    def interval(self, percentage):
+        self.summaries.add_prototypes(percentage)
+
+
+def train_classifier(directory, *, data_dir=None, **settings) -> int:
+    """Trains a classifier with a progress bar, tests it and saves it.
+
+    Args:
+        directory: The folder of the saved model; replaced if it is one already.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        **settings: The fields of `settings.ClassifierSettings`.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(directory)
+    chosen = ClassifierSettings(**settings)
+    training_settings.check_settings(chosen)
+    runtime.start_tensorflow(deterministic=chosen.deterministic)
+    from keras_confusion.datasets import labelled_dataset
+    from keras_confusion.models import saving
+    from keras_confusion.training import evaluation
+
+    saving.check_folder(directory)
+
+    dataset = labelled_dataset.load_dataset(
+        chosen.dataset, data_dir=data_dir, image_size=chosen.image_size
+    )
+    recipe = chosen.recipe_for(dataset.train.num_examples)
+    (epochs,) = training_intervals.interval_epochs(
+        dataset.train.labels,
+        (100.0,),
+        epochs=chosen.epochs,
+        batch_size=recipe.batch_size,
+        seed=chosen.seed,
+    )
+    trainer = chosen.trainer(dataset)
+    trainer.begin(recipe, sum(map(len, epochs)))
+    trained = evaluation.train(trainer, epochs, unit="steps")
+    evaluation.save(trained, directory, dataset=dataset, settings=chosen)
+    print(
+        f"Test accuracy {trained.tested.accuracy:.4f} (cross-entropy "
+        f"{trained.tested.loss:.3f}) on {dataset.test.num_examples} images, trained in "
+        f"{trained.seconds / 60:.1f} minutes."
+    )
+    for name, accuracy in zip(
+        dataset.class_names, trained.tested.class_accuracies, strict=True
+    ):
+        print(f"  {accuracy:.3f}  {name}")
+    print(f"Saved in {directory}: model.keras, saved_model/, model.json")
+    return EXIT_OK
+
+
+def analyse_study(directory, *, test=None) -> int:
+    """Rebuilds everything in a study's folder that is not a result, and prints it.
+
+    Args:
+        directory: The study's folder.
+        test: See `study_report.write_report`.
+    """
+    directory = pathlib.Path(directory)
+    description = study_folder.read_description(directory)
+    checks.check_complete(description, directory)
+    write = {
+        confusion_store.KIND: _write_confusion_summaries,
+        prototype_store.KIND: _write_prototype_summaries,
+    }[description["kind"]]
+    try:
+        with study_folder.locked(directory):
+            write(directory)
+    except study_folder.StudyLockedError:
+        print("The study is running: its scalars are left to it.", file=sys.stderr)
+    _print_report(directory, test=test)
+    return EXIT_OK
+
+
+def probe_saved_model(
+    model, *, from_class, to_class, out, image_size=None, **settings
+) -> int:
+    """Probes two classes of a saved model, writes what came out and prints it.
+
+    Args:
+        model: See `loading.load_probe`.
+        from_class: Name or label of the class that is dragged to the other.
+        to_class: Name or label of the other.
+        out: The folder to write, see `pair_report.check_folder`.
+        image_size: See `loading.load_probe`.
+        **settings: The fields of `pair.PairSettings`.
+
+    Returns:
+        0.
+    """
+    directory = pathlib.Path(out)
+    runtime.start_tensorflow()
+    from keras_confusion.models import loading
+    from keras_confusion.prototypes import pair as prototype_pair
+    from keras_confusion.reports import pair_report
+
+    chosen = prototype_pair.PairSettings(**settings)
+    pair_report.check_folder(directory)
+    probe = loading.load_probe(model, image_size=image_size)
+    labels = prototype_pair.resolve_pair((from_class, to_class), probe.class_names)
+    num_images = prototype_pair.num_images(chosen)
+    print(f"Loaded {model}; {num_images} images to optimise.", file=sys.stderr)
+    progress = Progress(num_images, done=0, unit="images")
+    try:
+        probed = prototype_pair.probe_pair(
+            probe, labels, chosen, on_progress=progress.show
+        )
+    finally:
+        progress.close()
+    optimizer = chosen.optimizer(len(probe.class_names))
+    made = pair_report.write_pair_report(
+        directory,
+        probed,
+        {
+            "model": str(model),
+            "input_shape": list(probe.input_shape),
+            "num_classes": len(probe.class_names),
+            "settings": dataclasses.asdict(chosen)
+            | {"learning_rate": optimizer.learning_rate},
+            "provenance": provenance.provenance(),
+        },
+    )
+    print(made.text)
+    print(f"Arrays:      {directory}/prototypes.npz")
+    print(f"Images:      {directory}/images/*.png")
+    _print_files(directory, made)
+    return EXIT_OK
+
+
+def explain_generalization(
+    directory, *, target, pair, repeats=3, units=6, data_dir=None, model=None
+) -> int:
+    """Explains a generalization, see `run.explain_generalization`; prints it.
+
+    Returns:
+        0.
+    """
+    made = run.explain_generalization(
+        directory,
+        target=target,
+        pair=pair,
+        repeats=repeats,
+        units=units,
+        data_dir=data_dir,
+        model=model,
+    )
+    print(made.text)
+    print("Tables:      " + "\n             ".join(map(str, made.table_files)))
+    _print_figures(directory, made)
+    return EXIT_OK
+
+
+def _write_confusion_summaries(directory: pathlib.Path) -> None:
+    writer = StudySummaries(directory)
+    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    test_labels = confusion_store.read_test_labels(directory)
+    for networks in confusion_store.iterate_networks(directory):
+        network_checks.check_networks(
+            networks, description, test_labels=test_labels, source=directory
+        )
+        for row in networks.to_dict("records"):
+            writer.add_network(row)
+    writer.close()
+
+
+def _write_prototype_summaries(directory: pathlib.Path) -> None:
+    writer = PrototypeSummaries(directory)
+    study = prototype_store.read_prototype_study(directory)
+    for percentage in study["interval"].values[study["test_accuracy"].notnull()]:
+        writer.add_network(float(percentage))
+        writer.add_prototypes(float(percentage))
+    writer.close()
+
+
+def _print_report(directory: pathlib.Path, *, test: str | None = None) -> None:
+    made = study_report.write_report(directory, test=test)
+    print(made.text)
+    _print_files(directory, made)
+
+
+def _print_files(directory: pathlib.Path, made: Report) -> None:
+    print(f"Tables:      {directory}/tables/*.csv ({len(made.table_files)} files)")
+    _print_figures(directory, made)
+
+
+def _print_figures(directory, made: Report) -> None:
+    print("Figures:     " + "\n             ".join(map(str, made.figure_files)))
+    print(f"TensorBoard: {_tensorboard()} --logdir {shlex.quote(str(directory))}")
+
+
+def _tensorboard() -> str:
+    """How to start TensorBoard from here; `make study` activates no environment."""
+    beside_python = pathlib.Path(sys.executable).with_name("tensorboard")
+    if shutil.which("tensorboard") or not beside_python.exists():
+        return "tensorboard"
+    if beside_python.is_relative_to(pathlib.Path.cwd()):
+        beside_python = beside_python.relative_to(pathlib.Path.cwd())
+    return shlex.quote(str(beside_python))

@@ -1,0 +1,169 @@
+"""Which of the tests of a comparison is told, marked and ordered by.
+
+    welch    networks against networks, all of them, as if all were independent
+    paired   repeats: the difference within each, of networks that share their seeds
+    blocks   differences within repeats, the noise known from all arms
+
+The tables of `comparisons` hold all three.
+"""
+
+import pandas as pd
+
+WELCH, PAIRED, BLOCKS = "welch", "paired", "blocks"
+TESTS = (WELCH, PAIRED, BLOCKS)
+TITLES = {WELCH: "Welch's t", PAIRED: "paired t", BLOCKS: "t in blocks"}
+# What is called a finding.
+SIGNIFICANCE = 0.05
+# From so many on Welch's p-values can be trusted whatever the other group.
+ENOUGH_NETWORKS = 20
+
+_TOLD = {
+    "difference_points",
+    "ci_low_points",
+    "ci_high_points",
+    "t",
+    "p_value",
+    "q_value",
+    "reason",
+    "response",
+    "family",
+    "target",
+    "target_name",
+    "class_a",
+    "class_b",
+    "class_a_name",
+    "class_b_name",
+    "n_confused",
+    "n_comparison",
+    "kl_bits",
+    "paired_n",
+    "paired_correlation",
+    "blocks_n",
+}
+
+
+def check_test(test: str) -> None:
+    """Raises `ValueError` for a test that there is not."""
+    if test not in TESTS:
+        raise ValueError(f"Expected `test` to be one of {TESTS}. Received: {test!r}.")
+
+
+def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
+    """A table of `comparisons` as one test has it.
+
+    Args:
+        table: As `comparisons.target_by_pair` or `target_by_class` returns it, or those
+            of `by_reading`.
+        test: One of `TESTS`.
+
+    Returns:
+        For "welch" the table; for "paired" and "blocks" a copy in which the
+        difference, its interval, `t`, `df`, `p_value`, `q_value` and `reason` are those
+        of the test. Means, effect sizes and bits stay those of all networks.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
+    check_test(test)
+    if test == WELCH:
+        return table
+    told = {
+        column: table[f"{test}_{column}"]
+        for column in table
+        if f"{test}_{column}" in table
+    }
+    if test == PAIRED:
+        told["df"] = table["paired_n"] - 1
+    return table.assign(**told)
+
+
+def told_third(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
+    """Target x pair as one test has it: third classes, and what is told of them.
+
+    A copy of all columns is some hundred megabytes in a study of 100 classes.
+
+    Args:
+        by_pair: As `comparisons.target_by_pair` returns it.
+        test: One of `TESTS`.
+
+    Returns:
+        Rows whose target is outside the pair, as `told_by` gives them, with the columns
+        that sentences and pictures take.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
+    check_test(test)
+    columns = [
+        column for column in by_pair if column in _TOLD or column.startswith(f"{test}_")
+    ]
+    return told_by(by_pair.loc[by_pair["family"] == "third", columns], test)
+
+
+def correlation_within_repeats(table: pd.DataFrame) -> float:
+    """Median over cells of what a repeat's groups have in common; NaN without pairs.
+
+    Args:
+        table: As in `told_by`, the rows that are told.
+    """
+    return float(table["paired_correlation"].median())
+
+
+def caution(table: pd.DataFrame, test: str) -> str:
+    """What to know of Welch's test of few networks against many; "" elsewhere.
+
+    The squared standard error of a few networks is sometimes far too small by chance,
+    and Satterthwaite's degrees of freedom are those of the large group then: small
+    p-values come too often (`benchmarks/null_small_groups.py`).
+
+    Args:
+        table: As in `told_by`, the rows that are told.
+        test: One of `TESTS`.
+    """
+    tested = table[table["p_value"].notna()]
+    if test != WELCH or tested.empty:
+        return ""
+    few, many = tested["n_confused"].min(), tested["n_comparison"].max()
+    if few >= ENOUGH_NETWORKS or many < 2 * few:
+        return ""
+    return (
+        f"Welch's test of {few} networks against {many} calls too much significant; "
+        "--test paired and --test blocks do not, nor do "
+        f"{ENOUGH_NETWORKS} repeats or more, nor groups of equal size."
+    )
+
+
+def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
+    """One line on the test, and on the correlation that it uses or leaves out.
+
+    Args:
+        tables: Rows of `comparisons`, by what they compare, for example "pairs".
+        test: One of `TESTS`.
+    """
+    correlations = {
+        name: correlation_within_repeats(table) for name, table in tables.items()
+    }
+    known = [
+        f"{correlation:.2f} for target x {name}"
+        for name, correlation in correlations.items()
+        if correlation == correlation
+    ]
+    if test == BLOCKS:
+        num_blocks = max(int(table["blocks_n"].max()) for table in tables.values())
+        return (
+            f"Test: {TITLES[test]}: differences within repeats (n = {num_blocks}), the "
+            "noise known from all arms without the target."
+        )
+    num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
+    if not known:
+        return (
+            f"Test: {TITLES[test]}. No correlation within repeats: fewer than two of "
+            "them have networks of both groups that share their seeds."
+        )
+    within = (
+        f"correlation of the groups within repeats, median: {', '.join(known)} "
+        f"(n = {num_repeats} repeats)"
+    )
+    if test == PAIRED:
+        return f"Test: {TITLES[test]} within repeats, which uses the {within}."
+    return f"Test: {TITLES[test]}, which leaves out the {within}."

@@ -1,0 +1,218 @@
+"""All statistics of two groups of networks, as columns of a table.
+
+One row per class of the arrays; differences in percentage points.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from keras_confusion.comparisons.rates import Rates
+from keras_confusion.stats import t_tests
+from keras_confusion.stats.moments import Moments, moments
+
+POINTS = 100.0
+NO_PAIRS = "no networks of both groups share their seeds"
+
+# Part of a table: arrays `(num_rows,)`, or one value for all rows, by column.
+Columns: TypeAlias = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What is compared of a group of networks, or of several; arrays `(rows,)`.
+
+    Args:
+        accuracy: Their accuracies.
+        false_positive_rate: Mean over networks.
+        log2_probability: Mean over networks, bits.
+    """
+
+    accuracy: Moments
+    false_positive_rate: np.ndarray
+    log2_probability: np.ndarray
+
+
+def joined(groups: Sequence[Group]) -> Group:
+    """The rows of several groups under each other."""
+    accuracy = [group.accuracy for group in groups]
+    return Group(
+        Moments(
+            np.concatenate([np.broadcast_to(m.n, m.mean.shape) for m in accuracy]),
+            np.concatenate([m.mean for m in accuracy]),
+            np.concatenate([m.sd for m in accuracy]),
+        ),
+        np.concatenate([group.false_positive_rate for group in groups]),
+        np.concatenate([group.log2_probability for group in groups]),
+    )
+
+
+def group_of(rates: Rates) -> Group:
+    """Describes networks, `(num_networks, classes)`, by class."""
+    return Group(
+        moments(rates.accuracy.T),
+        mean_over_networks(rates.false_positive_rate),
+        mean_over_networks(rates.log2_probability),
+    )
+
+
+def compare_groups(
+    confused: Group, comparison: Group, *, prior, images, level: Moments | None = None
+) -> Columns:
+    """Compares two groups of networks as independent ones.
+
+    Args:
+        confused: Of some rows.
+        comparison: Of the same rows.
+        prior: Share of each row's class among the test images.
+        images: Test images of each row's class.
+        level: See `t_tests.compare`, of every row.
+
+    Returns:
+        The columns of `t_tests.Comparison`, `difference` and its interval in percentage
+        points, and the bits.
+    """
+    record = t_tests.compare_moments(
+        confused.accuracy, comparison.accuracy, level=level
+    )
+    sd_comparison = record.sd_comparison
+    if level is not None and np.min(level.n) > 1:
+        # The error of the level counts with the comparison's, as in `t_tests.compare`.
+        of_level = level.sd**2 / level.n
+        sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
+    in_points = {"difference", "ci_low", "ci_high"}
+    columns: Columns = {}
+    for field in dataclasses.fields(record):
+        values = np.asarray(getattr(record, field.name))
+        if field.name in in_points:
+            columns[f"{field.name}_points"] = POINTS * values
+        else:
+            columns[field.name] = values
+    # Centring can lift a class that is nearly always right above its ceiling.
+    p = np.clip(record.mean_comparison, 0, 1)
+    q = np.clip(record.mean_confused, 0, 1)
+    smaller = np.minimum(record.n_confused, record.n_comparison)
+    columns["kl_bits"] = t_tests.kl_bits(
+        p, q, resolution=0.5 / np.maximum(smaller * images, 1)
+    )
+    columns["kl_noise_floor_bits"] = t_tests.kl_noise_floor_bits(
+        p,
+        sd_confused=record.sd_confused,
+        n_confused=record.n_confused,
+        # Of shares, at most 1; a level from few networks can be worse than that.
+        sd_comparison=np.minimum(sd_comparison, 1),
+        n_comparison=record.n_comparison,
+    )
+    columns["entropy_bits"] = t_tests.entropy_bits(p, q)
+    columns["mutual_information_bits"] = t_tests.mutual_information_bits(
+        p, np.clip(comparison.false_positive_rate, 0, 1), prior=prior
+    ) - t_tests.mutual_information_bits(
+        q, np.clip(confused.false_positive_rate, 0, 1), prior=prior
+    )
+    columns["log_likelihood_bits"] = t_tests.log_likelihood_bits(
+        comparison.log2_probability, confused.log2_probability
+    )
+    return columns
+
+
+class RepeatMeans:
+    """Means over the networks of every repeat.
+
+    Args:
+        of_network: int array `(num_networks,)`, the same number for networks of one
+            repeat.
+        repeats: int array, sorted, the repeats that are wanted.
+    """
+
+    def __init__(self, of_network: np.ndarray, repeats: np.ndarray):
+        order = np.argsort(of_network, kind="stable")
+        order = order[np.isin(of_network[order], repeats)]
+        first = np.searchsorted(of_network[order], repeats)
+        counts = np.diff(np.append(first, len(order)))
+        self.known = counts > 0
+        self._order, self._first = order, first[self.known]
+        self._counts = counts[self.known][:, None]
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Means of values `(num_networks, classes)`, `(classes, repeats)`.
+
+        Repeats that are not `known` are NaN.
+        """
+        means = np.full((values.shape[1], len(self.known)), np.nan)
+        if len(self._first):
+            sums = np.add.reduceat(values[self._order], self._first, axis=0)
+            means[:, self.known] = (sums / self._counts).T
+        return means
+
+
+def paired_columns(confused, confused_repeat, comparison, comparison_repeat) -> Columns:
+    """Compares two groups of networks within repeats; see `t_tests.compare_paired`.
+
+    Where a repeat has several networks in a group their mean stands for it.
+
+    Args:
+        confused: Values `(num_confused, classes)`.
+        confused_repeat: `(num_confused,)`, the same number for networks of one repeat.
+        comparison: Values `(num_comparison, classes)`.
+        comparison_repeat: `(num_comparison,)`.
+
+    Returns:
+        The columns of `t_tests.PairedComparison`, named `paired_*`. NaN and a reason if
+        fewer than two repeats have networks in both groups, as where every network
+        has its own seeds.
+    """
+    repeats = np.intersect1d(confused_repeat, comparison_repeat)
+    of_confused = RepeatMeans(confused_repeat, repeats).of(confused)
+    of_comparison = RepeatMeans(comparison_repeat, repeats).of(comparison)
+    return compare_repeats(of_confused, of_comparison, np.ones(of_confused.shape, bool))
+
+
+def compare_repeats(
+    confused: np.ndarray, comparison: np.ndarray, known: np.ndarray
+) -> Columns:
+    """Compares two groups repeat by repeat.
+
+    Args:
+        confused: Means of every repeat, `(rows, repeats)`.
+        comparison: Those of the same repeats.
+        known: Which repeats each row has in both groups, bool `(rows, repeats)`.
+
+    Returns:
+        As `paired_columns`.
+    """
+    if known.all():
+        return _compare_repeats(confused, comparison)
+    columns: Columns = {}
+    patterns, of_row = np.unique(known, axis=0, return_inverse=True)
+    for number, repeats in enumerate(patterns):
+        rows = np.flatnonzero(of_row.ravel() == number)
+        found = _compare_repeats(
+            confused[np.ix_(rows, repeats)], comparison[np.ix_(rows, repeats)]
+        )
+        for name, values in found.items():
+            kind = object if name == "paired_reason" else np.asarray(values).dtype
+            columns.setdefault(name, np.empty(len(known), kind))[rows] = values
+    return columns
+
+
+def _compare_repeats(confused: np.ndarray, comparison: np.ndarray) -> Columns:
+    record = t_tests.compare_paired(confused, comparison)
+    return {
+        "paired_n": record.n,
+        "paired_difference_points": np.asarray(record.difference) * POINTS,
+        "paired_ci_low_points": np.asarray(record.ci_low) * POINTS,
+        "paired_ci_high_points": np.asarray(record.ci_high) * POINTS,
+        "paired_t": record.t,
+        "paired_p_value": record.p_value,
+        "paired_correlation": record.correlation,
+        "paired_reason": record.reason if confused.shape[-1] else NO_PAIRS,
+    }
+
+
+def mean_over_networks(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis; NaN without a warning where there is no network."""
+    if len(values) == 0:
+        return np.full(values.shape[1:], np.nan)
+    return values.mean(axis=0)

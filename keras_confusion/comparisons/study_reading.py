@@ -1,0 +1,113 @@
+"""From the folder of a confusion study, of any size, to its responses."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion.comparisons import readings
+from keras_confusion.comparisons.responses import ResponseCollector, StudyResponses
+from keras_confusion.confusion import network_checks
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.storage import study_folder
+
+# What is read of a network beside its answers.
+ABOUT = (
+    "arm",
+    "class_a",
+    "class_b",
+    "repeat",
+    "seed",
+    "recipe",
+    "epochs",
+    "attempt",
+    "failed",
+    "note",
+    "final_training_loss",
+    "seconds",
+    "finished_at",
+)
+_ANSWERS = (
+    "predictions",
+    "second_labels",
+    "third_labels",
+    "log2_probability",
+    "log2_probability_without_pair",
+    *readings.COLUMNS,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A confusion study that was read.
+
+    Args:
+        description: As `study_folder.read_description` returns it.
+        networks: One row per network, failed ones too, with the columns `ABOUT`: the
+            baseline first, then pair by pair, by repeat.
+        responses: Of all networks that did not fail, in the same order.
+        readings: Their d', by reading, see `readings`; networks from before it was
+            kept, and models without features, have none.
+    """
+
+    description: dict
+    networks: pd.DataFrame
+    responses: StudyResponses
+    readings: dict[str, StudyResponses]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names in the order of the labels."""
+        return self.description["class_names"]
+
+
+def read_study(directory, *, single_networks: bool = False) -> Study:
+    """Reads a study's networks, one after the other, and computes their responses.
+
+    Args:
+        directory: The study's folder.
+        single_networks: See `responses.ResponseCollector`.
+
+    Raises:
+        study_folder.StudyFolderError: If the folder holds no confusion study, or a file
+            is damaged.
+    """
+    directory = pathlib.Path(directory)
+    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    pairs = description["settings"]["pairs"]
+    test_labels = confusion_store.read_test_labels(directory)
+    collector = ResponseCollector(
+        test_labels,
+        num_classes=len(description["class_names"]),
+        pairs=pairs,
+        single_networks=single_networks,
+    )
+    num_images = np.bincount(test_labels, minlength=len(description["class_names"]))
+    of_heads = readings.ReadingCollector(num_images, pairs=pairs)
+    about = []
+    for some in confusion_store.iterate_networks(
+        directory, columns=[*ABOUT, *_ANSWERS]
+    ):
+        network_checks.check_networks(
+            some, description, test_labels=test_labels, source=directory
+        )
+        for row in some.to_dict("records"):
+            collector.add(row)
+            of_heads.add(row)
+        about.append(some[list(ABOUT)])
+    if not about:
+        about.append(confusion_store.read_networks(directory)[list(ABOUT)])
+    networks = pd.concat(about, ignore_index=True)
+    networks["failed"] = networks["failed"].astype(bool)
+    number = {
+        confusion_store.arm_name(tuple(pair)): index for index, pair in enumerate(pairs)
+    }
+    arms = networks["arm"].map(number).fillna(-1)
+    order = np.lexsort((networks["repeat"].to_numpy(int), arms.to_numpy(int)))
+    return Study(
+        description,
+        networks.iloc[order].reset_index(drop=True),
+        collector.study(),
+        of_heads.studies(),
+    )

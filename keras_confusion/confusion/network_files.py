@@ -1,0 +1,209 @@
+"""Parquet files of trained networks: what a row is, and what a damaged file is.
+
+A file has one network and its name, or many of them, see `compaction`.
+"""
+
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from keras_confusion.confusion import row_checksums
+from keras_confusion.storage.study_folder import StudyFolderError
+
+# Types of the label columns depend on the number of classes, see `network_schema`.
+SCHEMA = pa.schema(
+    [
+        pa.field("arm", pa.string(), nullable=False),
+        # Null for the baseline.
+        ("class_a", pa.int16()),
+        ("class_b", pa.int16()),
+        pa.field("repeat", pa.int32(), nullable=False),
+        # `seed` belongs to the repeat, or to the network in a study with own seeds;
+        # the other seeds are derived from it.
+        pa.field("seed", pa.int64(), nullable=False),
+        ("initialisation_seed", pa.int64()),
+        ("order_seed", pa.int64()),
+        ("corruption_seed", pa.int64()),
+        ("recipe", pa.string()),
+        ("epochs", pa.int32()),
+        # 0; 1 where the first attempt failed and the network was trained anew.
+        ("attempt", pa.int8()),
+        ("failed", pa.bool_()),
+        ("note", pa.string()),
+        # Nats, the mean over each epoch.
+        ("epoch_losses", pa.list_(pa.float32())),
+        ("final_training_loss", pa.float64()),
+        ("seconds", pa.float64()),
+        ("finished_at", pa.timestamp("ms", tz="UTC")),
+        # The three most probable labels of every test example, null if failed.
+        ("predictions", pa.list_(pa.uint8())),
+        ("second_labels", pa.list_(pa.uint8())),
+        ("third_labels", pa.list_(pa.uint8())),
+        # Mean log2-probability of the true class, per class (K).
+        ("log2_probability", pa.list_(pa.float32())),
+        # The same over the classes outside the pair: (K) for an arm, (pairs x K) row by
+        # row for a baseline network; NaN for the classes of the pair.
+        ("log2_probability_without_pair", pa.list_(pa.float32())),
+        # Mean probability of the true class, in the same two ways.
+        ("probability", pa.list_(pa.float32())),
+        ("probability_without_pair", pa.list_(pa.float32())),
+        # d' of every two classes by the network's own last layer, and by one that was
+        # fitted to the right labels on its features, see `discriminability`: in the
+        # order of `np.triu_indices(K, 1)`. Of confused networks of more than
+        # `MAX_MATRIX_CLASSES` classes only the mean without their pair, (K).
+        ("discriminability", pa.list_(pa.float32())),
+        ("features_discriminability", pa.list_(pa.float32())),
+        # Of some baseline networks: the mean d' without a pair, by last layers that
+        # were fitted to the swapped labels of each pair, (pairs x K) row by row.
+        ("readout_discriminability", pa.list_(pa.float32())),
+        # Of all columns before it, see `row_checksums`.
+        (row_checksums.COLUMN, pa.int64()),
+    ]
+)
+# Of more classes a matrix of all would outgrow what else there is of a network.
+MAX_MATRIX_CLASSES = 32
+# What is read of them: all but the checksum.
+COLUMNS = [name for name in SCHEMA.names if name != row_checksums.COLUMN]
+COMPRESSION = "zstd"
+# Of files of many networks: how many.
+_MERGED_NAME = re.compile(r"merged-\d+-(\d+)\.parquet")
+Key: TypeAlias = tuple[str, int]
+_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
+
+
+# What reading a file raises that is not as it was written.
+PARQUET_ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError)
+
+
+class DamagedFileError(StudyFolderError):
+    """A file of networks is not as it was written; the message names it.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: pathlib.Path, reason: str):
+        super().__init__(
+            f"{path} is damaged ({reason}). Run the study again: it sets the file "
+            "aside, and only what was lost with it is trained anew."
+        )
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple:
+        return DamagedFileError, (self.path, self.reason)
+
+
+def network_schema(num_classes: int) -> pa.Schema:
+    """`SCHEMA` with the smallest label type that holds the classes."""
+    if num_classes <= 256:
+        return SCHEMA
+    schema = SCHEMA
+    for name in _LABEL_COLUMNS:
+        field = pa.field(name, pa.list_(pa.uint16()))
+        schema = schema.set(schema.get_field_index(name), field)
+    return schema
+
+
+def iterate_file(path: pathlib.Path) -> Iterator[pa.Table]:
+    """Reads one file of networks by its row groups, checksums of rows not looked at.
+
+    Raises:
+        DamagedFileError: If it cannot be read, or does not hold what its name says.
+        FileNotFoundError: If it is not there.
+    """
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            num_rows = 0
+            for number in range(file.num_row_groups):
+                table = read_row_group(path, file, number)
+                num_rows += table.num_rows
+                yield table
+    except FileNotFoundError:
+        raise
+    except PARQUET_ERRORS as error:
+        raise DamagedFileError(path, str(error)) from error
+    name = _MERGED_NAME.fullmatch(path.name)
+    if num_rows != (int(name[1]) if name else 1):
+        raise DamagedFileError(path, f"{num_rows} rows")
+
+
+def read_row_group(
+    path: pathlib.Path, file: pa.parquet.ParquetFile, number: int
+) -> pa.Table:
+    """Reads a part of a file of networks, with all columns that there are today.
+
+    Raises:
+        DamagedFileError: As `iterate_file`.
+    """
+    try:
+        table = file.read_row_group(number)
+    except PARQUET_ERRORS as error:
+        raise DamagedFileError(path, str(error)) from error
+    _check_columns(path, table)
+    return with_all_columns(table)
+
+
+def with_all_columns(table: pa.Table) -> pa.Table:
+    """Rows of any version with the columns of today, empty where they had none.
+
+    An empty column that was added later leaves a row's checksum as it was.
+    """
+    for name in row_checksums.ADDED_COLUMNS:
+        if name not in table.column_names:
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    checksum = (
+        [row_checksums.COLUMN] if row_checksums.COLUMN in table.schema.names else []
+    )
+    return table.select([*COLUMNS, *checksum])
+
+
+def is_merged(path: pathlib.Path) -> bool:
+    """Whether a file is one of many networks, by its name."""
+    return _MERGED_NAME.fullmatch(path.name) is not None
+
+
+def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
+    """Raises an error if a file does not hold what its name says, in columns we know.
+
+    Those of `row_checksums.ADDED_COLUMNS` may be missing.
+    """
+    for name in COLUMNS:
+        if name not in table.column_names:
+            if name in row_checksums.ADDED_COLUMNS:
+                continue
+            raise DamagedFileError(path, f"no column {name}")
+        of_file = table.schema.field(name).type
+        if not _same_kind(of_file, SCHEMA.field(name).type):
+            raise DamagedFileError(path, f"column {name} of {of_file}")
+    checksum = row_checksums.COLUMN
+    if checksum in table.column_names and not pa.types.is_int64(
+        table.schema.field(checksum).type
+    ):
+        raise DamagedFileError(path, f"column {checksum} of another type")
+    if not is_merged(path) and [
+        f"{arm}-{repeat:05d}" for arm, repeat in network_keys(table)
+    ] != [path.stem]:
+        raise DamagedFileError(path, "the network of another file")
+
+
+def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return _same_kind(one.value_type, other.value_type)
+    # Not uint64, which no other integer can be put together with.
+    return one == other or (
+        pa.types.is_integer(one)
+        and pa.types.is_integer(other)
+        and not pa.types.is_uint64(one)
+    )
+
+
+def network_keys(table: pa.Table) -> list[Key]:
+    """(arm, repeat) of every row: a study has each of them once."""
+    columns = (table.column(name).to_pylist() for name in ("arm", "repeat"))
+    return list(zip(*columns, strict=True))

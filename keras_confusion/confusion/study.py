@@ -1,0 +1,251 @@
+"""A confusion study: networks of every arm and repeat, trained or taken up again.
+
+An arm is the baseline (labels untouched) or a pair of classes that are confused. Every
+network is one independent shard: a worker process gets the settings and the network's
+place in the plan, trains it, and its row is written. What is on disk is not trained
+again.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+
+from keras_confusion import notices
+from keras_confusion.confusion import compaction, worker
+from keras_confusion.confusion import networks as confusion_networks
+from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion.plan import Network, StudyPlan
+from keras_confusion.confusion.settings import StudySettings, check_settings
+from keras_confusion.errors import WorkersKilledError
+from keras_confusion.execution import backends, runtime
+from keras_confusion.execution.backends import Workers
+from keras_confusion.execution.progress import Progress
+from keras_confusion.storage import study_folder
+
+# Crashed workers (out of memory, killed) in a row without a finished network.
+MAX_CRASHES = 3
+READOUT_BASELINES = 5
+_NO_FEATURES = (
+    "The model has no features that a last layer can be fitted to: what the features "
+    "learned is left out. It takes a Sequential or functional Keras model whose last "
+    "layer with weights has one input."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySummary:
+    """What `run_confusion_study` did.
+
+    Args:
+        directory: The study's folder.
+        num_trained: Networks trained by this call.
+        num_networks: Networks of the whole study.
+        failed: Notes of networks that have no result, after a second attempt.
+        retried: Notes of networks that needed a second attempt.
+        seconds: Time of this call's training.
+    """
+
+    directory: pathlib.Path
+    num_trained: int
+    num_networks: int
+    failed: list[str]
+    retried: list[str]
+    seconds: float
+
+
+def run_confusion_study(
+    directory,
+    *,
+    workers: int | None = None,
+    backend: str = backends.LOKY,
+    address: str | None = None,
+    networks_per_program: int | None = None,
+    readout_baselines: int = READOUT_BASELINES,
+    keep_logits: bool = False,
+    data_dir=None,
+    on_network: Callable[[dict], None] | None = None,
+    **settings,
+) -> StudySummary:
+    """Runs a confusion study, or what is missing of it.
+
+    `run_confusion_study("studies/digits", repeats=4)` is a whole study. The report
+    (tables, figures, TensorBoard) is `study_report.write_report(directory)`.
+
+    Args:
+        directory: The study's folder, a string or path.
+        workers: Processes; `None` takes one per core, or one on a GPU, and on a cluster
+            see `backends.connect`. On CPUs each computes in one thread, and results do
+            not depend on their number.
+        backend: One of `backends.BACKENDS`: where the processes are.
+        address: Of a cluster, see `backends.connect`.
+        networks_per_program: Networks that are packed into one program and trained at
+            a time, each as it would be alone but for rounding. `None` takes one on
+            CPUs, and on a GPU as many as fit; one where the model cannot be packed.
+        readout_baselines: Baseline networks, the first ones, on whose features a last
+            layer is fitted to the swapped labels of every pair, see `head_responses`;
+            0 for none. Fewer than 2 do not say how sure the readout is.
+        keep_logits: Keeps every network's answers to the test set, float16, so that a
+            later measure needs no training; see `store.logits_path`.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        on_network: Called in this process with every network's row: first those
+            already on disk, then each new one as it is finished.
+        **settings: The fields of `StudySettings`.
+
+    Returns:
+        A `StudySummary`.
+
+    Raises:
+        ValueError: If a setting does not make sense.
+        study_folder.StudyFolderError: If the folder holds something else.
+        OSError: If results cannot be written, or data cannot be fetched.
+        errors.ClusterError: If a cluster cannot be used, or was lost.
+        WorkersKilledError: If workers die again and again.
+    """
+    # Worker processes that are used again keep the working directory they had.
+    directory = pathlib.Path(directory).absolute()
+    study_settings = StudySettings(**settings)
+    check_settings(study_settings)
+    at_least_one = {"workers": workers, "networks_per_program": networks_per_program}
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    if study_settings.deterministic and networks_per_program not in (None, 1):
+        raise ValueError(
+            "Expected one network at a time in a deterministic study: in other company "
+            f"a network has other last digits. Received: {networks_per_program} in a "
+            "program."
+        )
+    if readout_baselines < 0:
+        raise ValueError(
+            f"Expected `readout_baselines` of 0 or more. Received: {readout_baselines}."
+        )
+    backends.check_backend(backend, address)
+    # Where others compute, this machine's GPUs are theirs, or nobody's.
+    runtime.start_tensorflow(
+        threads=1,
+        gpus=backend == backends.LOKY,
+        deterministic=study_settings.deterministic,
+    )
+    with backends.connect(backend, address=address, workers=workers) as found:
+        plan = StudyPlan.make(
+            study_settings,
+            directory,
+            data_dir,
+            networks_per_program=networks_per_program,
+            readout_baselines=readout_baselines,
+            keep_logits=keep_logits,
+            machine=found.ask(runtime.this_machine) if found.is_cluster else None,
+        )
+        if not found.is_cluster:
+            plan.check_memory(found.number)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
+        with study_folder.locked(directory):
+            confusion_store.open_study(
+                directory, plan.description(), plan.dataset.test.labels
+            )
+            if not plan.has_features:
+                notices.tell(_NO_FEATURES)
+            return _run(plan, found, on_network)
+
+
+def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
+    start = time.perf_counter()
+    planned = plan.networks()
+    damage: list[str] = []
+    compaction.mend_networks(plan.directory, damage.append)
+    compaction.merge_networks(plan.directory)
+    taken: dict[tuple[str, int], dict] = {}
+
+    def take(row: dict) -> None:
+        keys = ("arm", "class_a", "class_b", "repeat", "note", "failed")
+        taken[row["arm"], row["repeat"]] = {key: row[key] for key in keys}
+        if on_network is not None:
+            on_network(row)
+
+    def take_from_disk() -> None:
+        for networks in confusion_store.iterate_networks(plan.directory):
+            for row in networks.to_dict("records"):
+                if (row["arm"], row["repeat"]) not in taken:
+                    take(row)
+
+    take_from_disk()
+    num_before, crashes = len(taken), 0
+    num_merged = num_before
+    progress = Progress(len(planned), done=num_before, unit="networks")
+    for text in damage:
+        progress.note(text)
+    try:
+        while missing := _missing(planned, taken):
+            try:
+                for row in _train_all(plan, missing, workers):
+                    crashes = 0
+                    take(row)
+                    progress.show(len(taken))
+                    if len(taken) - num_merged >= compaction.NETWORKS_A_FILE:
+                        compaction.merge_networks(plan.directory)
+                        num_merged = len(taken)
+                    if row["note"]:
+                        progress.note(f"{describe_network(plan, row)}: {row['note']}")
+            except backends.WorkerDiedError:
+                crashes += 1
+                if crashes == MAX_CRASHES:
+                    raise WorkersKilledError(
+                        f"Worker processes were killed {MAX_CRASHES} times without "
+                        "finishing a network, probably as memory ran out. Use fewer "
+                        "--workers, or --streaming; what is finished is kept."
+                    ) from None
+                progress.note(
+                    "A worker process was killed (by the system when memory runs "
+                    "out?). Its network is trained again."
+                )
+                # Other workers may have finished networks that never came back.
+                take_from_disk()
+    finally:
+        progress.close()
+    of_plan = ((confusion_store.arm_name(pair), repeat) for pair, repeat in planned)
+    noted = [taken[key] for key in of_plan if taken[key]["note"]]
+    return StudySummary(
+        directory=plan.directory,
+        num_trained=len(taken) - num_before,
+        num_networks=len(planned),
+        failed=[describe_network(plan, row) for row in noted if row["failed"]],
+        retried=[describe_network(plan, row) for row in noted if not row["failed"]],
+        seconds=time.perf_counter() - start,
+    )
+
+
+def describe_network(plan: StudyPlan, row: dict) -> str:
+    """For example "cat-dog, repeat 2"."""
+    if row["arm"] == confusion_store.BASELINE:
+        return f"baseline, repeat {row['repeat']}"
+    names = plan.dataset.class_names
+    a, b = names[int(row["class_a"])], names[int(row["class_b"])]
+    return f"{a}-{b}, repeat {row['repeat']}"
+
+
+def _missing(planned, taken) -> list[Network]:
+    return [
+        (pair, repeat)
+        for pair, repeat in planned
+        if (confusion_store.arm_name(pair), repeat) not in taken
+    ]
+
+
+def _train_all(plan: StudyPlan, networks, workers: Workers) -> Iterator[dict]:
+    """Yields the row of every network when it is written, in any order."""
+    packs = confusion_plan.packs(networks, plan.networks_per_program)
+    in_here = runtime.num_gpus() or runtime.is_single_threaded()
+    if workers.number == 1 and in_here and not workers.is_cluster:
+        for pack in packs:
+            yield from worker.write(plan, confusion_networks.train_networks(plan, pack))
+        return
+    assignment = worker.assign(plan, is_cluster=workers.is_cluster)
+    for rows, is_written in workers.run(
+        worker.train, ((assignment, pack) for pack in packs)
+    ):
+        yield from rows if is_written else worker.write(plan, rows)

@@ -1,0 +1,345 @@
+"""Data sets by name: training and test examples under an index that never changes.
+
+Examples are images or token sequences. `load_dataset` reads scikit-learn's digits, a
+folder of images, an `.npz` file, any image classification set of TensorFlow Datasets,
+or the generated reviews, and returns the same `LabelledDataset` for all of them. The
+position of an example in its split is its index; it is the same
+in every pass, epoch and process, so that label corruption can be keyed by it.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_confusion.datasets import planted
+from keras_confusion.datasets.dataset_checks import (
+    check_class_names,
+    check_labels,
+    check_max_bytes,
+    checked_image_size,
+)
+from keras_confusion.datasets.npz_reader import read_npz
+from keras_confusion.datasets.readers import (
+    DatasetContents,
+    ImageStream,
+    read_digits,
+    read_folder,
+    read_planted,
+)
+from keras_confusion.datasets.reviews import read_reviews
+from keras_confusion.datasets.tfds_reader import (
+    DatasetUnavailableError,
+    read_tensorflow_dataset,
+)
+from keras_confusion.storage.value_checks import MAX_TEXT_LENGTH, echo, is_printable
+
+__all__ = [
+    "DatasetUnavailableError",
+    "LabelledDataset",
+    "Split",
+    "load_dataset",
+    "to_unit_range",
+]
+
+_BUILT_IN_READERS = {"digits": read_digits, "reviews": read_reviews}
+_BUILT_IN_NAMES = (*_BUILT_IN_READERS, "planted")
+_READ_BATCH_SIZE = 1024
+
+
+def to_unit_range(images):
+    """Convert images as stored to float32 in [0, 1]; leaves tokens as they are.
+
+    Args:
+        images: NumPy array or tensor of any shape; uint8 in 0..255, or float32 in
+            [0, 1] or int32 tokens, which are returned unchanged.
+
+    Returns:
+        Array or tensor (whichever was given) of the same shape: float32 in [0, 1], or
+        int32 tokens.
+
+    Raises:
+        ValueError: If `images` is neither uint8 nor float32 nor int32.
+    """
+    # A product, not a quotient: TensorFlow's graph optimiser and XLA rewrite x / 255
+    # as x * (1 / 255), which rounds differently. The product has the same bits in
+    # NumPy, eager TensorFlow, tf.data and XLA.
+    scale = np.float32(1 / 255)
+    if images.dtype == np.uint8:
+        if isinstance(images, np.ndarray):
+            return images.astype(np.float32) * scale
+        return tf.cast(images, tf.float32) * scale
+    if images.dtype in (np.float32, np.int32):
+        return images
+    raise ValueError(
+        "Expected images of type uint8 (0..255) or float32 ([0, 1]), or int32 tokens. "
+        f"Received: {images.dtype}. Use images.astype('float32') for other floats."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """The training or the test examples of a data set, in a fixed order.
+
+    Attributes:
+        labels: int32 `[n]`, the class of every example, in 0..K-1.
+        images: The images in the order of `labels`: an array `[n, h, w, c]`, uint8 in
+            0..255 or float32 in [0, 1], or an `ImageStream` that reads them from disk.
+            Or token sequences: an int32 array `[n, length]`.
+    """
+
+    labels: np.ndarray
+    images: np.ndarray | ImageStream
+
+    @property
+    def num_examples(self):
+        """Number of examples n."""
+        return len(self.labels)
+
+    @property
+    def input_shape(self):
+        """Shape of one example: `(h, w, c)`, or `(length,)` of tokens."""
+        if isinstance(self.images, ImageStream):
+            return self.images.shape
+        return tuple(int(size) for size in self.images.shape[1:])
+
+    @property
+    def nbytes(self):
+        """Bytes that `arrays()` holds in memory, known without reading the images."""
+        num_values = self.num_examples * int(np.prod(self.input_shape))
+        itemsize = np.dtype(self.images.dtype).itemsize
+        return num_values * itemsize + self.labels.nbytes
+
+    def arrays(self):
+        """Return all examples in memory, reading the images from disk at most once.
+
+        Returns:
+            Images as stored, `[n, h, w, c]`, uint8 in 0..255 or float32 in [0, 1], or
+            tokens, int32 `[n, length]`; and labels, int32 `[n]`. Both are read-only,
+            since every caller gets the same arrays. `to_unit_range` makes the images
+            those of `dataset()`.
+
+        Raises:
+            RuntimeError: If the files hold fewer images than labels.
+            OSError: If an image cannot be decoded; for a folder the message names
+                the file.
+        """
+        return self._stored_images, self.labels
+
+    # cached_property writes into the instance's __dict__, which a frozen dataclass
+    # allows: the cache is not part of its value.
+    @functools.cached_property
+    def _stored_images(self):
+        if not isinstance(self.images, ImageStream):
+            return self.images
+        images = np.empty((self.num_examples, *self.input_shape), self.images.dtype)
+        start = 0
+        batches = self.images.open().batch(_READ_BATCH_SIZE).prefetch(1)
+        try:
+            for batch in batches.as_numpy_iterator():
+                images[start : start + len(batch)] = batch
+                start += len(batch)
+        except tf.errors.InvalidArgumentError as error:
+            # The reader's own words come after "ValueError: ", before a traceback.
+            _, _, told = error.message.partition("ValueError: ")
+            raise OSError(told.partition("\n")[0] or error.message) from error
+        if start != self.num_examples:
+            raise RuntimeError(
+                f"Expected {self.num_examples} images, as many as labels. "
+                f"Received: {start}. Use a complete copy of the data set."
+            )
+        images.setflags(write=False)
+        return images
+
+    def dataset(self):
+        """Return the examples as a `tf.data.Dataset`, in the order of their index.
+
+        Images that `arrays()` has read come from memory, others from disk.
+
+        Returns:
+            `tf.data.Dataset` of (index, image, label): int64 scalar in 0..n-1, float32
+            `[h, w, c]` in [0, 1] or int32 `[length]`, int32 scalar in 0..K-1. Shuffle
+            after anything that is keyed by the index.
+        """
+        if isinstance(self.images, ImageStream) and "_stored_images" not in vars(self):
+            images = self.images.open()
+        else:
+            images = tf.data.Dataset.from_tensor_slices(self._stored_images)
+        labels = tf.data.Dataset.from_tensor_slices(self.labels)
+        examples = tf.data.Dataset.zip(
+            tf.data.Dataset.range(self.num_examples), images, labels
+        )
+        return examples.map(
+            lambda index, image, label: (index, to_unit_range(image), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledDataset:
+    """A labelled data set of images or of token sequences.
+
+    Attributes:
+        name: The name it was loaded by.
+        class_names: One distinct name per class, in the order of the labels.
+        train: Training examples, at least one of every class.
+        test: Test examples, at least one of every class.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+
+    @property
+    def num_classes(self):
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self):
+        """Shape of one example: `(h, w, c)`, or `(length,)` of tokens."""
+        return self.train.input_shape
+
+    @functools.cached_property
+    def vocabulary_size(self):
+        """Number of tokens, the largest of both splits and 1; None for images."""
+        if len(self.input_shape) > 1:
+            return None
+        return 1 + max(
+            int(split.arrays()[0].max()) for split in (self.train, self.test)
+        )
+
+    @property
+    def model_arguments(self):
+        """What `architectures.build_model` must know of the data, by argument."""
+        return {
+            "num_classes": self.num_classes,
+            "input_shape": self.input_shape,
+            "vocabulary_size": self.vocabulary_size,
+        }
+
+    @functools.cached_property
+    def fingerprint(self):
+        """Hex sha256 of shape, class names, labels and tokens; not of name or pixels.
+
+        A resumed study compares it, so as not to mix results of two data sets.
+        """
+        header = {
+            # By the name that it had when there were images only.
+            "image_shape": self.input_shape,
+            "class_names": self.class_names,
+            "num_examples": (self.train.num_examples, self.test.num_examples),
+        }
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        for split in (self.train, self.test):
+            # Little endian, so that the machine does not matter.
+            digest.update(split.labels.astype("<i4").tobytes())
+            if self.vocabulary_size is not None:
+                digest.update(split.arrays()[0].astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(name, *, data_dir=None, image_size=None, max_bytes=None):
+    """Load a data set of images or token sequences by name or path.
+
+    An existing folder or a path that ends in `.npz` is read as such; TensorFlow
+    Datasets is imported for other names only.
+
+    Args:
+        name: One of
+            `"digits"`: scikit-learn's handwritten digits, as 32x32 images with three
+            equal channels;
+            `"planted"` or `"planted:SEED"`: generated images in which it is known what
+            is learned from what, see `planted`;
+            `"reviews"`: generated sentences as tokens, see `reviews`;
+            a folder: `DIR/train/<class>/*` and `DIR/test/<class>/*`, or
+            `DIR/<class>/*`, of which a fixed fifth of each class becomes the test set.
+            BMP, GIF, JPEG and PNG files, read with three channels;
+            a `.npz` file with `x_train`, `y_train`, `x_test`, `y_test` and optionally
+            `class_names`; images `[n, h, w]` or `[n, h, w, c]`, uint8 or floats in
+            [0, 1], or tokens `[n, length]`, int32 or int64 from 0 on; labels `[n]` or
+            `[n, 1]` in 0..K-1;
+            a name of TensorFlow Datasets with images and labels, such as `"cifar10"`.
+            The test set is its "test" split if that is labelled, else "validation",
+            else the last fifth of "train".
+        data_dir: Where TensorFlow Datasets keeps its data; the environment variable
+            TFDS_DATA_DIR or its own default if None.
+        image_size: `(h, w)` in pixels to which images are resized; None keeps the size
+            they have, and means (32, 32) where images differ in size. Not for tokens.
+        max_bytes: Largest size in memory of one image of a folder, or of all arrays of
+            an `.npz` file; what promises more is refused, as a small file may promise
+            terabytes. None for `readers.MAX_IMAGE_BYTES`, and for the limits
+            of `npz_limits`.
+
+    Returns:
+        `LabelledDataset`. Images that are read from disk are not yet read.
+
+    Raises:
+        ValueError: If the name is unknown, or the data set is not what it should be.
+        DatasetUnavailableError: If the data set is known but neither on this machine
+            nor to be downloaded.
+    """
+    image_size = checked_image_size(image_size)
+    check_max_bytes(max_bytes)
+    name = os.fspath(name)
+    path, is_folder = _path_of(name)
+    planted_seed = planted.seed_of(name)
+    if planted_seed is not None:
+        contents = read_planted(planted_seed, image_size)
+    elif name in _BUILT_IN_READERS:
+        contents = _BUILT_IN_READERS[name](image_size)
+    elif is_folder:
+        contents = read_folder(path, image_size, max_bytes)
+    elif path.suffix == ".npz":
+        contents = read_npz(path, image_size, max_bytes)
+    else:
+        contents = read_tensorflow_dataset(name, data_dir, image_size, _BUILT_IN_NAMES)
+    found = _labelled_dataset(name, contents)
+    if image_size is not None and found.vocabulary_size is not None:
+        raise ValueError(
+            "Expected no image_size for token sequences. "
+            f"Received: {image_size} for {name}. Use sequences of the length you want."
+        )
+    return found
+
+
+def _path_of(name):
+    """Return a name as a path, and whether it is that of a folder."""
+    try:
+        if not is_printable(name, MAX_TEXT_LENGTH):
+            raise ValueError("it is too long, or no printable text")
+        path = Path(name).expanduser()
+        return path, name != "" and path.is_dir()
+    # Of what no file system takes, and of the home of nobody.
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ValueError(
+            "Expected the name or path of a data set. "
+            f"Received: {echo(name)} ({error!s:.200}). Use for example digits."
+        ) from error
+
+
+def _labelled_dataset(name, contents: DatasetContents):
+    """Check what a reader returned and put it together."""
+    class_names = tuple(str(class_name) for class_name in contents.class_names)
+    check_class_names(class_names, name)
+    splits = []
+    for part, images, labels in (
+        ("training", contents.train_images, contents.train_labels),
+        ("test", contents.test_images, contents.test_labels),
+    ):
+        labels = np.asarray(labels)
+        check_labels(name, part, labels, class_names)
+        labels = labels.astype(np.int32)
+        for array in (images, labels):
+            # Shared by every caller: nobody may corrupt labels in place.
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+        splits.append(Split(labels, images))
+    return LabelledDataset(name, class_names, *splits)

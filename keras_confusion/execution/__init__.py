@@ -1,0 +1,4 @@
+"""Where things run: TensorFlow's start, worker processes, progress, provenance.
+
+Imports `errors`.
+"""

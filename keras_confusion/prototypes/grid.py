@@ -1,0 +1,220 @@
+"""Everything that is asked of one trained classifier, in one go.
+
+From images to start from: class, intermediary and boundary prototypes, the class
+prototypes after an attack, and what the classifier says of all of them when it is
+asked afresh.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from keras_confusion.models import loading
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer import deepfool
+from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
+from keras_confusion.prototypes.optimizer.image_optimizer import (
+    OptimizedImages,
+    OptimizerSettings,
+)
+
+_BATCH_SIZE = 100
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """What a classifier says of images; axes are theirs.
+
+    Args:
+        logits: float32 `(..., K)`.
+        predicted: int16 `(...)`, the most probable label.
+        features: float32 `(..., d)`; `None` for a classifier without features.
+    """
+
+    logits: np.ndarray
+    predicted: np.ndarray
+    features: np.ndarray | None
+
+    def cross_entropies(self, targets: np.ndarray) -> np.ndarray:
+        """Cross-entropy toward a label of each image, nats, float32 `(...)`."""
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(
+            np.broadcast_to(targets, self.predicted.shape), self.logits
+        ).numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbingSettings:
+    """What is made of a classifier.
+
+    Args:
+        images: How images are optimised.
+        boundaries: Whether boundary prototypes are made.
+        boundary_learning_rate: The longest step of boundary prototypes, which shorten
+            their steps on their own.
+        gap_tolerance: See `images.boundary_prototypes`.
+        num_frames: Frames that are kept of every image's way, 0 or at least 2.
+    """
+
+    images: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
+    boundaries: bool = True
+    boundary_learning_rate: float = 0.1
+    gap_tolerance: float = 0.01
+    num_frames: int = 0
+
+
+def ask(probe: loading.Probe, images: np.ndarray) -> Answers:
+    """Asks a classifier about images of any leading axes, a batch at a time."""
+    leading = images.shape[:-3]
+    flat = images.reshape(-1, *images.shape[-3:])
+    logits, features = [], []
+    for first in range(0, len(flat), _BATCH_SIZE):
+        batch = flat[first : first + _BATCH_SIZE]
+        logits.append(probe.logits(tf.constant(batch)).numpy())
+        if probe.feature_vectors is not None:
+            features.append(probe.features(batch))
+    of_all = np.concatenate(logits).reshape(*leading, -1)
+    return Answers(
+        logits=of_all,
+        predicted=of_all.argmax(axis=-1).astype(np.int16),
+        features=np.concatenate(features).reshape(*leading, -1) if features else None,
+    )
+
+
+def probe_classifier(
+    probe: loading.Probe,
+    start: np.ndarray,
+    settings: ProbingSettings,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Makes and measures the prototypes of a classifier.
+
+    Args:
+        probe: The classifier.
+        start: float32 `(..., K, height, width, channels)` in [0, 1]: what the class
+            prototypes begin as.
+        settings: A `ProbingSettings`.
+        on_progress: Called with the number of images that are done, of `num_images`.
+
+    Returns:
+        The arrays of `store.ARRAYS` that are asked for, without `finished`
+        and `seconds`, with the leading axes of `start` in place of the first two.
+        Losses, labels, gaps and `converged` are those of the finished images, as the
+        classifier gives them when it is asked again, but `boundary_loss`, which is the
+        optimiser's; features only if the classifier has them.
+    """
+    tell = _Tally(on_progress)
+    of_classes = prototype_images.class_prototypes(
+        probe, start, settings.images, on_progress=tell
+    )
+    tell.next()
+    made = prototype_images.intermediary_prototypes(
+        probe, of_classes.images, settings.images, on_progress=tell
+    )
+    tell.next()
+    num_classes = start.shape[-4]
+    diagonal = np.arange(num_classes)
+    iterations = made.iterations.copy()
+    iterations[..., diagonal, diagonal] = of_classes.iterations
+    answers = ask(probe, made.images)
+    losses = answers.cross_entropies(diagonal[:, None])
+    values = {
+        "start": start,
+        "image": made.images,
+        "loss": losses,
+        "iterations": iterations,
+        "converged": losses < settings.images.loss_threshold,
+        "predicted": answers.predicted,
+        "features": answers.features,
+    }
+    if settings.num_frames:
+        values["frames"] = _all_frames(of_classes, made, settings.num_frames)
+    if settings.boundaries:
+        values |= _boundaries(probe, of_classes.images, settings, tell)
+    attacked = deepfool.deepfool(probe.logits, of_classes.images)
+    values |= {
+        "adversarial_image": attacked.images,
+        "adversarial_features": ask(probe, attacked.images).features,
+        "adversarial_predicted": attacked.labels_after,
+        "adversarial_fooled": attacked.fooled,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def num_images(start: np.ndarray, settings: ProbingSettings) -> int:
+    """How many images `probe_classifier` counts."""
+    num_classes = start.shape[-4]
+    num_starts = int(np.prod(start.shape[:-4]))
+    num_pairs = num_classes * (num_classes - 1)
+    per_start = num_classes + num_classes**2 + settings.boundaries * num_pairs
+    return num_starts * per_start
+
+
+def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
+    made = prototype_images.boundary_prototypes(
+        probe,
+        of_classes,
+        dataclasses.replace(
+            settings.images, learning_rate=settings.boundary_learning_rate
+        ),
+        gap_tolerance=settings.gap_tolerance,
+        on_progress=tell,
+    )
+    # The diagonal holds class prototypes, which are no boundaries.
+    num_classes = of_classes.shape[-4]
+    off_diagonal = ~np.eye(num_classes, dtype=bool)
+    answers = ask(probe, made.images)
+    features = answers.features
+    if features is not None:
+        features = np.where(off_diagonal[..., None], features, np.float32(np.nan))
+    targets, origins = np.indices((num_classes, num_classes))
+
+    def of_label(labels):
+        index = np.broadcast_to(labels, answers.predicted.shape)[..., None]
+        return np.take_along_axis(answers.logits, index, axis=-1)[..., 0]
+
+    gaps = np.where(off_diagonal, of_label(targets) - of_label(origins), np.nan)
+    return {
+        "boundary_image": np.where(
+            off_diagonal[..., None, None, None], made.images, np.float32(np.nan)
+        ),
+        "boundary_gap": gaps,
+        "boundary_loss": made.losses,
+        "boundary_iterations": made.iterations,
+        "boundary_converged": made.converged
+        & (np.abs(np.nan_to_num(gaps, nan=np.inf)) < settings.gap_tolerance),
+        "boundary_features": features,
+    }
+
+
+def _all_frames(
+    of_classes: OptimizedImages, made: OptimizedImages, num_frames: int
+) -> np.ndarray:
+    """Frames of all of P, uint8; those of a class prototype begin where it began."""
+    *leading, num_classes, height, width, channels = of_classes.images.shape
+    shape = (*leading, num_classes, num_classes, num_frames, height, width, channels)
+    frames = evenly_spaced_frames(made.frames or [], num_frames).reshape(shape)
+    diagonal = np.arange(num_classes)
+    frames[..., diagonal, diagonal, :, :, :, :] = evenly_spaced_frames(
+        of_classes.frames or [], num_frames
+    ).reshape(*leading, num_classes, num_frames, height, width, channels)
+    return np.round(frames * 255).astype(np.uint8)
+
+
+class _Tally:
+    """Adds up the images of one optimisation after another."""
+
+    def __init__(self, on_progress: Callable[[int], None] | None):
+        self._on_progress = on_progress
+        self._before = self._now = 0
+
+    def __call__(self, num_done: int, _num_images: int) -> None:
+        self._now = num_done
+        if self._on_progress is not None:
+            self._on_progress(self._before + num_done)
+
+    def next(self) -> None:
+        self._before += self._now
+        self._now = 0

@@ -1,0 +1,275 @@
+"""Images that a trained classifier takes for a class, or for two at once.
+
+Class prototypes start from noise, intermediary and boundary prototypes from class
+prototypes. All are optimised by `image_optimizer`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_confusion.models import loading
+from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer.image_optimizer import (
+    DraftedLogits,
+    OptimizedImages,
+    OptimizerSettings,
+    optimize_images,
+)
+
+# Keras models whose logits function is kept, so that it compiles once.
+_NUM_MODELS = 2
+# Where two logits nearly tie, bfloat16 cannot tell which is larger: on the way there it
+# would zigzag for long.
+_DRAFT_TOLERANCES = 10
+
+Model: TypeAlias = loading.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BoundaryPrototypes:
+    """Images at which two classes tie; axes `(..., target, origin)`.
+
+    Args:
+        images: float32 `(..., K, K, height, width, channels)` in [0, 1]; on the
+            diagonal the class prototypes as they were given.
+        gaps: float32 `(..., K, K)`, logit of the target minus logit of the origin;
+            NaN on the diagonal.
+        losses: float32 `(..., K, K)`, cross-entropy toward half and half in excess of
+            its minimum log 2, nats; NaN on the diagonal.
+        iterations: int32 `(..., K, K)`, updates that were made; 0 on the diagonal.
+        converged: bool `(..., K, K)`; `False` on the diagonal, as there is no boundary
+            of a class with itself.
+    """
+
+    images: np.ndarray
+    gaps: np.ndarray
+    losses: np.ndarray
+    iterations: np.ndarray
+    converged: np.ndarray
+
+
+def class_prototypes(
+    model: Model,
+    start: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OptimizedImages:
+    """Optimises one image per class.
+
+    Args:
+        model: A `loading.Probe`, a Keras model, or any differentiable function from
+            images `(batch, height, width, channels)` in [0, 1] to logits `(batch, K)`.
+        start: Float array `(..., K, height, width, channels)` in [0, 1]: noise (see
+            `noise`), or the prototypes of an earlier training interval.
+        settings: An `OptimizerSettings`.
+        on_progress: Called with how many images are done, and of how many.
+
+    Returns:
+        `OptimizedImages` with leading axes `(..., target)`, those of `start`.
+    """
+    start = _with_classes(start)
+    targets = np.broadcast_to(np.arange(start.shape[-4]), start.shape[:-3])
+    return optimize_images(
+        _logits_of(model), start, targets, settings, on_progress=on_progress
+    )
+
+
+def intermediary_prototypes(
+    model: Model,
+    of_classes: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OptimizedImages:
+    """Drags every class prototype to every other class.
+
+    Args:
+        model: As in `class_prototypes`.
+        of_classes: The class prototypes, `(..., K, height, width, channels)`.
+        settings: An `OptimizerSettings`.
+        on_progress: As in `class_prototypes`.
+
+    Returns:
+        `OptimizedImages` with leading axes `(..., target, origin)`. Image [k, j]
+        starts as prototype j and is optimised toward class k; on the diagonal are the
+        class prototypes as they are given: no updates, and whether they have
+        converged.
+    """
+    start = _as_origins(of_classes)
+    num_classes = start.shape[-4]
+    targets = np.broadcast_to(np.arange(num_classes)[:, None], start.shape[:-3])
+    given = np.broadcast_to(np.eye(num_classes, dtype=bool), start.shape[:-3])
+    return optimize_images(
+        _logits_of(model),
+        start,
+        targets,
+        settings,
+        given=given,
+        on_progress=on_progress,
+    )
+
+
+def boundary_images(
+    model: Model,
+    start: np.ndarray,
+    pairs: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    gap_tolerance: float = 0.01,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OptimizedImages:
+    """Drags images to the boundary of two classes each.
+
+    The loss is the cross-entropy toward the distribution that gives one half to each
+    of the two, in excess of its minimum log 2. An image has converged when its loss is
+    below `settings.loss_threshold` and the two logits differ by less than
+    `gap_tolerance`: then no other class is above either of them. Where they differ by
+    more, the image moves toward the tie; where not, down the loss. Down the loss
+    alone, it zigzags across the tie for long.
+
+    Args:
+        model: As in `class_prototypes`.
+        start: Float array `(..., height, width, channels)` in [0, 1].
+        pairs: Integer array `(..., 2)`: the two classes of every image.
+        settings: An `OptimizerSettings`. Whatever its update rule is, "polyak" is
+            used, as steps of one length jump over the tie; frames are not kept.
+        gap_tolerance: A difference of two logits, above 0; see `objectives.check_tie`.
+        on_progress: As in `class_prototypes`.
+
+    Returns:
+        `OptimizedImages` with the leading axes of `start`.
+    """
+    settings = dataclasses.replace(
+        settings or OptimizerSettings(), update_rule="polyak", frame_every=None
+    )
+    logits = _logits_of(model)
+    if isinstance(logits, DraftedLogits):
+        nearly = objectives.Tie(_DRAFT_TOLERANCES * gap_tolerance)
+        logits = dataclasses.replace(logits, draft_objective=nearly)
+    return optimize_images(
+        logits,
+        start,
+        pairs,
+        settings,
+        objective=objectives.Tie(gap_tolerance),
+        on_progress=on_progress,
+    )
+
+
+def boundary_prototypes(
+    model: Model,
+    of_classes: np.ndarray,
+    settings: OptimizerSettings | None = None,
+    *,
+    gap_tolerance: float = 0.01,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BoundaryPrototypes:
+    """Drags every class prototype to its boundary with every other class.
+
+    Image [k, j] starts as prototype j and is moved by `boundary_images`.
+
+    Args:
+        model: As in `class_prototypes`.
+        of_classes: The class prototypes, `(..., K, height, width, channels)`.
+        settings: As in `boundary_images`.
+        gap_tolerance: As in `boundary_images`.
+        on_progress: As in `class_prototypes`.
+
+    Returns:
+        `BoundaryPrototypes`.
+
+    Raises:
+        ValueError: If there is only one class, or the threshold and the tolerance
+            are so large that a third class could be on top.
+    """
+    settings = settings or OptimizerSettings()
+    start = _as_origins(of_classes)
+    *leading, num_classes, _, height, width, channels = start.shape
+    objectives.check_tie(num_classes, settings.loss_threshold, gap_tolerance)
+    pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
+    targets, origins = pairs.T
+    made = boundary_images(
+        model,
+        start[..., targets, origins, :, :, :],
+        np.broadcast_to(pairs, (*leading, *pairs.shape)),
+        settings,
+        gap_tolerance=gap_tolerance,
+        on_progress=on_progress,
+    )
+    each = np.arange(len(pairs))
+    shape = (*leading, num_classes, num_classes)
+
+    def spread(values, on_diagonal):
+        array = np.full(shape, on_diagonal, values.dtype)
+        array[..., targets, origins] = values
+        return array
+
+    images = start.copy()
+    images[..., targets, origins, :, :, :] = made.images
+    return BoundaryPrototypes(
+        images=images,
+        gaps=spread(
+            made.logits[..., each, targets] - made.logits[..., each, origins], np.nan
+        ),
+        losses=spread(made.losses, np.nan),
+        iterations=spread(made.iterations, 0),
+        converged=spread(made.converged, on_diagonal=False),
+    )
+
+
+def noise(seeds, num_classes: int, input_shape) -> np.ndarray:
+    """Images to start from: every pixel uniform in [0, 1].
+
+    Args:
+        seeds: One integer per initialisation.
+        num_classes: Number of classes, K.
+        input_shape: (height, width, channels).
+
+    Returns:
+        float32 array `(len(seeds), K, height, width, channels)`.
+    """
+    shape = (num_classes, *input_shape)
+    return np.stack(
+        [np.random.default_rng(seed).random(shape, np.float32) for seed in seeds]
+    )
+
+
+def _with_classes(images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images, np.float32)
+    if images.ndim < 4:
+        raise ValueError(
+            "Expected images (..., K, height, width, channels), one per class. "
+            f"Received: shape {images.shape}."
+        )
+    return images
+
+
+def _as_origins(of_classes: np.ndarray) -> np.ndarray:
+    """Repeats class prototypes along a new axis: `(..., target, origin, h, w, c)`."""
+    of_classes = _with_classes(of_classes)
+    *leading, num_classes, height, width, channels = of_classes.shape
+    return np.broadcast_to(
+        of_classes[..., None, :, :, :, :],
+        (*leading, num_classes, num_classes, height, width, channels),
+    )
+
+
+def _logits_of(model: Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The logits function of a model: the same object whenever it is the same model."""
+    if isinstance(model, loading.Probe):
+        return model.logits
+    if isinstance(model, keras.Model):
+        return _logits_of_keras_model(model)
+    return model
+
+
+@functools.lru_cache(maxsize=_NUM_MODELS)
+def _logits_of_keras_model(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    return lambda images: tf.cast(model(images, training=False), tf.float32)

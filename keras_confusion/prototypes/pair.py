@@ -1,0 +1,335 @@
+"""Two classes of a trained classifier: their prototypes and what lies between.
+
+From noise, for every initialisation: the class prototypes p[from] and p[to], the
+intermediary prototype P[to, from], which starts as p[from], and the boundary image at
+which both classes tie, which starts there too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion.datasets import class_pairs
+from keras_confusion.models import loading
+from keras_confusion.prototypes import dissimilarity, grid
+from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
+from keras_confusion.prototypes.optimizer.image_optimizer import (
+    OptimizerSettings,
+    optimize_images,
+)
+
+# In the order of the way from one class to the other.
+IMAGES = ("p_from", "boundary", "intermediary", "p_to")
+# Images that are compared with d(x, y) = 1 - cos(g(x), g(y)).
+COMPARISONS = (
+    ("p_from", "p_to"),
+    ("intermediary", "p_to"),
+    ("intermediary", "p_from"),
+    ("boundary", "p_from"),
+    ("boundary", "p_to"),
+)
+GAP_TOLERANCE = 0.01
+_ITERATIONS_BETWEEN_FRAMES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSettings:
+    """How a pair of classes is probed.
+
+    Args:
+        inits: Number of initialisations.
+        seed: With the number of the initialisation and the label, it decides the noise
+            of a class, whichever class it is paired with.
+        update_rule: See `image_optimizer.OptimizerSettings`, as the next three.
+        learning_rate: `None` takes the poster's for so many classes.
+        loss_threshold: An image is done when its loss, in nats, is below.
+        max_iterations: Updates after which an image is given up.
+        frames: Frames that are kept of every prototype's way, 0 or at least 2.
+    """
+
+    inits: int = 3
+    seed: int = 0
+    update_rule: str = "normalized"
+    learning_rate: float | None = None
+    loss_threshold: float = 0.01
+    max_iterations: int = 2000
+    frames: int = 0
+
+    def optimizer(self, num_classes: int) -> OptimizerSettings:
+        """The `OptimizerSettings` for a classifier of so many classes."""
+        learning_rate = self.learning_rate
+        if learning_rate is None:
+            learning_rate = prototype_plan.poster_learning_rate(num_classes)
+        return OptimizerSettings(
+            update_rule=self.update_rule,
+            learning_rate=learning_rate,
+            loss_threshold=self.loss_threshold,
+            max_iterations=self.max_iterations,
+            frame_every=_ITERATIONS_BETWEEN_FRAMES if self.frames else None,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProbedPair:
+    """What `probe_pair` made; n initialisations come first in every array.
+
+    Args:
+        labels: (from, to).
+        class_names: All of the classifier's.
+        noise: What "p_from" and "p_to" started as, `(n, height, width, channels)`.
+        images: For each of `IMAGES` float32 `(n, height, width, channels)` in [0, 1].
+        frames: Of "p_from", "p_to" and "intermediary" the way from the first image to
+            the last, `(n, num_frames, height, width, channels)`; empty if not kept.
+        answers: What the classifier says of `images`, asked afresh.
+        answers_to_noise: The same of `noise`.
+        answers_to_frames: The same of `frames`.
+        measures: See `probe_pair`.
+        dissimilarities: See `probe_pair`; `None` for a classifier without features.
+    """
+
+    labels: tuple[int, int]
+    class_names: tuple[str, ...]
+    noise: dict[str, np.ndarray]
+    images: dict[str, np.ndarray]
+    frames: dict[str, np.ndarray]
+    answers: dict[str, grid.Answers]
+    answers_to_noise: dict[str, grid.Answers]
+    answers_to_frames: dict[str, grid.Answers]
+    measures: pd.DataFrame
+    dissimilarities: pd.DataFrame | None
+
+
+def resolve_pair(pair: Sequence[str], class_names: Sequence[str]) -> tuple[int, int]:
+    """Turns two classes, each by name or by label, into labels; their order counts.
+
+    Raises:
+        ValueError: If one is unknown, or both are the same.
+    """
+    first, second = (class_pairs.resolve_class(name, class_names) for name in pair)
+    if first == second:
+        raise ValueError(
+            f"Expected two different classes. Received: {pair[0]!r} and {pair[1]!r}."
+        )
+    return first, second
+
+
+def probe_pair(
+    probe: loading.Probe,
+    labels: tuple[int, int],
+    settings: PairSettings,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> ProbedPair:
+    """Optimises and measures the images of a pair of classes.
+
+    Args:
+        probe: The classifier.
+        labels: (from, to).
+        settings: A `PairSettings`.
+        on_progress: Called with the number of images that are done, of `num_images`.
+
+    Returns:
+        A `ProbedPair`. Its `measures` has a row per initialisation and image, with
+        columns initialisation, image, loss (nats, toward its class; of a boundary,
+        toward half and half in excess of log 2), gap (logit of `to` minus that of
+        `from`), iterations, converged, predicted (a name), probability (of that class),
+        probability_from, probability_to. All but iterations are those of the finished
+        image when the classifier is asked again. `dissimilarities` has a row per
+        initialisation, with columns initialisation and d_<image>_<image> for each of
+        `COMPARISONS`, NaN where one of the two did not converge.
+
+    Raises:
+        ValueError: If settings are not what is expected.
+    """
+    _check(settings)
+    num_classes = len(probe.class_names)
+    optimizer = settings.optimizer(num_classes)
+    # Now, not when everything else is done.
+    objectives.check_tie(num_classes, settings.loss_threshold, GAP_TOLERANCE)
+    start = np.stack(
+        [
+            [_noise(settings.seed, init, label, probe.input_shape) for label in labels]
+            for init in range(settings.inits)
+        ]
+    )
+    tell = on_progress or (lambda num_done: None)
+    of_classes = optimize_images(
+        probe.logits,
+        start,
+        np.broadcast_to(labels, start.shape[:2]),
+        optimizer,
+        on_progress=lambda done, _: tell(done),
+    )
+    origins = of_classes.images[:, 0]
+    intermediary = optimize_images(
+        probe.logits,
+        origins,
+        np.full(settings.inits, labels[1]),
+        optimizer,
+        on_progress=lambda done, _: tell(2 * settings.inits + done),
+    )
+    boundary = prototype_images.boundary_images(
+        probe,
+        origins,
+        np.broadcast_to(labels, (settings.inits, 2)),
+        dataclasses.replace(
+            optimizer, learning_rate=grid.ProbingSettings.boundary_learning_rate
+        ),
+        gap_tolerance=GAP_TOLERANCE,
+        on_progress=lambda done, _: tell(3 * settings.inits + done),
+    )
+    images = {
+        "p_from": origins,
+        "boundary": boundary.images,
+        "intermediary": intermediary.images,
+        "p_to": of_classes.images[:, 1],
+    }
+    iterations = {
+        "p_from": of_classes.iterations[:, 0],
+        "boundary": boundary.iterations,
+        "intermediary": intermediary.iterations,
+        "p_to": of_classes.iterations[:, 1],
+    }
+    frames = {}
+    if settings.frames:
+        ways = {
+            "p_from": (of_classes.frames or [])[::2],
+            "p_to": (of_classes.frames or [])[1::2],
+            "intermediary": intermediary.frames or [],
+        }
+        frames = {
+            name: evenly_spaced_frames(way, settings.frames)
+            for name, way in ways.items()
+        }
+    noise = {"p_from": start[:, 0], "p_to": start[:, 1]}
+    answers = _ask_all(probe, images)
+    measures = _measures(answers, iterations, labels, probe.class_names, settings)
+    return ProbedPair(
+        labels=labels,
+        class_names=probe.class_names,
+        noise=noise,
+        images=images,
+        frames=frames,
+        answers=answers,
+        answers_to_noise=_ask_all(probe, noise),
+        answers_to_frames=_ask_all(probe, frames),
+        measures=measures,
+        dissimilarities=_dissimilarities(answers, measures),
+    )
+
+
+def num_images(settings: PairSettings) -> int:
+    """How many images `probe_pair` counts."""
+    return len(IMAGES) * settings.inits
+
+
+def probabilities(answers: grid.Answers) -> np.ndarray:
+    """Class probabilities of answers, float64 `(..., K)`."""
+    return np.exp(_log_probabilities(answers))
+
+
+def comparison_column(first: str, second: str) -> str:
+    """The column of `ProbedPair.dissimilarities` that compares two of `IMAGES`."""
+    return f"d_{first}_{second}"
+
+
+def _log_probabilities(answers: grid.Answers) -> np.ndarray:
+    logits = answers.logits.astype(np.float64)
+    logits -= logits.max(axis=-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def _noise(seed: int, initialisation: int, label: int, shape) -> np.ndarray:
+    entropy = np.random.SeedSequence((seed, initialisation, label))
+    return prototype_images.noise([entropy], 1, shape)[0, 0]
+
+
+def _ask_all(probe: loading.Probe, images: dict) -> dict[str, grid.Answers]:
+    return {name: grid.ask(probe, values) for name, values in images.items()}
+
+
+def _measures(answers, iterations, labels, class_names, settings) -> pd.DataFrame:
+    """A table with a row per initialisation and image."""
+    first, second = labels
+    aims = {"p_from": [first], "p_to": [second], "intermediary": [second]}
+    parts = []
+    for name in IMAGES:
+        given = answers[name]
+        logs = _log_probabilities(given)
+        aim = aims.get(name, [first, second])
+        # Toward one class, -log p; toward two, less the entropy of half and half.
+        losses = np.maximum(-logs[:, aim].mean(axis=1) - np.log(len(aim)), 0)
+        gaps = given.logits[:, second] - given.logits[:, first]
+        converged = losses < settings.loss_threshold
+        if len(aim) > 1:
+            converged &= np.abs(gaps) < GAP_TOLERANCE
+        parts.append(
+            pd.DataFrame(
+                {
+                    "initialisation": np.arange(settings.inits),
+                    "image": name,
+                    "loss": losses,
+                    "gap": gaps,
+                    "iterations": iterations[name],
+                    "converged": converged,
+                    "predicted": [class_names[label] for label in given.predicted],
+                    "probability": np.exp(logs.max(axis=1)),
+                    "probability_from": np.exp(logs[:, first]),
+                    "probability_to": np.exp(logs[:, second]),
+                }
+            )
+        )
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values("initialisation", kind="stable", ignore_index=True)
+
+
+def _dissimilarities(answers, measures: pd.DataFrame) -> pd.DataFrame | None:
+    """A table with a row per initialisation, or `None` without features."""
+    units = {}
+    for name, given in answers.items():
+        if given.features is None:
+            return None
+        converged = measures.loc[measures["image"] == name, "converged"].to_numpy()
+        directions = dissimilarity.unit_vectors(given.features.astype(np.float64))
+        units[name] = np.where(converged[:, None], directions, np.nan)
+    table = pd.DataFrame({"initialisation": np.arange(len(units["p_from"]))})
+    for first, second in COMPARISONS:
+        cosines = (units[first] * units[second]).sum(axis=1)
+        table[comparison_column(first, second)] = np.clip(1 - cosines, 0, 2)
+    return table
+
+
+def _check(settings: PairSettings) -> None:
+    if settings.inits < 1:
+        raise ValueError(f"Expected `inits` of at least 1. Received: {settings.inits}.")
+    if settings.seed < 0:
+        raise ValueError(f"Expected `seed` of at least 0. Received: {settings.seed}.")
+    if settings.frames < 0 or settings.frames == 1:
+        raise ValueError(
+            "Expected `frames` of 0, or of at least 2 for the first and the last. "
+            f"Received: {settings.frames}."
+        )
+
+
+def dissimilarity_summary(probed: ProbedPair) -> pd.DataFrame:
+    """Mean and sd (ddof = 1) of every dissimilarity over the initialisations.
+
+    Returns:
+        One row per comparison with columns comparison, mean, sd, n; only
+        initialisations in which both images converged count.
+
+    Raises:
+        ValueError: If there are none, as the classifier has no features.
+    """
+    if probed.dissimilarities is None:
+        raise ValueError("Expected features. Received: none. Use another classifier.")
+    table = probed.dissimilarities.drop(columns="initialisation")
+    summary = pd.DataFrame(
+        {"mean": table.mean(), "sd": table.std(), "n": table.count()}
+    )
+    return summary.rename_axis("comparison").reset_index()

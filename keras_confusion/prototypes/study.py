@@ -1,0 +1,214 @@
+"""A prototype study: one network at several times of its training, and its prototypes.
+
+What is on disk is not done again: neither the network after an interval of its
+training, nor the prototypes of an interval and initialisation; unless it is damaged,
+which is told.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+
+import numpy as np
+
+from keras_confusion.execution import runtime
+from keras_confusion.execution.progress import Progress
+from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.prototypes.networks import IntervalNetworks
+from keras_confusion.prototypes.plan import PrototypePlan, PrototypeSettings
+from keras_confusion.storage import study_folder
+
+# Modules that import TensorFlow are imported in the functions that need them.
+
+_IMAGES_ON_A_CPU, _IMAGES_ON_A_GPU = 100, 1000
+# Intermediary prototypes that keep a processor's batches full; more of them together
+# would only be lost together.
+_ENOUGH_IMAGES = 5 * _IMAGES_ON_A_CPU
+
+
+class Listener:
+    """Is told what a study has finished; the methods do nothing here."""
+
+    def network(self, percentage: float) -> None:
+        """The network of an interval is trained, or was, and in `models/`."""
+
+    def interval(self, percentage: float) -> None:
+        """All prototypes of an interval are made, or were."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrototypeSummary:
+    """What `run_prototype_study` did.
+
+    Args:
+        directory: The study's folder.
+        num_trained: Intervals trained by this call.
+        num_parts: Intervals x initialisations of prototypes made by this call.
+        num_all_parts: The same of the whole study.
+        seconds: Time of this call.
+    """
+
+    directory: pathlib.Path
+    num_trained: int
+    num_parts: int
+    num_all_parts: int
+    seconds: float
+
+
+def run_prototype_study(
+    directory,
+    *,
+    data_dir=None,
+    inits_at_a_time: int | None = None,
+    images_at_a_time: int | None = None,
+    listener: Listener | None = None,
+    **settings,
+) -> PrototypeSummary:
+    """Runs a prototype study, or what is missing of it.
+
+    `run_prototype_study("studies/prototypes")` is a whole study of the digits. The
+    report (tables, figures, TensorBoard) is `study_report.write_report(directory)`.
+
+    Args:
+        directory: The study's folder, a string or path.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        inits_at_a_time: Initialisations that are optimised and written together;
+            `None` takes as many as fill the batches (of ten classes five, of a
+            hundred one), or all of them on a GPU.
+        images_at_a_time: Images in one batch; `None` takes 100, or 1,000 on a GPU. The
+            result of an image depends on neither of the two.
+        listener: Is told of everything that is finished.
+        **settings: The fields of `PrototypeSettings`.
+
+    Returns:
+        A `PrototypeSummary`.
+
+    Raises:
+        ValueError: If a setting does not make sense.
+        study_folder.StudyFolderError: If the folder holds something else.
+        OSError: If results cannot be written, or data cannot be fetched.
+    """
+    start = time.perf_counter()
+    directory = pathlib.Path(directory).absolute()
+    for name, value in (
+        ("inits_at_a_time", inits_at_a_time),
+        ("images_at_a_time", images_at_a_time),
+    ):
+        if value is not None and value < 1:
+            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    chosen = PrototypeSettings(**settings)
+    prototype_plan.check_settings(chosen)
+    runtime.start_tensorflow(deterministic=chosen.deterministic)
+    has_gpu = runtime.num_gpus() > 0
+    plan = PrototypePlan(
+        chosen,
+        directory,
+        None if data_dir is None else str(data_dir),
+        images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
+    )
+    networks = IntervalNetworks(plan)
+    enough = chosen.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
+    inits_at_a_time = inits_at_a_time or max(enough, 1)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
+    listener = listener or Listener()
+    num_trained = num_parts = 0
+    with study_folder.locked(directory):
+        prototype_store.open_study(
+            directory,
+            plan.description(),
+            plan.sizes(networks.num_features),
+            left_out=plan.left_out,
+        )
+        prototype_store.mend_store(directory)
+        networks.set_damaged_aside()
+        for interval, percentage in enumerate(plan.settings.intervals):
+            num_trained += networks.train(interval)
+            listener.network(percentage)
+            num_parts += _make_prototypes(networks, interval, inits_at_a_time)
+            listener.interval(percentage)
+    return PrototypeSummary(
+        directory=directory,
+        num_trained=num_trained,
+        num_parts=num_parts,
+        num_all_parts=len(plan.settings.intervals) * plan.settings.inits,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _make_prototypes(
+    networks: IntervalNetworks, interval: int, inits_at_a_time: int
+) -> int:
+    """Makes the prototypes of an interval that are missing; of how many inits."""
+    from keras_confusion.models import loading
+    from keras_confusion.prototypes import grid
+
+    plan = networks.plan
+    percentage = plan.settings.intervals[interval]
+    prototype_store.check_network(
+        plan.directory, interval, percentage, was_mended=networks.was_mended
+    )
+    if plan.settings.start == "previous" and interval > 0:
+        prototype_store.forget_other_starts(plan.directory, interval, percentage)
+    finished = prototype_store.finished_parts(plan.directory)[interval]
+    groups = np.split(
+        np.arange(plan.settings.inits),
+        range(inits_at_a_time, plan.settings.inits, inits_at_a_time),
+    )
+    # Together as the first time, though some of a group may be there: in other company
+    # images have other last digits.
+    groups = [group for group in groups if not finished[group].all()]
+    if not groups:
+        return 0
+    network = prototype_store.read_network_number(plan.directory, percentage)
+    probe = loading.load_probe(
+        prototype_store.model_directory(plan.directory, percentage), is_own=True
+    )
+    if networks.has_draft:
+        probe = loading.with_draft(probe, networks.classifier(interval))
+    one = grid.num_images(plan.noise(0), plan.probing)
+    num_before = one * (plan.settings.inits - sum(map(len, groups)))
+    progress = Progress(
+        one * plan.settings.inits,
+        done=num_before,
+        unit=f"prototypes at {percentage:g} %",
+    )
+    try:
+        for inits in groups:
+            begun = time.perf_counter()
+            values = grid.probe_classifier(
+                probe,
+                np.stack([_start(plan, interval, int(init)) for init in inits]),
+                plan.probing,
+                on_progress=functools.partial(_show, progress, num_before),
+            )
+            seconds = (time.perf_counter() - begun) / len(inits)
+            for number, init in enumerate(inits.tolist()):
+                if finished[init]:
+                    continue
+                part = {name: value[number] for name, value in values.items()}
+                prototype_store.write_part(
+                    plan.directory,
+                    interval,
+                    init,
+                    {**part, "seconds": seconds, "network": network},
+                )
+            num_before += one * len(inits)
+    finally:
+        progress.close()
+    return int((~finished).sum())
+
+
+def _show(progress: Progress, num_before: int, number: int) -> None:
+    progress.show(num_before + number)
+
+
+def _start(plan: PrototypePlan, interval: int, init: int) -> np.ndarray:
+    """What the class prototypes of an interval and initialisation begin as."""
+    if plan.settings.start == "previous" and interval > 0:
+        return prototype_store.read_class_images(plan.directory, interval - 1, init)
+    return plan.noise(init)

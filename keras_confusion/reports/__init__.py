@@ -1,0 +1,4 @@
+"""What people see of a study: text, tables, figures, TensorBoard.
+
+Imports `comparisons`, `explanations` and what is below them.
+"""

@@ -1,0 +1,4 @@
+"""Figures, drawn with Matplotlib.
+
+Imports `comparisons`, `explanations` and what is below them.
+"""

@@ -1,0 +1,251 @@
+"""A probed pair of classes -> pictures, arrays, tables, TensorBoard, a text."""
+
+import io
+import json
+import pathlib
+import shutil
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pandas as pd
+
+from keras_confusion.prototypes import pair as prototype_pair
+from keras_confusion.prototypes.pair import COMPARISONS, ProbedPair
+from keras_confusion.reports.figures import pair_figures
+from keras_confusion.reports.report_files import Report, ReportFiles
+from keras_confusion.reports.tensorboard.event_writer import RunWriter
+from keras_confusion.storage import study_folder
+from tb_plugin import metadata
+
+KIND = "probe"
+_DESCRIPTION = "probe.json"
+_ARRAYS = "prototypes.npz"
+_FOLDERS = ("figures", "images", "tables", "events")
+# Single images are enlarged by a whole number to about so many pixels.
+_IMAGE_PIXELS = 256
+_MOST_INITIALISATIONS_IN_TEXT = 8
+
+
+def check_folder(directory: pathlib.Path) -> None:
+    """Refuses a folder that holds anything but an earlier probe.
+
+    Raises:
+        study_folder.StudyFolderError: If there is something else.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise study_folder.StudyFolderError(
+            f"Expected a folder. Received: the file {directory}. Use another --out."
+        )
+    held = {path.name for path in directory.iterdir() if path.name[0] != "."}
+    strangers = held
+    if _is_probe(directory / _DESCRIPTION):
+        strangers = held - {_DESCRIPTION, _ARRAYS, *_FOLDERS}
+    if strangers:
+        raise study_folder.StudyFolderError(
+            f"Expected {directory} to be empty or to hold an earlier probe only. "
+            f"Received: {', '.join(sorted(strangers)[:5])}. Use another --out."
+        )
+
+
+def write_pair_report(
+    directory: pathlib.Path, probed: ProbedPair, description: dict
+) -> Report:
+    """Writes everything that can be said of a pair of classes, in place of earlier.
+
+    Args:
+        directory: The folder, see `check_folder`.
+        probed: What `pair.probe_pair` returned.
+        description: What `probe.json` says besides the classes, JSON types.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        study_folder.StudyFolderError: See `check_folder`.
+    """
+    check_folder(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    # First, so that a folder that is left half-written can be told from others.
+    first, second = pair_figures.names_of_pair(probed)
+    text = json.dumps(
+        {"kind": KIND, "format_version": 1, "from": first, "to": second, **description},
+        indent=2,
+    )
+    study_folder.write_atomically(
+        directory / _DESCRIPTION, lambda file: file.write(text.encode() + b"\n")
+    )
+    for name in _FOLDERS:
+        shutil.rmtree(directory / name, ignore_errors=True)
+    study_folder.write_atomically(
+        directory / _ARRAYS,
+        lambda file: np.savez(file, **arrays(probed)),  # type: ignore[arg-type]
+    )
+    _write_images_and_scalars(directory, probed)
+    with ReportFiles(directory) as files:
+        files.table("prototypes", probed.measures)
+        if probed.dissimilarities is not None:
+            files.table("dissimilarities", probed.dissimilarities)
+            summary = prototype_pair.dissimilarity_summary(probed)
+            files.table("dissimilarities_summary", summary)
+        files.figure("pair", pair_figures.pair_figure(probed), step=0)
+        if probed.frames:
+            files.figure("way", pair_figures.way_figure(probed), step=0)
+    return Report(
+        text=findings_text(probed),
+        table_files=files.table_files,
+        figure_files=files.figure_files,
+    )
+
+
+def arrays(probed: ProbedPair) -> dict[str, np.ndarray]:
+    """What `prototypes.npz` holds: `<image>`, `<image>_logits`, `<image>_loss`, ..."""
+    values = {
+        "labels": np.array(probed.labels),
+        "class_names": np.array(probed.class_names),
+    }
+    values |= {f"noise_{name}": images for name, images in probed.noise.items()}
+    values |= {f"frames_{name}": images for name, images in probed.frames.items()}
+    for name, answers in probed.answers.items():
+        of_image = probed.measures[probed.measures["image"] == name]
+        values |= {name: probed.images[name], f"{name}_logits": answers.logits}
+        if answers.features is not None:
+            values[f"{name}_features"] = answers.features
+        for column in ("loss", "iterations", "converged"):
+            values[f"{name}_{column}"] = of_image[column].to_numpy()
+    return values
+
+
+def findings_text(probed: ProbedPair) -> str:
+    """The measures of every initialisation, and the dissimilarities, as tables."""
+    first, second = pair_figures.names_of_pair(probed)
+    titles = pair_figures.image_titles(probed)
+    ways = pair_figures.image_ways(probed)
+    header = ["image", "optimised", "loss", "iterations", "converged", "predicted", ""]
+    header += [f"p({first})", f"p({second})"]
+    blocks = []
+    for initialisation, part in probed.measures.groupby("initialisation"):
+        rows = [
+            [
+                titles[row["image"]],
+                ways[row["image"]],
+                f"{row['loss']:.5f}",
+                f"{row['iterations']}",
+                "yes" if row["converged"] else "NO",
+                row["predicted"],
+                f"{row['probability']:.3f}",
+                f"{row['probability_from']:.3f}",
+                f"{row['probability_to']:.3f}",
+            ]
+            for row in part.to_dict("records")
+        ]
+        blocks.append((f"Initialisation {initialisation}", [header, *rows]))
+    if probed.dissimilarities is not None:
+        blocks.append(
+            (
+                "Dissimilarities d(x, y) = 1 - cos(g(x), g(y)) of features",
+                _dissimilarity_rows(probed, probed.dissimilarities),
+            )
+        )
+    text = "\n\n".join(f"{title}\n{_aligned(rows)}" for title, rows in blocks)
+    text += (
+        "\n\nThe loss of a boundary is the cross-entropy toward half and half, less "
+        "its minimum log 2.\n"
+    )
+    failed = int((~probed.measures["converged"]).sum())
+    if failed:
+        text += (
+            f"{failed} of {len(probed.measures)} images did not converge; they are "
+            "left out of dissimilarities.\n"
+        )
+    if probed.dissimilarities is None:
+        text += (
+            "The model offers no features, what goes into its last layer: there are no "
+            "dissimilarities.\n"
+        )
+    return text
+
+
+def _write_images_and_scalars(directory: pathlib.Path, probed: ProbedPair) -> None:
+    (directory / "images").mkdir()
+    events = RunWriter(directory / metadata.PROBE_RUN)
+    every = {f"noise_{name}": images for name, images in probed.noise.items()}
+    for name, images in (every | probed.images).items():
+        for initialisation, image in enumerate(images):
+            png = _png(image)
+            study_folder.write_atomically(
+                directory / "images" / f"{initialisation}_{name}.png",
+                lambda file, png=png: file.write(png),
+            )
+            events.image(metadata.PREFIX_PROBE_IMAGE + name, png, initialisation)
+    scalars = [
+        (prefix + row["image"], row[column], row["initialisation"])
+        for row in probed.measures.to_dict("records")
+        for prefix, column in (
+            (metadata.PREFIX_PROBE_LOSS, "loss"),
+            (metadata.PREFIX_PROBE_ITERATIONS, "iterations"),
+        )
+    ]
+    if probed.dissimilarities is not None:
+        scalars += [
+            (metadata.PREFIX_PROBE_DISSIMILARITY + name, value, initialisation)
+            for name, values in probed.dissimilarities.items()
+            if name != "initialisation"
+            for initialisation, value in enumerate(values)
+        ]
+    for tag, value, initialisation in scalars:
+        if np.isfinite(value):
+            events.scalar(tag, value, initialisation)
+    events.close()
+
+
+def _is_probe(file: pathlib.Path) -> bool:
+    try:
+        return json.loads(file.read_text())["kind"] == KIND
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _dissimilarity_rows(probed: ProbedPair, table: pd.DataFrame) -> list[list[str]]:
+    titles = pair_figures.image_titles(probed)
+    summary = prototype_pair.dissimilarity_summary(probed).set_index("comparison")
+    shown = range(min(len(table), _MOST_INITIALISATIONS_IN_TEXT))
+    rows = [["", *(f"init {k}" for k in shown), "mean", "sd", "n"]]
+    for first, second in COMPARISONS:
+        column = prototype_pair.comparison_column(first, second)
+        of_all = summary.loc[column]
+        values = [*table[column].iloc[shown], of_all["mean"], of_all["sd"]]
+        rows.append(
+            [
+                f"d({titles[first]}, {titles[second]})",
+                *("-" if np.isnan(value) else f"{value:.3f}" for value in values),
+                f"{of_all['n']:.0f}",
+            ]
+        )
+    return rows
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Rows as lines; columns of numbers to the right, others to the left."""
+    columns = list(zip(*rows, strict=True))
+    lines = [
+        [
+            text.rjust(max(map(len, column)))
+            if column[-1].replace(".", "").replace("-", "").isdigit()
+            else text.ljust(max(map(len, column)))
+            for text in column
+        ]
+        for column in columns
+    ]
+    return "\n".join("  " + "  ".join(row).rstrip() for row in zip(*lines, strict=True))
+
+
+def _png(image: np.ndarray) -> bytes:
+    """A PNG file, enlarged so that its pixels can be seen."""
+    times = max(1, _IMAGE_PIXELS // max(image.shape[:2]))
+    pixels = np.kron(pair_figures.rgb(image), np.ones((times, times, 1), np.uint8))
+    file = io.BytesIO()
+    matplotlib.image.imsave(file, pixels, format="png")
+    return file.getvalue()

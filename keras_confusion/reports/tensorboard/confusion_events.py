@@ -1,0 +1,186 @@
+"""What a running confusion study shows in TensorBoard. Needs no TensorFlow.
+
+Event files hold nothing that is not in the study's folder already, so that they are
+deleted and written anew whenever a study is taken up or a report is made.
+"""
+
+import functools
+import pathlib
+import time
+
+import numpy as np
+
+from keras_confusion.comparisons import responses
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.reports.tensorboard import confusion_snapshots
+from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
+from keras_confusion.reports.tensorboard.network_blocks import NetworkBlock
+from keras_confusion.storage import study_folder
+from tb_plugin import metadata
+
+
+class StudySummaries:
+    """Writes a running study's networks, and comparisons as far as they can be made.
+
+    Scalars for TensorBoard's own dashboard, the rest for the plugin.
+
+    Args:
+        directory: The study's folder, with `study.json` when the first network is
+            added. Then what an earlier process wrote is deleted: add every network on
+            disk first.
+    """
+
+    def __init__(self, directory):
+        self._directory = pathlib.Path(directory)
+        self._block = NetworkBlock()
+        self._num_done = 0
+        self._num_failed = 0
+
+    def add_network(self, row: dict) -> None:
+        """Adds one finished network, each once, a row of `results.COLUMNS`."""
+        self._num_done += 1
+        self._collector.add(row)
+        self._num_failed += bool(row["failed"])
+        self._block.mean(metadata.TAG_SECONDS, row["seconds"], self._num_done)
+        if not row["failed"]:
+            loss = row["final_training_loss"]
+            self._block.mean(metadata.TAG_TRAINING_LOSS, loss, self._num_done)
+        self._add_accuracies(row)
+        is_snapshot_due = self._schedule.is_due(self._num_done)
+        if is_snapshot_due or self._block_schedule.is_due(self._num_done):
+            self._write_block()
+        if is_snapshot_due:
+            self._add_snapshot()
+            self._writer.flush()
+
+    def _write_block(self) -> None:
+        """Writes the networks since the last block, and shows them."""
+        if self._num_done == self._block.num_written:
+            return
+        writer = self._writer
+        writer.scalar(metadata.TAG_NETWORKS_DONE, self._num_done, self._num_done)
+        writer.scalar(metadata.TAG_NETWORKS_FAILED, self._num_failed, self._num_done)
+        self._block.write(writer, self._num_done)
+        self._block_schedule.written(self._num_done)
+        writer.flush()
+
+    def _add_accuracies(self, row: dict) -> None:
+        """Adds the accuracies of a network, for TensorBoard and for the plugin."""
+        num_classes, pair = len(self._class_names), -1
+        of_pairs = self._pairs if self._has_baseline_cells else []
+        if row["arm"] != confusion_store.BASELINE:
+            of_pairs = [[int(row["class_a"]), int(row["class_b"])]]
+            pair = self._number_of_pair[tuple(of_pairs[0])]
+        accuracy = own = np.full(num_classes, np.nan)
+        if not row["failed"]:
+            accuracy, without_pairs = responses.network_accuracies(
+                row, self._test_labels, num_classes=num_classes, pairs=of_pairs
+            )
+            self._add_scalars(row, accuracy)
+            if pair >= 0:
+                own = without_pairs[0]
+            elif self._has_baseline_cells:
+                self._writer.tensor(
+                    metadata.TAG_BASELINE_WITHOUT_PAIR,
+                    without_pairs.astype(np.float32),
+                    self._num_done,
+                )
+        self._block.add(
+            confusion_snapshots.network(row, pair),
+            confusion_snapshots.correct_images(
+                np.stack([accuracy, own]), self._test_images
+            ),
+        )
+
+    def _add_scalars(self, row: dict, accuracy: np.ndarray) -> None:
+        names, count = self._class_names, self._block.count
+        is_baseline = row["arm"] == confusion_store.BASELINE
+        of_all = np.mean(np.asarray(row["predictions"]) == self._test_labels)
+        groups = metadata.TAG_BASELINE_ACCURACY, metadata.TAG_CONFUSED_ACCURACY
+        count(groups[not is_baseline], of_all)
+        if len(self._pairs) > metadata.MAX_PAIR_CURVES:
+            return
+        if is_baseline:
+            for name, of_class in zip(names, accuracy, strict=True):
+                # A class without test images has none.
+                if np.isfinite(of_class):
+                    count(metadata.PREFIX_BASELINE_CLASS + name, of_class)
+        else:
+            a, b = names[int(row["class_a"])], names[int(row["class_b"])]
+            count(f"{metadata.PREFIX_ARM_ACCURACY}{a}-{b}", of_all)
+
+    def _add_snapshot(self) -> None:
+        """Compares the networks that were added, and no others."""
+        begun = time.monotonic()
+        arrays = confusion_snapshots.snapshot(
+            self._description, self._collector.study()
+        )
+        for tag, array in arrays.items():
+            self._writer.tensor(tag, array, self._num_done)
+        self._schedule.made(
+            self._num_done,
+            num_bytes=sum(array.nbytes for array in arrays.values()),
+            seconds=time.monotonic() - begun,
+        )
+
+    def close(self) -> None:
+        """Compares all networks once more, if some were added, and ends the file."""
+        if not self._num_done:
+            return
+        try:
+            self._write_block()
+            if self._num_done > self._schedule.num_networks:
+                self._add_snapshot()
+        finally:
+            self._writer.close()
+
+    @functools.cached_property
+    def _description(self) -> dict:
+        return study_folder.read_description(self._directory, kind=confusion_store.KIND)
+
+    @functools.cached_property
+    def _test_labels(self) -> np.ndarray:
+        return confusion_store.read_test_labels(self._directory)
+
+    @functools.cached_property
+    def _test_images(self) -> np.ndarray:
+        return np.bincount(self._test_labels, minlength=len(self._class_names))
+
+    @functools.cached_property
+    def _collector(self) -> responses.ResponseCollector:
+        return responses.ResponseCollector(
+            self._test_labels, num_classes=len(self._class_names), pairs=self._pairs
+        )
+
+    @property
+    def _class_names(self) -> list[str]:
+        return self._description["class_names"]
+
+    @property
+    def _pairs(self) -> list[list[int]]:
+        return self._description["settings"]["pairs"]
+
+    @functools.cached_property
+    def _number_of_pair(self) -> dict[tuple[int, ...], int]:
+        return {tuple(pair): number for number, pair in enumerate(self._pairs)}
+
+    @functools.cached_property
+    def _has_baseline_cells(self) -> bool:
+        return confusion_snapshots.has_baseline_cells(self._description)
+
+    @functools.cached_property
+    def _schedule(self) -> confusion_snapshots.Schedule:
+        # Made with the first network.
+        return confusion_snapshots.Schedule()
+
+    @functools.cached_property
+    def _block_schedule(self) -> confusion_snapshots.BlockSchedule:
+        return confusion_snapshots.BlockSchedule(len(self._class_names))
+
+    @functools.cached_property
+    def _writer(self) -> RunWriter:
+        writer = RunWriter(self._directory / metadata.TRAINING_RUN)
+        study = confusion_snapshots.describe(self._description)
+        writer.text(metadata.TAG_STUDY, strict_json(study), step=0)
+        writer.tensor(metadata.TAG_TEST_IMAGES, self._test_images, 0)
+        return writer

@@ -1,0 +1,206 @@
+"""The folder of a study, of either kind: whose results are in it.
+
+`study.json` says what study it is, and a folder with other settings is refused. It has
+a checksum and a copy, so that damage is found, and mended when the study is run again.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from keras_confusion import notices
+from keras_confusion.errors import StudyFolderError, StudyLockedError
+from keras_confusion.storage import checks, files, sealed_json
+from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage.study_lock import locked
+
+__all__ = [
+    "StudyFolderError",
+    "StudyLockedError",
+    "locked",
+    "open_folder",
+    "read_description",
+    "write_atomically",
+]
+
+FORMAT_VERSION = 1
+DESCRIPTION = "study.json"
+_COPY = ".study.json.copy"
+_FIRST_KIND = "confusion"
+
+
+def open_folder(
+    directory: pathlib.Path,
+    description: dict,
+    *,
+    begin: Callable[[], None],
+    beginnings: Collection[str],
+    added_settings: Mapping[str, Any] = MappingProxyType({}),
+    growing: Collection[str] = (),
+) -> None:
+    """Creates the study's folder, or checks that the one there is the same study.
+
+    Args:
+        directory: The study's folder; made if missing.
+        description: "kind" of study, "settings" (a flat dict), "class_names",
+            "dataset_fingerprint" and "provenance" (not compared), all JSON types.
+        begin: Called to fill a new folder before `study.json` is written.
+        beginnings: Names of what `begin` makes: left by a process that was killed in
+            it, they do not make the folder somebody else's.
+        added_settings: Settings that older studies do not name, and what they had.
+        growing: Names of settings that count something of which there may be more than
+            before: `study.json` is written anew with the larger number.
+
+    A damaged `study.json` is set aside and written anew from its copy, which is told.
+    Call it while the folder is `locked`.
+
+    Raises:
+        StudyFolderError: If the folder holds another study (every difference is
+            named), holds other files, or its `study.json` is damaged and the copy too.
+    """
+    study_file = directory / DESCRIPTION
+    _mend(directory)
+    if study_file.exists():
+        stored = read_description(directory, kind=description["kind"])
+        stored["settings"] = {**added_settings, **stored["settings"]}
+        _check_same(directory, stored, description, growing)
+        settings = description["settings"]
+        asked = {name: settings[name] for name in growing if name in settings}
+        grown = stored["settings"] | asked
+        if grown != stored["settings"] or not _is_kept_safe(directory):
+            _write_description(directory, stored | {"settings": grown})
+        files.remove_left_overs(directory)
+        return
+    strangers = {
+        path.name for path in directory.glob("*") if not path.name.startswith(".")
+    }
+    if strangers - set(beginnings):
+        raise StudyFolderError(
+            f"Expected {directory} to be empty or to hold a study. Received: "
+            f"{', '.join(sorted(strangers)[:5])}. Use another --out."
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    begin()
+    _write_description(directory, {"format_version": FORMAT_VERSION, **description})
+
+
+def _write_description(directory: pathlib.Path, description: dict) -> None:
+    # Whatever comes between the two, one of them is whole and of this study.
+    for name in (DESCRIPTION, _COPY):
+        sealed_json.write(directory / name, description)
+
+
+def _is_kept_safe(directory: pathlib.Path) -> bool:
+    """Whether `study.json` has a checksum, and a copy that says the same."""
+    study_file = directory / DESCRIPTION
+    return sealed_json.is_sealed(study_file) and sealed_json.read(
+        study_file
+    ) == _read_copy(directory)
+
+
+def _read_copy(directory: pathlib.Path) -> dict | None:
+    """The copy of `study.json`; `None` if there is none that can be trusted."""
+    copy = directory / _COPY
+    try:
+        if copy.is_file() and sealed_json.is_sealed(copy):
+            return sealed_json.read(copy)
+    except sealed_json.DamagedFileError:
+        # It is written anew as soon as `study.json` is known to be whole.
+        pass
+    return None
+
+
+def _mend(directory: pathlib.Path) -> None:
+    """Writes a `study.json` that is damaged or gone anew from its copy."""
+    study_file, reason = directory / DESCRIPTION, "it is missing"
+    if study_file.exists():
+        try:
+            sealed_json.read(study_file)
+            return
+        except sealed_json.DamagedFileError as error:
+            reason = str(error)
+    copy = _read_copy(directory)
+    if copy is None:
+        if study_file.exists():
+            raise _damaged(directory, reason)
+        return
+    aside = ""
+    if study_file.exists():
+        aside = f" The damaged one is now {files.set_aside(study_file).name}."
+    sealed_json.write(study_file, copy)
+    notices.tell(f"Mended {study_file} from its copy: {reason}.{aside}")
+
+
+def _damaged(directory: pathlib.Path, reason: str) -> StudyFolderError:
+    study_file = directory / DESCRIPTION
+    if _read_copy(directory) is None:
+        instead = (
+            "Its copy is of no use either: restore it from a backup of yours, or use "
+            "another --out."
+        )
+    else:
+        instead = "Run the study again: it is mended from its copy."
+    return StudyFolderError(f"{study_file} is damaged ({reason}). {instead}")
+
+
+def _check_same(
+    directory: pathlib.Path, stored: dict, asked: dict, growing: Collection[str]
+) -> None:
+    asked = json.loads(json.dumps(asked))
+    differences = [
+        f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
+        for key, value in asked["settings"].items()
+        if stored["settings"].get(key) != value
+        and not (key in growing and stored["settings"][key] < value)
+    ]
+    for key in ("class_names", "dataset_fingerprint"):
+        if stored[key] != asked[key]:
+            differences.append(f"  {key}: the data set is not the same any more")
+    if differences:
+        raise StudyFolderError(
+            f"{directory} holds a study with other settings:\n"
+            + "\n".join(differences)
+            + "\nUse another --out, or the settings in the folder to go on with it."
+        )
+
+
+def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dict:
+    """Reads `study.json`.
+
+    Args:
+        directory: The study's folder.
+        kind: The kind of study that it must be; `None` takes any.
+
+    Raises:
+        StudyFolderError: If it is missing, damaged, of another version or kind.
+    """
+    directory = pathlib.Path(directory)
+    study_file = directory / DESCRIPTION
+    if not study_file.exists():
+        if _read_copy(directory) is not None:
+            raise _damaged(directory, "it is missing")
+        raise StudyFolderError(
+            f"Expected a study in {directory}. Received: a folder without study.json. "
+            "Use the --out of the script that ran the study."
+        )
+    try:
+        description = sealed_json.read(study_file)
+    except sealed_json.DamagedFileError as error:
+        raise _damaged(directory, str(error)) from error
+    if description.get("format_version") != FORMAT_VERSION:
+        raise StudyFolderError(
+            f"Expected format_version {FORMAT_VERSION} in {study_file}. Received: "
+            f"{description.get('format_version')!r}. Use a version of keras-confusion "
+            "that writes it."
+        )
+    # The first studies did not say: there was one kind.
+    description.setdefault("kind", _FIRST_KIND)
+    if kind is not None and description["kind"] != kind:
+        raise StudyFolderError(
+            f"Expected a {kind} study in {directory}. Received: a "
+            f"{description['kind']} study. Use another folder."
+        )
+    checks.check_study(description, study_file)
+    return description

@@ -1,0 +1,4 @@
+"""Several networks in one program, which trains them side by side.
+
+Imports nothing else of the package.
+"""
