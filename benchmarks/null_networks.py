@@ -76,7 +76,7 @@ def small_cnn(*, input_shape, num_classes, seed):
 
 
 def write_digits(path: pathlib.Path) -> None:
-    """Writes the five digits as `labelled_dataset.load_dataset` reads them."""
+    """Writes the five digits as `loading.load_dataset` reads them."""
     import sklearn.datasets
 
     digits = sklearn.datasets.load_digits()

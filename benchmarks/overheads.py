@@ -71,13 +71,14 @@ def measure_corruption(rounds: int, dataset: str, *, num_train: int) -> list[dic
     runtime.start_tensorflow(threads=1)
     import tensorflow as tf
 
-    from keras_confusion.datasets import corruption, labelled_dataset
+    from keras_confusion.datasets import corruption
+    from keras_confusion.datasets import loading as dataset_loading
 
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(temporary) / "images.npz"
         source = training_speed.write_images(path, dataset, num_train)
         trained = training_speed.run_study(path, "auto", "")
-        train = labelled_dataset.load_dataset(path).train
+        train = dataset_loading.load_dataset(path).train
         train.arrays()
     epoch_seconds = num_train * timing.num_cores() / trained.images_per_second
     corrupt = functools.partial(

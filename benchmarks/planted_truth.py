@@ -21,9 +21,8 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion import measures
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.comparisons import study_reading
+from keras_confusion.comparisons import measures, study_reading
 from keras_confusion.datasets import planted
 from keras_confusion.execution import runtime
 

@@ -60,7 +60,7 @@ def measure(quick: bool = False, *, dataset: str = "cifar10") -> list[dict]:
 
     Args:
         quick: Takes the digits, and few networks of one epoch.
-        dataset: A name of `labelled_dataset.load_dataset`.
+        dataset: A name of `loading.load_dataset`.
 
     Returns:
         Rows as `timing.row`; minimum and maximum are the ends of a 95 % interval where
@@ -68,11 +68,12 @@ def measure(quick: bool = False, *, dataset: str = "cifar10") -> list[dict]:
     """
     runtime.start_tensorflow(threads=1)
     from keras_confusion.datasets import labelled_dataset
+    from keras_confusion.datasets import loading as dataset_loading
 
     networks, epochs = (4, 1) if quick else (NETWORKS, EPOCHS)
     dataset = "digits" if quick else dataset
     try:
-        labelled_dataset.load_dataset(dataset)
+        dataset_loading.load_dataset(dataset)
     except labelled_dataset.DatasetUnavailableError:
         missing = f"left out: {dataset} is not on this machine"
         return [timing.row("all", "networks", "", [math.nan], missing)]

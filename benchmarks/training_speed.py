@@ -71,7 +71,7 @@ def measure(
     Args:
         quick: Takes one round of a few steps.
         rounds: Times each is measured; the peak only once, before all others.
-        dataset: A name of `labelled_dataset.load_dataset`; random images of
+        dataset: A name of `loading.load_dataset`; random images of
             CIFAR-10's size where it is not on this machine.
 
     Returns:
@@ -128,11 +128,12 @@ def write_images(path: pathlib.Path, dataset: str, num_train: int) -> str:
     from keras_confusion.execution import runtime
 
     runtime.start_tensorflow()
-    from keras_confusion.datasets import labelled_dataset
+    from keras_confusion.datasets import loading as dataset_loading
+    from keras_confusion.datasets import tfds_reader
 
     try:
-        found = labelled_dataset.load_dataset(dataset)
-    except labelled_dataset.DatasetUnavailableError:
+        found = dataset_loading.load_dataset(dataset)
+    except tfds_reader.DatasetUnavailableError:
         write_random_images(path, num_train)
         return f"random images, as {dataset} is not on this machine"
     images, labels = found.train.arrays()

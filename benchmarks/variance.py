@@ -58,7 +58,7 @@ def measure(dataset: str, *, quick: bool = False, levels: int = LEVELS) -> dict:
     """Trains what is missing, and analyses all of it.
 
     Args:
-        dataset: A name of `labelled_dataset.load_dataset`.
+        dataset: A name of `loading.load_dataset`.
         quick: Takes few networks of one epoch.
         levels: Levels of every factor, at least 2.
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import joblib
 import numpy as np
 
-from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import provenance, runtime
 from keras_confusion.storage import study_folder
 
@@ -44,7 +44,7 @@ class Design:
     """What is crossed, and how networks are trained.
 
     Args:
-        dataset: A name of `labelled_dataset.load_dataset`.
+        dataset: A name of `loading.load_dataset`.
         levels: Levels of every factor, at least 2.
         epochs: Passes over the training set.
         dtype_policy: "float32" or "mixed_bfloat16".
@@ -116,7 +116,7 @@ def train_missing(directory: pathlib.Path, design: Design, *, workers: int) -> N
     Raises:
         study_folder.StudyFolderError: If the folder holds another design.
     """
-    dataset = confusion_plan.load_dataset_once(design.dataset, None, None)
+    dataset = dataset_loading.load_dataset_once(design.dataset, None, None)
     directory.mkdir(parents=True, exist_ok=True)
     with study_folder.locked(directory):
         study_folder.open_folder(
@@ -208,7 +208,7 @@ def _trainer(design: Design, schedule: str, how: str):
     from keras_confusion.training import recipes
     from keras_confusion.training import trainer as training_trainer
 
-    dataset = confusion_plan.load_dataset_once(design.dataset, None, None)
+    dataset = dataset_loading.load_dataset_once(design.dataset, None, None)
     num_train = dataset.train.num_examples
     recipe = recipes.find_recipe("annealed", num_train=num_train)
     if schedule == "constant":
@@ -246,11 +246,12 @@ def _each_weights(trainer, how: str) -> Iterator[str]:
 
 def _test(trainer) -> dict:
     from keras_confusion.comparisons import responses
+    from keras_confusion.confusion import answers as confusion_answers
 
     logits = trainer.test_logits()[0]
     labels = trainer.dataset.test.labels
     accuracy, (without_pair,) = responses.network_accuracies(
-        responses.summarise_logits(logits, labels, [PAIR]),
+        confusion_answers.summarise_logits(logits, labels, [PAIR]),
         labels,
         num_classes=trainer.dataset.num_classes,
         pairs=[PAIR],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from keras_confusion.confusion.study import run_confusion_study
-    from keras_confusion.datasets.labelled_dataset import load_dataset
+    from keras_confusion.datasets.loading import load_dataset
     from keras_confusion.models.architectures import build_model
     from keras_confusion.models.loading import load_probe
     from keras_confusion.models.saving import save_model
@@ -24,7 +24,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "build_model": "models.architectures",
-    "load_dataset": "datasets.labelled_dataset",
+    "load_dataset": "datasets.loading",
     "load_probe": "models.loading",
     "read_prototype_study": "prototypes.store",
     "run_confusion_study": "confusion.study",

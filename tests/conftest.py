@@ -13,7 +13,7 @@ from tensorboard.data import provider
 
 from keras_confusion.comparisons import responses
 from keras_confusion.comparisons.rates import ListedRates, Rates
-from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import runtime
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.training import intervals as training_intervals
@@ -76,7 +76,7 @@ def study(rng):
 
 @pytest.fixture(scope="session")
 def digits():
-    return labelled_dataset.load_dataset("digits")
+    return dataset_loading.load_dataset("digits")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.models import loading, saving
 from tests import fuzzing
 from tests.fuzzing import ACCEPTED, REFUSED, Target
@@ -26,7 +26,7 @@ MAX_MEMORY = 2**31
 def load(path) -> str:
     """Loads a data set and reads all of it."""
     try:
-        dataset = labelled_dataset.load_dataset(path)
+        dataset = dataset_loading.load_dataset(path)
         # Images of a folder are decoded now.
         arrays = [array for s in (dataset.train, dataset.test) for array in s.arrays()]
     except (ValueError, OSError) as error:

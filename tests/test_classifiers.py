@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_confusion import errors
 from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import runtime
 from keras_confusion.models import saving
 from keras_confusion.training import classifier as training_classifier
@@ -76,7 +77,7 @@ def dataset(tmp_path_factory):
         x_test=images[NUM_TRAIN:],
         y_test=labels[NUM_TRAIN:],
     )
-    return labelled_dataset.load_dataset(str(path))
+    return dataset_loading.load_dataset(str(path))
 
 
 def make_trainer(dataset, model=small_model, **options):
@@ -286,7 +287,7 @@ def test_recipe_that_averages_weights_is_refused(dataset):
 def test_token_sequences_are_refused():
     with pytest.raises(ValueError, match=r"data set of images.*reviews, of token seq"):
         training_classifier.ClassifierTrainer(
-            labelled_dataset.load_dataset("reviews"), "text", seed=0
+            dataset_loading.load_dataset("reviews"), "text", seed=0
         )
 
 

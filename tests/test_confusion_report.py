@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from keras_confusion.comparisons import responses
+from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports import confusion_report, study_report
 from keras_confusion.storage import study_folder
@@ -74,7 +74,7 @@ def write_study(
             }
             if not row["failed"]:
                 row |= {"epoch_losses": [0.5], "final_training_loss": 0.5}
-                row |= responses.summarise_logits(
+                row |= confusion_answers.summarise_logits(
                     answers(rng, pair, helped_by=[(0, 1), (1, 0)]),
                     TEST_LABELS,
                     pairs if pair is None else [pair],

@@ -10,6 +10,7 @@ from tensorboard.util import tensor_util
 
 from keras_confusion.cli import commands
 from keras_confusion.comparisons import clustering, comparisons, responses
+from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
 from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
@@ -42,7 +43,7 @@ def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1
                 logits = rng.normal(0, 1, (len(TEST_LABELS), 4))
                 logits[np.arange(len(TEST_LABELS)), TEST_LABELS] += 1.5
                 row |= {"epoch_losses": [0.5], "final_training_loss": 0.5}
-                row |= responses.summarise_logits(
+                row |= confusion_answers.summarise_logits(
                     logits, TEST_LABELS, pairs if pair is None else [pair]
                 )
             yield row

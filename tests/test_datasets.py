@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_confusion.datasets import labelled_dataset, readers, tfds_reader
+from keras_confusion.datasets import loading as dataset_loading
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 200, 0), "red": (250, 0, 0)}
 
@@ -204,7 +205,7 @@ def test_missing_images_are_an_error():
 
 @pytest.fixture(scope="module")
 def digits():
-    return labelled_dataset.load_dataset("digits")
+    return dataset_loading.load_dataset("digits")
 
 
 def test_digits_hold_the_pictures_of_scikit_learn(digits):
@@ -256,7 +257,7 @@ def test_digits_are_split_alike_in_every_class_and_every_time(digits):
     train = np.bincount(digits.train.labels)
     test = np.bincount(digits.test.labels)
     assert np.abs(test - (train + test) / 3).max() < 1
-    again = labelled_dataset.load_dataset("digits")
+    again = dataset_loading.load_dataset("digits")
     assert again.fingerprint == digits.fingerprint
     for split in ("train", "test"):
         one, two = getattr(digits, split).arrays(), getattr(again, split).arrays()
@@ -302,7 +303,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(tmp_path):
     x_train, x_test = (arrays[key][..., :1] for key in ("x_train", "x_test"))
     save_npz(tmp_path / "shape.npz", x_train=x_train, x_test=x_test)
     prints = {
-        name: labelled_dataset.load_dataset(tmp_path / f"{name}.npz").fingerprint
+        name: dataset_loading.load_dataset(tmp_path / f"{name}.npz").fingerprint
         for name in ("a", "b", "labels", "names", "shape")
     }
     assert prints["a"] == prints["b"]
@@ -332,7 +333,7 @@ def test_folder_labels_and_pixels_agree_with_the_class_folders(tmp_path):
     write_colours(tmp_path / "test", {"red": 1, "blue": 2, "green": 1})
     (tmp_path / "train" / "red" / "notes.txt").write_text("not an image")
     (tmp_path / "train" / ".cache").mkdir()
-    found = labelled_dataset.load_dataset(tmp_path)
+    found = dataset_loading.load_dataset(tmp_path)
     assert found.name == str(tmp_path)
     assert found.class_names == ("blue", "green", "red")
     assert found.input_shape == (32, 32, 3)
@@ -347,12 +348,12 @@ def test_folder_labels_and_pixels_agree_with_the_class_folders(tmp_path):
     expected += [colour("red", i, (32, 32)) for i in range(4)]
     np.testing.assert_array_equal(images, expected)
     assert found.test.labels.tolist() == [0, 0, 1, 2]
-    assert_index_is_stable(labelled_dataset.load_dataset(tmp_path).train)
+    assert_index_is_stable(dataset_loading.load_dataset(tmp_path).train)
 
 
 def test_folder_without_splits_gives_a_fifth_of_each_class_to_the_test(tmp_path):
     write_colours(tmp_path, {"blue": 10, "green": 2, "red": 15})
-    found = labelled_dataset.load_dataset(tmp_path, image_size=(2, 3))
+    found = dataset_loading.load_dataset(tmp_path, image_size=(2, 3))
     assert np.bincount(found.train.labels).tolist() == [8, 1, 12]
     assert np.bincount(found.test.labels).tolist() == [2, 1, 3]
     seen = []
@@ -365,14 +366,14 @@ def test_folder_without_splits_gives_a_fifth_of_each_class_to_the_test(tmp_path)
             seen.append((name, i))
     # No image is in both splits, none is lost.
     assert len(set(seen)) == len(seen) == 27
-    again = labelled_dataset.load_dataset(tmp_path, image_size=(2, 3))
+    again = dataset_loading.load_dataset(tmp_path, image_size=(2, 3))
     np.testing.assert_array_equal(again.test.arrays()[0], found.test.arrays()[0])
 
 
 def test_a_class_may_be_called_train(tmp_path):
     write_colours(tmp_path, {"red": 2, "blue": 2})
     (tmp_path / "red").rename(tmp_path / "train")
-    assert labelled_dataset.load_dataset(tmp_path).class_names == ("blue", "train")
+    assert dataset_loading.load_dataset(tmp_path).class_names == ("blue", "train")
 
 
 def test_shrinking_averages_instead_of_skipping(tmp_path):
@@ -383,9 +384,7 @@ def test_shrinking_averages_instead_of_skipping(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(2):
             keras.utils.save_img(tmp_path / name / f"{i}.png", stripes, scale=False)
-    images, _ = labelled_dataset.load_dataset(
-        tmp_path, image_size=(4, 4)
-    ).train.arrays()
+    images, _ = dataset_loading.load_dataset(tmp_path, image_size=(4, 4)).train.arrays()
     assert np.abs(images[:, :, 1:3].astype(float) - 50).max() < 15
 
 
@@ -394,7 +393,7 @@ def test_unreadable_image_is_named(tmp_path, contents):
     write_colours(tmp_path / "train", {"red": 2, "blue": 2})
     write_colours(tmp_path / "test", {"red": 1, "blue": 1})
     (tmp_path / "train" / "red" / "broken.png").write_bytes(contents)
-    found = labelled_dataset.load_dataset(tmp_path)
+    found = dataset_loading.load_dataset(tmp_path)
     found.test.arrays()
     message = r"Expected a readable .* image\. Received: .*red/broken\.png.* Use"
     with pytest.raises(OSError, match=message):
@@ -406,29 +405,29 @@ def test_unreadable_image_is_named(tmp_path, contents):
 def test_folder_errors(tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ValueError, match=r"one folder of images per class.*nothing"):
-        labelled_dataset.load_dataset(tmp_path / "nothing")
+        dataset_loading.load_dataset(tmp_path / "nothing")
 
     write_colours(tmp_path / "empty_class", {"red": 2, "blue": 3})
     (tmp_path / "empty_class" / "green").mkdir()
     with pytest.raises(ValueError, match=r"at least 2 image.*: 0 in .*green\. Use"):
-        labelled_dataset.load_dataset(tmp_path / "empty_class")
+        dataset_loading.load_dataset(tmp_path / "empty_class")
 
     write_colours(tmp_path / "single", {"red": 1, "blue": 3})
     with pytest.raises(ValueError, match=r"at least 2 image.*Received: 1 in .*red"):
-        labelled_dataset.load_dataset(tmp_path / "single")
+        dataset_loading.load_dataset(tmp_path / "single")
 
     write_colours(tmp_path / "half" / "train", {"red": 2, "blue": 2})
     with pytest.raises(ValueError, match=r"both a train and a test.*train alone"):
-        labelled_dataset.load_dataset(tmp_path / "half")
+        dataset_loading.load_dataset(tmp_path / "half")
 
     write_colours(tmp_path / "half" / "test", {"red": 2, "green": 2})
     with pytest.raises(ValueError, match=r"same class folders.*: blue, green in one"):
-        labelled_dataset.load_dataset(tmp_path / "half")
+        dataset_loading.load_dataset(tmp_path / "half")
 
     write_colours(tmp_path / "empty_test" / "train", {"red": 2, "blue": 2})
     write_colours(tmp_path / "empty_test" / "test", {"red": 2, "blue": 0})
     with pytest.raises(ValueError, match=r"at least 1 image.*0 in .*test/blue"):
-        labelled_dataset.load_dataset(tmp_path / "empty_test")
+        dataset_loading.load_dataset(tmp_path / "empty_test")
 
 
 # .npz
@@ -437,7 +436,7 @@ def test_folder_errors(tmp_path):
 def test_npz_is_returned_as_stored(tmp_path):
     names = np.array(["x", "y", "z"])
     arrays = save_npz(tmp_path / "a.npz", class_names=names)
-    found = labelled_dataset.load_dataset(str(tmp_path / "a.npz"))
+    found = dataset_loading.load_dataset(str(tmp_path / "a.npz"))
     assert found.class_names == ("x", "y", "z")
     assert found.num_classes == 3
     images, labels = found.train.arrays()
@@ -457,14 +456,14 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
         x_test=x_test,
         y_train=(np.arange(12) % 3)[:, None].astype(np.uint8),
     )
-    found = labelled_dataset.load_dataset(tmp_path / "a.npz")
+    found = dataset_loading.load_dataset(tmp_path / "a.npz")
     assert found.class_names == ("0", "1", "2")
     assert found.input_shape == (4, 5, 1)
     images, labels = found.train.arrays()
     np.testing.assert_array_equal(images, x_train[..., None].astype(np.float32))
     assert labels.tolist() == [0, 1, 2] * 4
     assert_index_is_stable(found.train)
-    resized, _ = labelled_dataset.load_dataset(
+    resized, _ = dataset_loading.load_dataset(
         tmp_path / "a.npz", image_size=(8, 10)
     ).train.arrays()
     assert resized.shape == (12, 8, 10, 1)
@@ -513,7 +512,7 @@ def test_npz_of_gray_floats_with_column_labels(tmp_path):
 def test_npz_errors(tmp_path, changes, message):
     save_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(ValueError, match=message):
-        labelled_dataset.load_dataset(tmp_path / "a.npz")
+        dataset_loading.load_dataset(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
@@ -524,7 +523,7 @@ def test_npz_of_token_sequences(tmp_path, dtype):
     save_npz(
         tmp_path / "a.npz", x_train=x_train.astype(dtype), x_test=x_test.astype(dtype)
     )
-    found = labelled_dataset.load_dataset(tmp_path / "a.npz")
+    found = dataset_loading.load_dataset(tmp_path / "a.npz")
     assert found.input_shape == (5,)
     # The largest token of both splits is 11.
     assert found.vocabulary_size == 12
@@ -538,12 +537,12 @@ def test_npz_of_token_sequences(tmp_path, dtype):
         np.testing.assert_array_equal(element_labels, labels)
         assert split.nbytes == tokens.nbytes + labels.nbytes
     with pytest.raises(ValueError, match=r"no image_size for token.*\(8, 8\)"):
-        labelled_dataset.load_dataset(tmp_path / "a.npz", image_size=(8, 8))
+        dataset_loading.load_dataset(tmp_path / "a.npz", image_size=(8, 8))
 
 
 def test_images_have_no_vocabulary(tmp_path):
     save_npz(tmp_path / "a.npz")
-    assert labelled_dataset.load_dataset(tmp_path / "a.npz").vocabulary_size is None
+    assert dataset_loading.load_dataset(tmp_path / "a.npz").vocabulary_size is None
 
 
 def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
@@ -551,7 +550,7 @@ def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
     save_npz(tmp_path / "a.npz", x_train=x_train, x_test=x_test)
     save_npz(tmp_path / "b.npz", x_train=x_train, x_test=1 - x_test)
     one, two = (
-        labelled_dataset.load_dataset(tmp_path / f"{name}.npz").fingerprint
+        dataset_loading.load_dataset(tmp_path / f"{name}.npz").fingerprint
         for name in "ab"
     )
     assert one != two
@@ -559,15 +558,15 @@ def test_fingerprint_of_token_sequences_depends_on_the_tokens(tmp_path):
 
 def test_npz_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match=r"none\.npz .*No such file"):
-        labelled_dataset.load_dataset(tmp_path / "none.npz")
+        dataset_loading.load_dataset(tmp_path / "none.npz")
     for contents in (b"text", b"", b"PK\x03\x04 cut off"):
         (tmp_path / "bad.npz").write_bytes(contents)
         with pytest.raises(ValueError, match=r"npz file of plain arrays.*bad\.npz"):
-            labelled_dataset.load_dataset(tmp_path / "bad.npz")
+            dataset_loading.load_dataset(tmp_path / "bad.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(ValueError, match=r"npz file of plain arrays.*one\.npz"):
-        labelled_dataset.load_dataset(tmp_path / "one.npz")
+        dataset_loading.load_dataset(tmp_path / "one.npz")
 
 
 # TensorFlow Datasets
@@ -575,7 +574,7 @@ def test_npz_that_cannot_be_read(tmp_path):
 
 def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
     data_dir = prepared(TinyFixed)
-    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
+    found = dataset_loading.load_dataset("tiny_fixed", data_dir=data_dir)
     assert found.class_names == ("ant", "bee", "cow")
     assert found.input_shape == (6, 4, 3)
     assert found.train.num_examples == found.test.num_examples == 12
@@ -586,7 +585,7 @@ def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
     numbers = images[:, 0, 0, 0] - 10 * labels
     assert sorted(numbers.tolist()) == list(range(12))
     np.testing.assert_array_equal(numbers % 3, labels)
-    again = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
+    again = dataset_loading.load_dataset("tiny_fixed", data_dir=data_dir)
     np.testing.assert_array_equal(again.train.arrays()[0], images)
     assert again.fingerprint == found.fingerprint
 
@@ -594,7 +593,7 @@ def test_prepared_data_set_is_read_in_a_fixed_order(prepared):
 def test_environment_variable_names_the_data_directory(prepared, monkeypatch, request):
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared(TinyFixed)))
     request.getfixturevalue("no_network")
-    found = labelled_dataset.load_dataset("tiny_fixed", image_size=(3, 2))
+    found = dataset_loading.load_dataset("tiny_fixed", image_size=(3, 2))
     assert found.input_shape == (3, 2, 3)
     images, labels = found.test.arrays()
     numbers = images[:, 0, 0, 0] - 10 * labels
@@ -602,9 +601,7 @@ def test_environment_variable_names_the_data_directory(prepared, monkeypatch, re
 
 
 def test_images_that_differ_in_size_and_a_missing_test_split(prepared):
-    found = labelled_dataset.load_dataset(
-        "tiny_varying", data_dir=prepared(TinyVarying)
-    )
+    found = dataset_loading.load_dataset("tiny_varying", data_dir=prepared(TinyVarying))
     assert found.input_shape == (32, 32, 3)
     assert (found.train.num_examples, found.test.num_examples) == (48, 12)
     numbers = []
@@ -618,7 +615,7 @@ def test_images_that_differ_in_size_and_a_missing_test_split(prepared):
 
 
 def test_validation_replaces_a_test_split_without_labels(prepared):
-    found = labelled_dataset.load_dataset("tiny_secret", data_dir=prepared(TinySecret))
+    found = dataset_loading.load_dataset("tiny_secret", data_dir=prepared(TinySecret))
     assert np.bincount(found.test.labels).tolist() == [4, 4, 4]
     images, labels = found.test.arrays()
     np.testing.assert_array_equal((images[:, 0, 0, 0] - 10 * labels) % 3, labels)
@@ -626,7 +623,7 @@ def test_validation_replaces_a_test_split_without_labels(prepared):
 
 def test_data_set_without_training_split(prepared):
     with pytest.raises(ValueError, match=r"'train' split.*tiny_test_only.*\['test'\]"):
-        labelled_dataset.load_dataset("tiny_test_only", data_dir=prepared(TinyTestOnly))
+        dataset_loading.load_dataset("tiny_test_only", data_dir=prepared(TinyTestOnly))
 
 
 @pytest.fixture
@@ -644,17 +641,17 @@ def no_network(monkeypatch):
 def test_prepared_data_needs_no_network(prepared, request):
     data_dir = prepared(TinyFixed)
     request.getfixturevalue("no_network")
-    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=data_dir)
+    found = dataset_loading.load_dataset("tiny_fixed", data_dir=data_dir)
     assert found.train.arrays()[0].shape == (12, 6, 4, 3)
 
 
 def test_unavailable_data_set_fails_at_once_and_writes_nothing(tmp_path, no_network):
     data_dir = tmp_path / "empty"
     with pytest.raises(
-        labelled_dataset.DatasetUnavailableError,
+        tfds_reader.DatasetUnavailableError,
         match=r"mnist/3.*empty/mnist/.*no route to host.*--data-dir .*TFDS_DATA_DIR",
     ):
-        labelled_dataset.load_dataset("mnist", data_dir=data_dir)
+        dataset_loading.load_dataset("mnist", data_dir=data_dir)
     assert not data_dir.exists()
 
 
@@ -690,13 +687,13 @@ def test_failed_download_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(requests, "get", answer)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(
-        labelled_dataset.DatasetUnavailableError, match=r"neither \(disk full"
+        tfds_reader.DatasetUnavailableError, match=r"neither \(disk full"
     ):
-        labelled_dataset.load_dataset("mnist", data_dir=tmp_path)
+        dataset_loading.load_dataset("mnist", data_dir=tmp_path)
 
 
 def test_data_set_that_is_not_there_is_prepared(tmp_path):
-    found = labelled_dataset.load_dataset("tiny_fixed", data_dir=tmp_path)
+    found = dataset_loading.load_dataset("tiny_fixed", data_dir=tmp_path)
     assert found.train.num_examples == 12
     assert (tmp_path / "tiny_fixed" / "1.0.0").is_dir()
 
@@ -706,7 +703,7 @@ def test_data_set_without_labelled_images(name, tmp_path, no_network):
     with pytest.raises(
         ValueError, match=rf"(?s)one class label.*Received: {name}.*Use"
     ):
-        labelled_dataset.load_dataset(name, data_dir=tmp_path)
+        dataset_loading.load_dataset(name, data_dir=tmp_path)
 
 
 def test_unknown_name_lists_what_there_is(tmp_path, no_network):
@@ -716,15 +713,15 @@ def test_unknown_name_lists_what_there_is(tmp_path, no_network):
         r"are: .*\bcifar10\b.*list_builders\(\)"
     )
     with pytest.raises(ValueError, match=message):
-        labelled_dataset.load_dataset("cifar_10", data_dir=tmp_path)
+        dataset_loading.load_dataset("cifar_10", data_dir=tmp_path)
     for name in ("", "./no/such/folder", "two words"):
         with pytest.raises(ValueError, match=r"Expected a built-in data set"):
-            labelled_dataset.load_dataset(name, data_dir=tmp_path)
+            dataset_loading.load_dataset(name, data_dir=tmp_path)
 
 
 def test_unknown_version_names_the_known_ones(tmp_path, no_network):
     with pytest.raises(ValueError, match=r"version that mnist has.*only: 3"):
-        labelled_dataset.load_dataset("mnist:0.0.1", data_dir=tmp_path)
+        dataset_loading.load_dataset("mnist:0.0.1", data_dir=tmp_path)
 
 
 # Arguments
@@ -733,7 +730,7 @@ def test_unknown_version_names_the_known_ones(tmp_path, no_network):
 @pytest.mark.parametrize("image_size", [32, (32,), (0, 32), (8.0, 8.0), "32"])
 def test_image_size_must_be_two_positive_integers(image_size):
     with pytest.raises(ValueError, match=r"image_size to be two positive integers"):
-        labelled_dataset.load_dataset("digits", image_size=image_size)
+        dataset_loading.load_dataset("digits", image_size=image_size)
 
 
 def test_data_sets_are_frozen(digits):
@@ -747,8 +744,8 @@ def test_training_images_of_a_folder_are_not_class_by_class(tmp_path):
     # A stream is shuffled within a buffer only: sorted by class it would stay sorted.
     write_colours(tmp_path / "train", {"red": 12, "blue": 12})
     write_colours(tmp_path / "test", {"red": 1, "blue": 1})
-    labels = labelled_dataset.load_dataset(tmp_path).train.labels
+    labels = dataset_loading.load_dataset(tmp_path).train.labels
     assert np.count_nonzero(np.diff(labels)) > 4
     np.testing.assert_array_equal(
-        labels, labelled_dataset.load_dataset(tmp_path).train.labels
+        labels, dataset_loading.load_dataset(tmp_path).train.labels
     )

@@ -12,7 +12,8 @@ import pytest
 from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.util import tensor_util
 
-from keras_confusion.datasets import labelled_dataset, npz_limits
+from keras_confusion.datasets import loading as dataset_loading
+from keras_confusion.datasets import npz_limits
 from keras_confusion.explanations import retraining
 from keras_confusion.models import loading, saving
 from keras_confusion.prototypes import store_metadata
@@ -38,18 +39,18 @@ def test_archives_that_promise_more_than_they_should(tmp_path, monkeypatch):
     np.save(test_images, np.zeros((6, 40, 40, 3), np.uint8))
     write_npz(path, x_train=images.getvalue(), x_test=test_images.getvalue())
     with pytest.raises(ValueError, match=r"a\.npz .*where 10000 are the most.*savez"):
-        labelled_dataset.load_dataset(path)
-    assert labelled_dataset.load_dataset(path, max_bytes=10**6).input_shape == (
+        dataset_loading.load_dataset(path)
+    assert dataset_loading.load_dataset(path, max_bytes=10**6).input_shape == (
         40,
         40,
         3,
     )
     with pytest.raises(ValueError, match="max_bytes to be a positive"):
-        labelled_dataset.load_dataset(path, max_bytes=0)
+        dataset_loading.load_dataset(path, max_bytes=0)
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**15},), }}"
     write_npz(path, y_train=fuzz_data.npy(header, b"\0"))
     with pytest.raises(ValueError, match=r"y_train\.npy promises shape"):
-        labelled_dataset.load_dataset(path)
+        dataset_loading.load_dataset(path)
 
 
 def test_a_label_of_a_million_million_is_refused(tmp_path):
@@ -57,7 +58,7 @@ def test_a_label_of_a_million_million_is_refused(tmp_path):
     np.save(labels, np.array([10**12, *range(11)]))
     write_npz(tmp_path / "a.npz", y_train=labels.getvalue())
     with pytest.raises(ValueError, match="y_train below 32767"):
-        labelled_dataset.load_dataset(tmp_path / "a.npz")
+        dataset_loading.load_dataset(tmp_path / "a.npz")
 
 
 def test_pictures_that_promise_gigabytes(tmp_path):
@@ -66,7 +67,7 @@ def test_pictures_that_promise_gigabytes(tmp_path):
         for number in range(2):
             picture = fuzz_data.png_of_size(60_000, 60_000)
             (tmp_path / name / f"{number}.png").write_bytes(picture)
-    dataset = labelled_dataset.load_dataset(tmp_path)
+    dataset = dataset_loading.load_dataset(tmp_path)
     with pytest.raises(OSError, match=r"\.png.*10800000000 bytes.*max_bytes"):
         dataset.train.arrays()
 
@@ -77,12 +78,12 @@ def test_pipes_are_not_waited_for(tmp_path):
         for number in range(2):
             os.mkfifo(tmp_path / name / f"{number}.png")
     with pytest.raises(OSError, match="no ordinary file"):
-        labelled_dataset.load_dataset(tmp_path).train.arrays()
+        dataset_loading.load_dataset(tmp_path).train.arrays()
 
 
 def test_other_peoples_programs_are_no_data_sets():
     with pytest.raises(ValueError, match="Expected a built-in data set"):
-        labelled_dataset.load_dataset("huggingface:mnist")
+        dataset_loading.load_dataset("huggingface:mnist")
 
 
 def write_keras_file(path, change=None, weights=None):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.models import architectures
 from keras_confusion.training import program as training_program
 from keras_confusion.training import recipes
@@ -29,7 +29,7 @@ def dataset(tmp_path_factory):
         x_test=images[NUM_TRAIN:],
         y_test=labels[NUM_TRAIN:],
     )
-    return labelled_dataset.load_dataset(str(path))
+    return dataset_loading.load_dataset(str(path))
 
 
 def narrow_resnet(*, input_shape, num_classes, seed):

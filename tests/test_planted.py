@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import planted_truth
-from keras_confusion import measures
+from keras_confusion.comparisons import measures
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
-from keras_confusion.datasets import labelled_dataset, planted
+from keras_confusion.datasets import loading as dataset_loading
+from keras_confusion.datasets import planted
 from keras_confusion.stats import t_tests
 
 LABEL = {name: label for label, name in enumerate(planted.CLASS_NAMES)}
@@ -126,13 +127,13 @@ def test_names_with_seeds(name, seed):
 
 
 def test_loads_by_name():
-    dataset = labelled_dataset.load_dataset("planted:1")
+    dataset = dataset_loading.load_dataset("planted:1")
     images, labels = planted.draw_split(1, test=True)
     np.testing.assert_array_equal(dataset.test.images, images)
     np.testing.assert_array_equal(dataset.test.labels, labels)
     assert dataset.class_names == planted.CLASS_NAMES
     assert dataset.input_shape == (32, 32, 3)
-    smaller = labelled_dataset.load_dataset("planted:1", image_size=(24, 24))
+    smaller = dataset_loading.load_dataset("planted:1", image_size=(24, 24))
     assert smaller.input_shape == (24, 24, 3)
 
 

@@ -10,6 +10,7 @@ from keras_confusion.comparisons.rates import (
     CountedRatesWithoutPairs,
     ListedRates,
 )
+from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
 
 NUM_CLASSES = 6
@@ -34,7 +35,7 @@ def networks(*, baseline=NUM_BASELINE, repeats=2, seed=3):
                     "repeat": repeat,
                     "seed": 100 + repeat,
                     "failed": False,
-                    **responses.summarise_logits(
+                    **confusion_answers.summarise_logits(
                         logits, TEST_LABELS, PAIRS if pair is None else [pair]
                     ),
                 }

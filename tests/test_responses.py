@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from keras_confusion.comparisons import answer_counts, responses
+from keras_confusion.comparisons import responses
+from keras_confusion.confusion import answers as confusion_answers
 
 # Four classes, eight test images, two of each class.
 TEST_LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
@@ -12,7 +13,7 @@ PAIRS = [(0, 1), (1, 3)]
 def row(pair, repeat, logits, *, failed=False):
     arm = "baseline" if pair is None else f"{pair[0]}-{pair[1]}"
     a, b = pair or (None, None)
-    answers = responses.summarise_logits(
+    answers = confusion_answers.summarise_logits(
         logits, TEST_LABELS, PAIRS if pair is None else [pair]
     )
     if failed:
@@ -40,7 +41,9 @@ def random_logits(rng):
 def test_summary_of_logits_by_hand():
     # One image of class 1 with probabilities 1/2, 1/4, 1/8, 1/8.
     logits = np.log([[0.5, 0.25, 0.125, 0.125]])
-    summary = responses.summarise_logits(logits, np.array([1]), [(0, 2), (1, 3)])
+    summary = confusion_answers.summarise_logits(
+        logits, np.array([1]), [(0, 2), (1, 3)]
+    )
     assert summary["predictions"].tolist() == [0]
     assert summary["second_labels"].tolist() == [1]
     assert summary["third_labels"].tolist() == [2]
@@ -55,7 +58,7 @@ def test_summary_of_logits_by_hand():
 def test_winner_without_pair():
     top = np.array([[0, 1, 2, 1], [1, 0, 1, 2], [2, 3, 0, 0]])
     np.testing.assert_array_equal(
-        answer_counts.winners_without_pair(top, (0, 1)), [2, 3, 2, 2]
+        confusion_answers.winners_without_pair(top, (0, 1)), [2, 3, 2, 2]
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 from keras_confusion.comparisons import comparisons, responses
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
-from keras_confusion.datasets import class_pairs, labelled_dataset, reviews
+from keras_confusion.datasets import class_pairs, reviews
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.prototypes import study as prototype_study
 
 SENTIMENT_PAIRS = [f"{topic} praised-{topic} panned" for topic in reviews.TOPICS]
@@ -154,7 +155,7 @@ def test_no_reviews_are_refused():
 
 
 def test_the_data_set_is_balanced_and_its_splits_differ():
-    found = labelled_dataset.load_dataset("reviews")
+    found = dataset_loading.load_dataset("reviews")
     assert found.class_names == reviews.CLASS_NAMES
     assert found.input_shape == (reviews.LENGTH,)
     assert found.vocabulary_size == len(reviews.vocabulary())

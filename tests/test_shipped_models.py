@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
+from keras_confusion.datasets import tfds_reader
 from keras_confusion.models import loading
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
@@ -61,8 +62,8 @@ def test_description_says_how_to_train_them_anew(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_what_the_description_says(name):
     try:
-        dataset = labelled_dataset.load_dataset("cifar10")
-    except labelled_dataset.DatasetUnavailableError:
+        dataset = dataset_loading.load_dataset("cifar10")
+    except tfds_reader.DatasetUnavailableError:
         pytest.skip("CIFAR-10 is not on this machine")
     model = keras.saving.load_model(SAVED_MODELS / name / "model.keras", compile=False)
     description = json.loads((SAVED_MODELS / name / "model.json").read_text())

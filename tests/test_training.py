@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.datasets import corruption, labelled_dataset
+from keras_confusion.datasets import corruption
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.models import architectures
 from keras_confusion.training import linear_heads, recipes
 from keras_confusion.training import trainer as training_trainer
@@ -57,7 +58,7 @@ def dataset(tmp_path_factory):
         x_test=images[100:],
         y_test=labels[100:],
     )
-    return labelled_dataset.load_dataset(str(path))
+    return dataset_loading.load_dataset(str(path))
 
 
 def make_trainer(dataset, recipe="annealed", *, model=small_model, **options):
@@ -347,7 +348,7 @@ def sentences(tmp_path_factory):
         x_test=tokens[100:],
         y_test=labels[100:],
     )
-    return labelled_dataset.load_dataset(str(path))
+    return dataset_loading.load_dataset(str(path))
 
 
 @pytest.mark.parametrize("streaming", [False, True])

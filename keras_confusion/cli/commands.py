@@ -148,13 +148,13 @@ def train_classifier(directory, *, data_dir=None, **settings) -> int:
     chosen = ClassifierSettings(**settings)
     training_settings.check_settings(chosen)
     runtime.start_tensorflow(deterministic=chosen.deterministic)
-    from keras_confusion.datasets import labelled_dataset
+    from keras_confusion.datasets import loading as dataset_loading
     from keras_confusion.models import saving
     from keras_confusion.training import evaluation
 
     saving.check_folder(directory)
 
-    dataset = labelled_dataset.load_dataset(
+    dataset = dataset_loading.load_dataset(
         chosen.dataset, data_dir=data_dir, image_size=chosen.image_size
     )
     recipe = chosen.recipe_for(dataset.train.num_examples)

@@ -11,12 +11,13 @@ images of class T that are given T where a and b are left out are
 and in the same way for images of other classes, see `pair_false_positives`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-Pair = Sequence[int]
+from keras_confusion.confusion.answers import is_in, winners_without_pair
+from keras_confusion.datasets.class_pairs import Pair
 
 
 class PairCounts(NamedTuple):
@@ -42,21 +43,6 @@ def pair_table(pairs: Iterable[Pair], num_classes: int) -> np.ndarray:
     for index, (a, b) in enumerate(pairs):
         table[a, b] = table[b, a] = index
     return table
-
-
-def winners_without_pair(top_labels: np.ndarray, pair: Pair) -> np.ndarray:
-    """The most probable label outside a pair.
-
-    Args:
-        top_labels: int array `(3, ...)`, the three most probable labels in order.
-        pair: Two classes.
-
-    Returns:
-        int array `(...)`. Among three labels one is always outside.
-    """
-    first, second, third = top_labels
-    second_or_third = np.where(_is_in(second, pair), third, second)
-    return np.where(_is_in(first, pair), second_or_third, first)
 
 
 def count_answers(
@@ -92,7 +78,7 @@ def count_without_pair(
         num_classes: Number of classes, K.
     """
     winners = winners_without_pair(top_labels, pair)
-    outside = ~_is_in(test_labels, pair)
+    outside = ~is_in(test_labels, pair)
     return count_answers(winners[outside], test_labels[outside], num_classes)
 
 
@@ -172,10 +158,6 @@ def counts_of_pairs(counts: PairCounts, pairs: np.ndarray) -> np.ndarray:
         + of_class[pairs[:, 1]]
         + of_both.astype(np.int64).reshape(len(pairs), num_classes)
     )
-
-
-def _is_in(labels: np.ndarray, pair: Pair) -> np.ndarray:
-    return (labels == pair[0]) | (labels == pair[1])
 
 
 def _matrix(rows: np.ndarray, columns: np.ndarray, num_classes: int) -> np.ndarray:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons.answer_counts import Pair
 from keras_confusion.comparisons.rates import Rates
 from keras_confusion.comparisons.responses import StudyResponses
 from keras_confusion.comparisons.running_counts import GrowingArray, network_order
 from keras_confusion.confusion.head_responses import READINGS
+from keras_confusion.datasets.class_pairs import Pair
 from keras_confusion.stats import discriminability
 
 EVERYBODY = "everybody"

@@ -17,20 +17,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from keras_confusion.comparisons import answer_counts
-from keras_confusion.comparisons.answer_counts import Pair
 from keras_confusion.comparisons.rates import CountedRates, Rates, RatesWithoutPairs
-from keras_confusion.comparisons.running_counts import (
-    BaselineCounts,
-    ConfusedCounts,
-    top_labels,
-)
+from keras_confusion.comparisons.running_counts import BaselineCounts, ConfusedCounts
+from keras_confusion.confusion.answers import top_labels
+from keras_confusion.datasets.class_pairs import Pair
 
 RESPONSES = ("accuracy", "accuracy_without_pair")
-NUM_KEPT_LABELS = 3
-_DIGITS_LEFT = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,56 +56,6 @@ class StudyResponses:
     baseline_without_pair: RatesWithoutPairs
     prior: np.ndarray
     test_images_per_class: np.ndarray
-
-
-def summarise_logits(
-    logits: np.ndarray, test_labels: np.ndarray, pairs: Iterable[Pair]
-) -> dict:
-    """Returns what is kept of a network's answers.
-
-    Args:
-        logits: float array `(num_test, K)`, K at least 3.
-        test_labels: int array `(num_test,)`.
-        pairs: Pairs of classes to leave out in turn: an arm's own, or every pair of
-            the study for a baseline network.
-
-    Returns:
-        The columns `predictions`, `second_labels`, `third_labels` (int arrays
-        `(num_test,)`), `log2_probability` and `probability` `(K,)`, and
-        `log2_probability_without_pair` and `probability_without_pair`
-        `(len(pairs) * K,)`.
-    """
-    num_classes = logits.shape[1]
-    logits = logits.astype(np.float64)
-    top = np.argsort(-logits, axis=1, kind="stable")[:, :NUM_KEPT_LABELS]
-    log_probabilities = scipy.special.log_softmax(logits, axis=1)
-    of_true_class = log_probabilities[np.arange(len(logits)), test_labels]
-
-    def by_class(values: np.ndarray) -> np.ndarray:
-        """Mean over the test images of every class."""
-        counts = np.bincount(test_labels, minlength=num_classes)
-        sums = np.bincount(test_labels, weights=values, minlength=num_classes)
-        with np.errstate(invalid="ignore"):
-            return sums / counts
-
-    without_pairs = []
-    for pair in pairs:
-        nats = of_true_class - _log_outside(log_probabilities, pair)
-        means = np.stack([by_class(nats) / np.log(2), by_class(np.exp(nats))])
-        means[:, list(pair)] = np.nan
-        without_pairs.append(means)
-    log2_without_pairs, probability_without_pairs = np.concatenate(
-        without_pairs, axis=1
-    )
-    return {
-        "predictions": top[:, 0],
-        "second_labels": top[:, 1],
-        "third_labels": top[:, 2],
-        "log2_probability": by_class(of_true_class) / np.log(2),
-        "log2_probability_without_pair": log2_without_pairs,
-        "probability": by_class(np.exp(of_true_class)),
-        "probability_without_pair": probability_without_pairs,
-    }
 
 
 class ResponseCollector:
@@ -245,15 +189,3 @@ def network_accuracies(
         accuracy = counts.plain / images
     np.put_along_axis(without_pairs, left_out, np.nan, 1)
     return accuracy, without_pairs
-
-
-def _log_outside(log_probabilities: np.ndarray, pair: Pair) -> np.ndarray:
-    """Log of the probability of all classes outside a pair, nats, `(num_test,)`."""
-    inside = np.exp(log_probabilities[:, list(pair)]).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        outside = np.log1p(-inside)
-    # Where the pair has nearly everything, 1 - inside has lost its digits.
-    lost = inside > 1 - _DIGITS_LEFT
-    others = np.delete(log_probabilities[lost], list(pair), axis=1)
-    outside[lost] = scipy.special.logsumexp(others, axis=1)
-    return outside

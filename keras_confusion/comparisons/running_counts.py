@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_confusion.comparisons import answer_counts
-from keras_confusion.comparisons.answer_counts import Pair, PairCounts
+from keras_confusion.comparisons.answer_counts import PairCounts
 from keras_confusion.comparisons.rates import (
     CountedRates,
     CountedRatesWithoutPairs,
@@ -15,14 +15,10 @@ from keras_confusion.comparisons.rates import (
     Rates,
     RatesWithoutPairs,
 )
+from keras_confusion.confusion.answers import top_labels
+from keras_confusion.datasets.class_pairs import Pair
 
-LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 _GROWTH = 1.5
-
-
-def top_labels(row: Mapping[str, Any]) -> np.ndarray:
-    """The three most probable labels of every test image, `(3, num_test)`."""
-    return np.stack([np.asarray(row[column]) for column in LABEL_COLUMNS])
 
 
 class GrowingArray:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_confusion.comparisons.answer_counts import Pair
 from keras_confusion.confusion.network_files import MAX_MATRIX_CLASSES
+from keras_confusion.datasets.class_pairs import Pair
 from keras_confusion.stats import discriminability
 
 READINGS = ("total", "features", "readout")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_confusion import errors
-from keras_confusion.comparisons import responses
+from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import head_responses
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import Network, StudyPlan
@@ -91,7 +91,7 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
             row |= {
                 "epoch_losses": losses[number].tolist(),
                 "final_training_loss": float(losses[number, -1]),
-                **responses.summarise_logits(
+                **confusion_answers.summarise_logits(
                     logits[number],
                     dataset.test.labels,
                     plan.pairs if pair is None else [pair],

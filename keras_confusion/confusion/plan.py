@@ -78,6 +78,7 @@ class StudyPlan:
             keep_logits: See `StudyPlan`.
             machine: That trains the networks; `None` takes this one.
         """
+        from keras_confusion.datasets.loading import load_dataset_once
         from keras_confusion.models import architectures
 
         machine = machine or runtime.this_machine()
@@ -145,6 +146,8 @@ class StudyPlan:
     @property
     def dataset(self):
         """The `labelled_dataset.LabelledDataset`, read once in a process."""
+        from keras_confusion.datasets.loading import load_dataset_once
+
         return load_dataset_once(
             self.settings.dataset, self.data_dir, self.settings.image_size
         )
@@ -332,11 +335,3 @@ def packs(networks: Sequence[Network], size: int) -> list[list[Network]]:
                 mixed += pack
     whole += [mixed[start : start + size] for start in range(0, len(mixed), size)]
     return whole
-
-
-@functools.lru_cache(maxsize=1)
-def load_dataset_once(name, data_dir, image_size):
-    """`labelled_dataset.load_dataset`, read once in a process."""
-    from keras_confusion.datasets import labelled_dataset
-
-    return labelled_dataset.load_dataset(name, data_dir=data_dir, image_size=image_size)

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_confusion.training.settings import DTYPE_POLICIES
+
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
 ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
 HALF = 0.5
-DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class StudySettings:
     """Everything that decides the result of a study.
 
     Args:
-        dataset: A name or path, see `labelled_dataset.load_dataset`.
+        dataset: A name or path, see `loading.load_dataset`.
         pairs: "all", or pairs of classes as "a-b" strings or (a, b), by name or label.
         repeats: Networks per confused pair. The poster has 50.
         baseline_repeats: Baseline networks. `None` takes repeats times the square root

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+Pair = Sequence[int]
+
 _MOST_CLASSES_NAMED = 100
 
 

@@ -1,4 +1,4 @@
-"""What `labelled_dataset.load_dataset` refuses."""
+"""What `loading.load_dataset` refuses."""
 
 import numpy as np
 

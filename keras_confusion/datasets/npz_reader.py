@@ -91,7 +91,7 @@ def read_npz(path, image_size, max_bytes=None):
     else:
         num_classes = max(int(y_train.max()), int(y_test.max())) + 1
         class_names = tuple(str(k) for k in range(num_classes))
-    # Tokens have no size to change: `labelled_dataset.load_dataset` says so.
+    # Tokens have no size to change: `loading.load_dataset` says so.
     if image_size is not None and x_train.ndim > 2:
         x_train = resized_array(x_train, image_size)
         x_test = resized_array(x_test, image_size)

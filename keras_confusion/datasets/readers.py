@@ -1,4 +1,4 @@
-"""Readers behind `labelled_dataset.load_dataset`, one per kind of data set.
+"""Readers behind `loading.load_dataset`, one per kind of data set.
 
 Each returns `DatasetContents`: class names, images or token sequences, and labels of
 both splits. Images come as an array, or as an `ImageStream` where they may not fit into

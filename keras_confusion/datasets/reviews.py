@@ -220,7 +220,7 @@ def read_reviews(image_size=None) -> DatasetContents:
     """The data set "reviews".
 
     Args:
-        image_size: Not used: `labelled_dataset.load_dataset` refuses one with tokens.
+        image_size: Not used: `loading.load_dataset` refuses one with tokens.
 
     Returns:
         `DatasetContents` with tokens, int32 `(n, LENGTH)`.

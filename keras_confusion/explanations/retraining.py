@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import answer_counts, responses
+from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import StudyPlan
 from keras_confusion.confusion.settings import (
@@ -236,7 +236,7 @@ def retrained_network(
         repeat=int(row["repeat"]),
         weights=[kept[f"weights_{k}"] for k in range(len(kept) - len(_LABELS))],
         predictions=labels[0],
-        winners=answer_counts.winners_without_pair(labels, pair),
+        winners=confusion_answers.winners_without_pair(labels, pair),
         equal_predictions=float(np.mean(labels[0] == recorded)),
     )
 
@@ -289,7 +289,7 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
             f"The training loss of {row['arm']}, repeat {row['repeat']}, was not "
             "finite, as it was in the study. Use the machine of the study."
         )
-    answers = responses.summarise_logits(
+    answers = confusion_answers.summarise_logits(
         plan.trainer.test_logits()[0], plan.dataset.test.labels, plan.pairs[:1]
     )
     kept = {name: answers[name].astype(np.uint16) for name in _LABELS}

@@ -6,7 +6,6 @@ import pathlib
 
 import numpy as np
 
-from keras_confusion.confusion.plan import load_dataset_once
 from keras_confusion.execution import provenance, runtime
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.training import intervals as training_intervals
@@ -87,6 +86,8 @@ class PrototypePlan:
     @property
     def dataset(self):
         """The `labelled_dataset.LabelledDataset`, read once in a process."""
+        from keras_confusion.datasets.loading import load_dataset_once
+
         return load_dataset_once(
             self.settings.dataset, self.data_dir, self.settings.image_size
         )

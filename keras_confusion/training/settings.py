@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Any
 
-from keras_confusion.confusion.settings import DTYPE_POLICIES
 from keras_confusion.execution import runtime
+
+DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -14,7 +15,7 @@ class ClassifierSettings:
     """Everything that decides how one classifier is trained.
 
     Args:
-        dataset: A name or path, see `labelled_dataset.load_dataset`.
+        dataset: A name or path, see `loading.load_dataset`.
         model: A model name or function, see `architectures.build_model`.
         width: Channels of the first stage of "resnet18"; `None` takes the model's.
         recipe: A name of `recipes.find_recipe`; `None` takes "momentum" for
