@@ -18,7 +18,7 @@ MEMORY = "memory"
 
 def measure_study(directory: pathlib.Path) -> dict[str, float]:
     """Analyses a study; seconds by step, and memory in MB."""
-    from keras_confusion.comparisons import comparisons, responses
+    from keras_confusion.comparisons import responses, target_by_class, target_by_pair
     from keras_confusion.confusion import store as confusion_store
     from keras_confusion.reports import study_report
     from keras_confusion.storage import study_folder
@@ -51,9 +51,9 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     seconds["read the networks"] = reading
     seconds["both responses"] = counting + time.perf_counter() - clock
     clock = time.perf_counter()
-    comparisons.target_by_pair(study, names)
+    target_by_pair.target_by_pair(study, names)
     done("table target x pair")
-    comparisons.target_by_class(study, names)
+    target_by_class.target_by_class(study, names)
     done("table target x class")
     del collector, study, networks
     clock = time.perf_counter()

@@ -126,9 +126,9 @@ def text_cells(repeats: int, workers: int | None) -> tuple[pd.DataFrame, pathlib
 def _cells(directory: pathlib.Path) -> pd.DataFrame:
     """Target x pair by d', every test in its rows."""
     study = study_reading.read_study(directory)
-    cells, _ = by_reading.target_by_pair(study.readings, study.class_names)
+    cells, _ = by_reading.readings_by_pair(study.readings, study.class_names)
     tests = [
-        comparison_findings.told_by(cells, test).assign(test=test)
+        comparison_findings.with_test(cells, test).assign(test=test)
         for test in comparison_findings.TESTS
     ]
     return pd.concat(tests, ignore_index=True)

@@ -17,8 +17,8 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import timing
-from keras_confusion.comparisons import comparisons, study_reading
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import study_reading, target_by_class, target_by_pair
 from keras_confusion.execution import runtime
 
 NUM_STUDIES, REPEATS, EPOCHS = 6, 3, 4
@@ -52,14 +52,14 @@ def tests_of(directory: pathlib.Path) -> pd.DataFrame:
     """One row per comparison, response, test and cell: `p_value` and `q_value`."""
     study = study_reading.read_study(directory)
     names, of_study = study.class_names, study.responses
-    by_pair = comparisons.target_by_pair(of_study, names)
+    by_pair = target_by_pair.target_by_pair(of_study, names)
     tables = {
         "target x pair": by_pair[by_pair["family"] == "third"],
-        "target x class": comparisons.target_by_class(of_study, names),
+        "target x class": target_by_class.target_by_class(of_study, names),
     }
     return pd.concat(
         [
-            comparison_findings.told_by(table, test)[
+            comparison_findings.with_test(table, test)[
                 ["response", "p_value", "q_value"]
             ].assign(comparison=name, test=test)
             for name, table in tables.items()

@@ -7,8 +7,8 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks import null_networks
-from keras_confusion.comparisons import comparisons
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
 
@@ -37,14 +37,14 @@ def cells(studies: Iterable[StudyResponses], class_names) -> pd.DataFrame:
             ("accuracy", study),
             ("log2_probability", null_networks.of_log2_probability(study)),
         ):
-            by_pair = comparisons.target_by_pair(of_response, class_names)
+            by_pair = target_by_pair.target_by_pair(of_response, class_names)
             tables = {
                 BY_PAIR: by_pair[by_pair["family"] == "third"],
-                BY_CLASS: comparisons.target_by_class(of_response, class_names),
+                BY_CLASS: target_by_class.target_by_class(of_response, class_names),
             }
             for comparison, table in tables.items():
                 for test in comparison_findings.TESTS:
-                    told = comparison_findings.told_by(table, test)
+                    told = comparison_findings.with_test(table, test)
                     parts.append(
                         pd.DataFrame(
                             {
@@ -294,8 +294,8 @@ def independent_p_values(
     """
     num_classes = len(study.prior)
     names = [str(label) for label in range(num_classes)]
-    by_pair = comparisons.target_by_pair(study, names)
-    by_class = comparisons.target_by_class(study, names)
+    by_pair = target_by_pair.target_by_pair(study, names)
+    by_class = target_by_class.target_by_class(study, names)
     after = {
         tuple(sorted(((k + 1) % num_classes, (k + 2) % num_classes))): k
         for k in range(num_classes)
@@ -310,7 +310,7 @@ def independent_p_values(
         (comparison, str(response), test): rows["p_value"].to_numpy(float)
         for comparison, table in chosen.items()
         for test in comparison_findings.TESTS
-        for response, rows in comparison_findings.told_by(table, test).groupby(
+        for response, rows in comparison_findings.with_test(table, test).groupby(
             "response"
         )
     }

@@ -17,7 +17,7 @@ import sys
 from benchmarks import null_networks, poster_figure, poster_points, poster_report
 from benchmarks.poster_points import BY_CLASS, BY_PAIR, Measured
 from benchmarks.poster_statistics import tables_of_repeats
-from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.datasets import class_pairs
 from keras_confusion.storage import study_folder
@@ -77,8 +77,8 @@ def measure(study, class_names) -> Measured:
     def third(table):
         return table[table["family"] == "third"].reset_index(drop=True)
 
-    by_class = comparisons.target_by_class(study, class_names)
-    by_pair = comparisons.target_by_pair(study, class_names)
+    by_class = target_by_class.target_by_class(study, class_names)
+    by_pair = target_by_pair.target_by_pair(study, class_names)
     return Measured(
         list(class_names),
         study,

@@ -44,7 +44,7 @@ class Measured:
 
     def rows(self, comparison: str, response: str, test: str = WELCH) -> pd.DataFrame:
         """The cells of one response, as one test has them."""
-        table = comparison_findings.told_by(self.cells[comparison], test)
+        table = comparison_findings.with_test(self.cells[comparison], test)
         return table[table["response"] == response]
 
     def matrix(self, response: str, column: str) -> np.ndarray:
@@ -128,7 +128,7 @@ def of_pairs(measured: Measured, pairs) -> list[dict]:
                         "costs": int((cells["difference_points"] < 0).sum()),
                         "found": {
                             test: int(
-                                comparison_findings.told_by(cells, test)["q_value"]
+                                comparison_findings.with_test(cells, test)["q_value"]
                                 .le(SIGNIFICANCE)
                                 .sum()
                             )

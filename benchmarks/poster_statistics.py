@@ -13,7 +13,7 @@ import scipy.optimize
 import scipy.stats
 
 from benchmarks import null_networks
-from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.comparisons.responses import StudyResponses
 
 CONFIDENCE = 0.95
@@ -191,8 +191,8 @@ def tables_of_repeats(study: StudyResponses, class_names) -> list[dict]:
             of_repeat = null_networks.take(study, confused, baseline)
             complete.append(
                 {
-                    "pair": comparisons.target_by_pair(of_repeat, class_names),
-                    "class": comparisons.target_by_class(of_repeat, class_names),
+                    "pair": target_by_pair.target_by_pair(of_repeat, class_names),
+                    "class": target_by_class.target_by_class(of_repeat, class_names),
                 }
             )
     return complete
@@ -202,7 +202,7 @@ def true_variance(rows: pd.DataFrame) -> float:
     """Variance of the cells' differences beyond what their standard errors explain.
 
     Args:
-        rows: Of one response, as `findings.told_by` gives them.
+        rows: Of one response, as `findings.with_test` gives them.
 
     Returns:
         Sample variance less the mean squared standard error, points squared; below 0

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from keras_confusion.comparisons import blocks as comparison_blocks
-from keras_confusion.comparisons import comparisons
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import (
+    group_statistics,
+    target_by_class,
+    target_by_pair,
+)
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
 from keras_confusion.stats import block_design
@@ -63,7 +67,7 @@ def study_of(seed=0, *, shared=True, missing=()):
 
 @pytest.mark.parametrize("response", ["accuracy", "accuracy_without_pair"])
 def test_three_repeats_find_what_is_there_and_nothing_else(response):
-    table = comparisons.target_by_pair(study_of(), NAMES)
+    table = target_by_pair.target_by_pair(study_of(), NAMES)
     third = table[(table["family"] == "third") & (table["response"] == response)]
     found = third[third["blocks_q_value"] <= 0.05]
     assert [(*row,) for row in found[["target", "class_a", "class_b"]].to_numpy()] == [
@@ -76,13 +80,13 @@ def test_three_repeats_find_what_is_there_and_nothing_else(response):
     # 15 arms without the target.
     assert row["blocks_df"] == 14 * 2
     assert row["blocks_n"] == REPEATS
-    told = comparison_findings.told_by(third, "blocks").loc[row.name]
+    told = comparison_findings.with_test(third, "blocks").loc[row.name]
     assert told["p_value"] == row["blocks_p_value"]
     assert told["df"] == row["blocks_df"]
 
 
 def test_classes_share_the_effect_of_their_arms():
-    table = comparisons.target_by_class(study_of(), NAMES)
+    table = target_by_class.target_by_class(study_of(), NAMES)
     rows = table[(table["target"] == 2) & (table["response"] == "accuracy")]
     of_class = rows.set_index("class")["blocks_difference_points"]
     # One of five arms with the class, against ten without.
@@ -93,15 +97,15 @@ def test_classes_share_the_effect_of_their_arms():
 
 
 def test_targets_in_the_pair_have_no_test():
-    table = comparisons.target_by_pair(study_of(), NAMES)
+    table = target_by_pair.target_by_pair(study_of(), NAMES)
     members = table[table["family"] == "members"]
     assert members["blocks_p_value"].isna().all()
-    assert set(members["blocks_reason"]) == {comparisons.IN_PAIR}
+    assert set(members["blocks_reason"]) == {group_statistics.IN_PAIR}
 
 
 def test_repeats_that_lack_an_arm_are_left_out():
     study = study_of(missing=[((0, 1), 1)])
-    table = comparisons.target_by_pair(study, NAMES)
+    table = target_by_pair.target_by_pair(study, NAMES)
     third = table[table["family"] == "third"]
     assert set(third[third["target"] == 3]["blocks_n"]) == {2}
     # Arms with the target are not compared: the gap does not count for these.
@@ -109,7 +113,7 @@ def test_repeats_that_lack_an_arm_are_left_out():
 
 
 def test_networks_with_their_own_seeds_have_no_blocks():
-    table = comparisons.target_by_pair(study_of(shared=False), NAMES)
+    table = target_by_pair.target_by_pair(study_of(shared=False), NAMES)
     third = table[table["family"] == "third"]
     assert third["blocks_p_value"].isna().all()
     assert set(third["blocks_reason"]) == {block_design.FEW_BLOCKS}

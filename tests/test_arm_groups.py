@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_confusion.comparisons import comparisons
-from keras_confusion.comparisons.arm_groups import ArmGroups
+from keras_confusion.comparisons import target_by_class
+from keras_confusion.comparisons.target_by_class import ArmGroups
 
 NAMES = ["cat", "dog", "car", "ship"]
 
@@ -34,8 +34,8 @@ def groups_of(study, target, other):
 
 
 def test_groups_of_uneven_arms_are_their_networks(uneven):
-    table = comparisons.target_by_class(uneven, NAMES)
-    shifts = comparisons.level_shifts(uneven)[uneven.confused_pair]
+    table = target_by_class.target_by_class(uneven, NAMES)
+    shifts = target_by_class.level_shifts(uneven)[uneven.confused_pair]
     values = {
         "accuracy": uneven.confused.accuracy,
         "accuracy_without_pair": uneven.confused_without_pair.accuracy - shifts,
@@ -56,7 +56,7 @@ def test_groups_of_uneven_arms_are_their_networks(uneven):
 
 
 def test_repeats_of_uneven_arms_are_those_of_both_groups(uneven):
-    table = comparisons.target_by_class(uneven, NAMES)
+    table = target_by_class.target_by_class(uneven, NAMES)
     plain = table[table["response"] == "accuracy"]
     for row in plain.to_dict("records"):
         of_target = uneven.confused.accuracy[:, row["target"]]

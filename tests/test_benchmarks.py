@@ -20,7 +20,7 @@ from benchmarks import (
     training_speed,
     training_steps,
 )
-from keras_confusion.comparisons import comparisons, responses
+from keras_confusion.comparisons import responses, target_by_class
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.models import architectures
 from keras_confusion.storage import study_folder
@@ -234,7 +234,7 @@ def test_a_generated_study_can_be_analysed(tmp_path):
     )
     # Right by design, or by chance in a quarter of the rest.
     assert study.baseline.accuracy.mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.02)
-    table = comparisons.target_by_class(study, description["class_names"])
+    table = target_by_class.target_by_class(study, description["class_names"])
     assert table["p_value"].notna().all()
 
 

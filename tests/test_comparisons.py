@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_confusion.comparisons import comparisons, group_statistics, responses
-from keras_confusion.comparisons.arm_groups import ArmGroups
+from keras_confusion.comparisons import (
+    group_statistics,
+    responses,
+    target_by_class,
+    target_by_pair,
+)
 from keras_confusion.comparisons.rates import ListedRates, Rates
+from keras_confusion.comparisons.target_by_class import ArmGroups
 from keras_confusion.stats import t_tests
 
 NAMES = ["cat", "dog", "car", "ship"]
@@ -24,7 +29,7 @@ def cell(table, **where):
 
 @pytest.mark.parametrize("response", responses.RESPONSES)
 def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
-    table = comparisons.target_by_pair(study, NAMES)
+    table = target_by_pair.target_by_pair(study, NAMES)
     assert len(table) == 2 * len(PAIRS) * 4
     row = cell(table, response=response, class_a=1, class_b=3, target=2)
     in_arm = study.confused_pair == PAIRS.index((1, 3))
@@ -70,17 +75,17 @@ def test_target_by_pair_is_scipys_test_of_that_cell(study, response):
 
 @pytest.mark.parametrize("test", ["", "paired_"])
 def test_q_values_are_within_declared_families(study, test):
-    table = comparisons.target_by_pair(study, NAMES)
+    table = target_by_pair.target_by_pair(study, NAMES)
     for (response, family), rows in table.groupby(["response", "family"]):
         if (response, family) == ("accuracy_without_pair", "members"):
             assert rows[f"{test}q_value"].isna().all()
-            assert set(rows[f"{test}reason"]) == {comparisons.IN_PAIR}
+            assert set(rows[f"{test}reason"]) == {group_statistics.IN_PAIR}
         else:
             expected = scipy.stats.false_discovery_control(rows[f"{test}p_value"])
             np.testing.assert_allclose(rows[f"{test}q_value"], expected)
             assert set(rows[f"{test}reason"]) == {""}
     assert table.groupby(["response", "family"]).ngroups == 4
-    by_class = comparisons.target_by_class(study, NAMES)
+    by_class = target_by_class.target_by_class(study, NAMES)
     for _, rows in by_class.groupby("response"):
         expected = scipy.stats.false_discovery_control(rows[f"{test}p_value"])
         np.testing.assert_allclose(rows[f"{test}q_value"], expected)
@@ -89,12 +94,12 @@ def test_q_values_are_within_declared_families(study, test):
 def test_own_seeds_leave_nothing_to_pair(study):
     number = np.arange(len(study.confused_seed))
     own = dataclasses.replace(study, confused_seed=1000 + number)
-    for compare in (comparisons.target_by_pair, comparisons.target_by_class):
+    for compare in (target_by_pair.target_by_pair, target_by_class.target_by_class):
         shared, alone = compare(study, NAMES), compare(own, NAMES)
         assert (alone["paired_n"] == 0).all()
         paired = alone.filter(regex="^paired_(?!n|reason)")
         assert paired.isna().all(axis=None)
-        reasons = set(alone["paired_reason"]) - {comparisons.IN_PAIR}
+        reasons = set(alone["paired_reason"]) - {group_statistics.IN_PAIR}
         assert reasons == {group_statistics.NO_PAIRS}
         # Welch's test does not look at seeds.
         for column in ("difference_points", "t", "q_value", "reason"):
@@ -102,7 +107,7 @@ def test_own_seeds_leave_nothing_to_pair(study):
 
 
 def test_target_by_class_pools_the_arms_that_the_design_says(study):
-    table = comparisons.target_by_class(study, NAMES)
+    table = target_by_class.target_by_class(study, NAMES)
     assert len(table) == 2 * 4 * 3
     row = cell(table, response="accuracy", target=3, **{"class": 0})
     arm_pairs = [PAIRS[index] for index in study.confused_pair]
@@ -135,7 +140,7 @@ def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
         study.confused_without_pair.accuracy[
             np.ix_(study.confused_pair == index, pair)
         ] = np.nan
-    table = comparisons.target_by_class(study, NAMES)
+    table = target_by_class.target_by_class(study, NAMES)
     rows = table[table["response"] == "accuracy_without_pair"]
     assert rows["difference_points"].abs().max() < 0.2
     assert rows["sd_confused"].max() < 0.003
@@ -146,14 +151,14 @@ def test_levels_of_pairs_do_not_pass_for_effects(study, rng):
 
 
 def test_level_shifts_are_what_is_taken_from_single_networks(study):
-    shifts = comparisons.level_shifts(study)
+    shifts = target_by_class.level_shifts(study)
     # Ship is outside of three pairs; the baseline's means without each of them.
     means = study.baseline_without_pair.rates.accuracy[:, :, 3].mean(axis=1)
     outside = [PAIRS.index(pair) for pair in ((0, 1), (0, 2), (1, 2))]
     assert shifts[0, 3] == pytest.approx(means[0] - means[outside].mean())
     for index, pair in enumerate(PAIRS):
         assert np.isnan(shifts[index]).tolist() == [k in pair for k in range(4)]
-    table = comparisons.target_by_class(study, NAMES)
+    table = target_by_class.target_by_class(study, NAMES)
     row = cell(table, response="accuracy_without_pair", target=3, **{"class": 0})
     accuracy = study.confused_without_pair.accuracy[:, 3]
     moved = accuracy - shifts[study.confused_pair, 3]
@@ -174,12 +179,12 @@ def test_no_baseline_for_pairs_that_were_not_run(study):
             "confused_without_pair": study.confused_without_pair.select(slice(REPEATS)),
         }
     )
-    table = comparisons.target_by_pair(few, NAMES)
+    table = target_by_pair.target_by_pair(few, NAMES)
     missing = table[table["class_a"] == 2]
     assert (missing["n_confused"] == 0).all()
     assert missing["p_value"].isna().all()
     assert "fewer than 2 networks in a group" in set(missing["reason"])
-    by_class = comparisons.target_by_class(few, NAMES)
+    by_class = target_by_class.target_by_class(few, NAMES)
     assert by_class["p_value"].isna().all()
 
 
@@ -214,7 +219,7 @@ def false_findings(*, repeats, baseline, studies=25):
     found = []
     for _ in range(studies):
         study = null_study(rng, repeats=repeats, baseline=baseline)
-        table = comparisons.target_by_class(study, NAMES)
+        table = target_by_class.target_by_class(study, NAMES)
         table = table[table["response"] == "accuracy_without_pair"]
         found.append((table[["p_value", "paired_p_value"]] < 0.05).mean())
     return np.mean(found, axis=0)
@@ -234,7 +239,7 @@ def test_error_of_the_levels_is_part_of_the_error(monkeypatch):
 
 
 def test_level_is_the_third_term_of_welchs_error(study):
-    table = comparisons.target_by_class(study, NAMES)
+    table = target_by_class.target_by_class(study, NAMES)
     row = cell(table, response="accuracy_without_pair", target=3, **{"class": 0})
     arm_pairs = [PAIRS[index] for index in study.confused_pair]
     confused = np.array([0 in pair and 3 not in pair for pair in arm_pairs])

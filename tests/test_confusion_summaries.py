@@ -9,7 +9,13 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
 from keras_confusion.cli import commands
-from keras_confusion.comparisons import clustering, comparisons, responses
+from keras_confusion.comparisons import (
+    clustering,
+    group_statistics,
+    responses,
+    target_by_class,
+    target_by_pair,
+)
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
@@ -82,7 +88,7 @@ def read_study(directory, *, single_networks=False):
         pairs=pairs,
         single_networks=single_networks,
     )
-    return study, comparisons.target_by_class, comparisons.target_by_pair
+    return study, target_by_class.target_by_class, target_by_pair.target_by_pair
 
 
 def last(found, tag):
@@ -158,7 +164,7 @@ def test_cells_are_those_of_the_tables(directory, found, tag):
         is_there[place] = True
         for number, name in enumerate(metadata.CELL_COLUMNS[:-1]):
             np.testing.assert_equal(cells[place][number], row[name])
-        assert comparisons.REASONS[int(cells[place][-1])] == row["reason"]
+        assert group_statistics.REASONS[int(cells[place][-1])] == row["reason"]
     assert np.isnan(cells[~is_there]).all()
     assert is_there.sum() == len(table)
 
@@ -306,7 +312,7 @@ def test_too_few_networks_have_no_tests_and_a_reason(
 ):
     write_study(tmp_path, network_rows(**options))
     found = read_plugin_data(tmp_path, RUN)
-    few = comparisons.REASONS.index(t_tests.FEW_NETWORKS)
+    few = group_statistics.REASONS.index(t_tests.FEW_NETWORKS)
     cells = last(found, metadata.TAG_BY_PAIR)
     assert np.isnan(column(cells, "p_value")).all()
     assert set(column(cells[0], "reason").ravel()) == {few}

@@ -20,8 +20,8 @@ TESTS = ("", "paired_", "blocks_")
 # Values are kept as float32.
 ATOL = 2e-6
 TABLES = {
-    "pair": by_reading.target_by_pair,
-    "class": by_reading.target_by_class,
+    "pair": by_reading.readings_by_pair,
+    "class": by_reading.readings_by_class,
 }
 
 
@@ -185,14 +185,14 @@ def test_planted_effects_are_those_that_come_out():
     )
     studies = {"features": collected(rows)["features"]}
     everybodys, cars = -0.5 / 3, -1 / 3
-    for table in by_reading.target_by_pair(studies, NAMES):
+    for table in by_reading.readings_by_pair(studies, NAMES):
         assert (table["paired_n"] == REPEATS).all()
         for _, found in table.iterrows():
             expected = 0.0
             if found["class_a"] == 0 and found["class_b"] != 2:
                 expected = {2: cars, None: everybodys}.get(found.get("target"), 0.0)
             assert found["paired_difference"] == pytest.approx(expected, abs=ATOL)
-    cells, everybody = by_reading.target_by_class(studies, NAMES)
+    cells, everybody = by_reading.readings_by_class(studies, NAMES)
     for _, found in cells.iterrows():
         expected = cars if (found["target"], found["class"]) == (2, 0) else 0.0
         if found["target"] == 2 and found["class"] != 0:
@@ -221,12 +221,12 @@ def studies(rows):
 
 @pytest.fixture(scope="module")
 def by_pair(studies):
-    return by_reading.target_by_pair(studies, NAMES)
+    return by_reading.readings_by_pair(studies, NAMES)
 
 
 @pytest.fixture(scope="module")
 def by_class(studies):
-    return by_reading.target_by_class(studies, NAMES)
+    return by_reading.readings_by_class(studies, NAMES)
 
 
 @pytest.mark.parametrize("reading", ["total", "features"])

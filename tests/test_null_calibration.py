@@ -7,7 +7,7 @@ import scipy.stats
 
 from benchmarks import null_calibration, null_networks, null_report, null_statistics
 from benchmarks.null_statistics import BY_CLASS, BY_PAIR
-from keras_confusion.comparisons import comparisons, responses
+from keras_confusion.comparisons import responses, target_by_pair
 
 NAMES = list("abcde")
 
@@ -84,11 +84,11 @@ def test_pairs_are_networks_of_one_repeat():
             1, correlation=0.9, repeats=40, baseline_repeats=40, num_classes=5
         )
     )
-    table = comparisons.target_by_pair(study, NAMES)
+    table = target_by_pair.target_by_pair(study, NAMES)
     plain = table[(table["response"] == "accuracy") & (table["family"] == "third")]
     assert plain["paired_correlation"].median() == pytest.approx(0.9, abs=0.05)
     shifted = dataclasses.replace(study, baseline_seed=np.roll(study.baseline_seed, 1))
-    other = comparisons.target_by_pair(shifted, NAMES).loc[plain.index]
+    other = target_by_pair.target_by_pair(shifted, NAMES).loc[plain.index]
     assert abs(other["paired_correlation"].median()) < 0.3
 
 

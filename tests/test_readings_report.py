@@ -104,7 +104,7 @@ def test_features_come_first_with_their_number_of_tests(all_tables, test):
     expected = []
     for kind, title in (("pair", "pairs, third classes"), ("class", "classes")):
         table = all_tables[f"discriminability_by_{kind}"]
-        table = comparison_findings.told_by(table, test)
+        table = comparison_findings.with_test(table, test)
         for reading in ("features", "total", "readout"):
             of_reading = table[table["reading"] == reading]
             found = (of_reading["q_value"] <= 0.05).sum()
@@ -122,7 +122,7 @@ def test_strongest_sentence_says_how_features_tell_a_class_apart(effect, sign):
     all_tables = tables_of(effect)
     lines = lines_of(all_tables)
     for kind, who in (("class", "cat and others"), ("pair", "cat and dog")):
-        table = comparison_findings.told_by(
+        table = comparison_findings.with_test(
             all_tables[f"discriminability_by_{kind}"], "paired"
         )
         keys = {"class": 0} if kind == "class" else {"class_a": 0, "class_b": 1}
@@ -154,7 +154,7 @@ def test_findings_are_in_the_order_of_their_q_values(all_tables):
         if "features tell" not in line:
             break
         sentences.append(line)
-    by_class = comparison_findings.told_by(
+    by_class = comparison_findings.with_test(
         all_tables["discriminability_by_class"], "paired"
     )
     by_features = by_class[by_class["reading"] == "features"]
@@ -182,7 +182,7 @@ def test_everybody_is_told_by_features(all_tables):
     told = [line for line in lines if "everybody" in line]
     assert len(told) == 2
     for line, kind in zip(told, ("pair", "class"), strict=True):
-        table = comparison_findings.told_by(
+        table = comparison_findings.with_test(
             all_tables[f"everybody_by_{kind}"], "paired"
         )
         rows = table[table["reading"] == "features"]
@@ -236,7 +236,7 @@ def test_figures_have_their_names_and_a_panel_a_reading(all_tables, test):
     assert list(figures) == [*heat_maps, "everybody_by_class"]
     for name in heat_maps:
         kind = name.split("_")[2]
-        table = comparison_findings.told_by(
+        table = comparison_findings.with_test(
             all_tables[f"discriminability_by_{kind}"], test
         )
         titles = []
@@ -255,7 +255,7 @@ def test_figures_have_their_names_and_a_panel_a_reading(all_tables, test):
 
 def test_panels_show_the_numbers_of_the_table(all_tables):
     figures = drawn(all_tables)
-    table = comparison_findings.told_by(
+    table = comparison_findings.with_test(
         all_tables["discriminability_by_class"], "paired"
     )
     order = [4, 2, 0, 1, 3]
@@ -297,7 +297,7 @@ def points_by_reading(axis):
 @pytest.mark.parametrize("test", comparison_findings.TESTS)
 def test_everybody_is_drawn_with_the_largest_loss_first(all_tables, test):
     table = all_tables["everybody_by_class"]
-    told = comparison_findings.told_by(table, test)
+    told = comparison_findings.with_test(table, test)
     (axis,) = everybody_figure.draw(table, test=test).axes
     names = [tick.get_text() for tick in axis.get_yticklabels()]
     by_features = told[told["reading"] == "features"].sort_values("difference")

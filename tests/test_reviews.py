@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_confusion.comparisons import comparisons, responses
+from keras_confusion.comparisons import responses, target_by_pair
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.datasets import class_pairs, reviews
@@ -187,7 +187,7 @@ def test_a_study_finds_the_planted_relations_and_no_others(tmp_path):
         num_classes=8,
         pairs=[(0, 1), (2, 3), (4, 5), (6, 7)],
     )
-    table = comparisons.target_by_pair(study, reviews.CLASS_NAMES)
+    table = target_by_pair.target_by_pair(study, reviews.CLASS_NAMES)
     third = table[
         (table["response"] == "accuracy_without_pair") & (table["family"] == "third")
     ]

@@ -2,16 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion.comparisons import comparisons
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import target_by_class
 
 NAMES = ["cat", "dog", "car", "ship"]
 
 
 def test_table_as_told_by_either_test(study):
-    table = comparisons.target_by_class(study, NAMES)
-    pd.testing.assert_frame_equal(comparison_findings.told_by(table, "welch"), table)
-    told = comparison_findings.told_by(table, "paired")
+    table = target_by_class.target_by_class(study, NAMES)
+    pd.testing.assert_frame_equal(comparison_findings.with_test(table, "welch"), table)
+    told = comparison_findings.with_test(table, "paired")
     for column in ("difference_points", "ci_low_points", "t", "p_value", "q_value"):
         pd.testing.assert_series_equal(
             told[column], table[f"paired_{column}"], check_names=False
@@ -21,7 +21,7 @@ def test_table_as_told_by_either_test(study):
     # What is not of a test stays.
     pd.testing.assert_series_equal(told["kl_bits"], table["kl_bits"])
     with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
-        comparison_findings.told_by(table, "student")
+        comparison_findings.with_test(table, "student")
 
 
 def table_of(correlations, repeats=7):

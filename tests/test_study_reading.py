@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import large_study
-from keras_confusion.comparisons import comparisons, study_reading
+from keras_confusion.comparisons import study_reading, target_by_class
 from keras_confusion.confusion import compaction
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage.study_folder import StudyFolderError
@@ -72,7 +72,7 @@ def test_what_was_planted_is_found(tmp_path):
     study = study_reading.read_study(
         write(tmp_path, num_classes=15, repeats=4, baseline=12, num_test=1500)
     ).responses
-    table = comparisons.target_by_class(study, [f"class {k}" for k in range(15)])
+    table = target_by_class.target_by_class(study, [f"class {k}" for k in range(15)])
     learned = table[table["response"] == "accuracy_without_pair"]
     in_family = learned["target"] // 5 == learned["class"] // 5
     points = learned["difference_points"]

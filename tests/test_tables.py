@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion.comparisons import comparisons
 from keras_confusion.comparisons import tables as comparison_tables
+from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.comparisons.study_reading import Study
 
 NAMES = ["cat", "dog", "car", "ship"]
@@ -20,13 +20,13 @@ def cell(table, **where):
 
 
 def test_matrix_puts_every_cell_in_its_place(study):
-    by_pair = comparisons.target_by_pair(study, NAMES)
+    by_pair = target_by_pair.target_by_pair(study, NAMES)
     by_pair = by_pair[by_pair["response"] == "accuracy"]
     values = comparison_tables.matrix(by_pair, "t", columns=PAIRS, num_classes=4)
     assert values.shape == (4, 6)
     row = cell(by_pair, class_a=1, class_b=2, target=3)
     assert values[3, 3] == row["t"]
-    by_class = comparisons.target_by_class(study, NAMES)
+    by_class = target_by_class.target_by_class(study, NAMES)
     by_class = by_class[by_class["response"] == "accuracy"]
     values = comparison_tables.matrix(by_class, "t", columns=range(4), num_classes=4)
     assert np.isnan(np.diag(values)).all()

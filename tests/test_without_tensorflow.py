@@ -42,7 +42,7 @@ def imported(code):
         ),
         (
             "keras_confusion.comparisons.responses "
-            "keras_confusion.comparisons.comparisons "
+            "keras_confusion.comparisons.target_by_pair "
             "keras_confusion.comparisons.tables keras_confusion.comparisons.by_reading",
             TENSORFLOW,
         ),

@@ -1,13 +1,13 @@
 """Comparisons of d' between confused and untouched networks, by reading.
 
-The same comparisons, tests and columns as in `comparisons`, in units of d'
-(`discriminability`): by pair, by class, and what confusing does to everybody.
+The same comparisons, tests and columns as in `target_by_pair` and `target_by_class`, in
+units of d' (`discriminability`): by pair, by class, and what confusing does to everybody.
 """
 
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import comparisons
+from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.comparisons.group_statistics import POINTS
 from keras_confusion.comparisons.readings import EVERYBODY
 from keras_confusion.comparisons.responses import StudyResponses
@@ -28,7 +28,7 @@ _OF_A_TEST = ("difference", "ci_low", "ci_high", "t", "p_value", "reason")
 _OF_TARGET = ("target", "target_name")
 
 
-def target_by_pair(
+def readings_by_pair(
     readings: dict[str, StudyResponses], class_names
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compares every pair's networks with the baseline, for every third class.
@@ -38,23 +38,23 @@ def target_by_pair(
         class_names: Names in the order of the labels.
 
     Returns:
-        Two tables with the columns of `comparisons.target_by_pair`, but `reading` in
+        Two tables with the columns of `target_by_pair.target_by_pair`, but `reading` in
         place of the response, `difference` and intervals in d', and no bits: one row
         per reading, pair and target outside the pair, values relative to all targets,
         `q_value` within the reading; and one row per reading and pair, of everybody.
     """
-    return _tables(readings, class_names, comparisons.target_by_pair)
+    return _tables(readings, class_names, target_by_pair.target_by_pair)
 
 
-def target_by_class(
+def readings_by_class(
     readings: dict[str, StudyResponses], class_names
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compares arms with a class C and arms without it; see `target_by_pair`.
+    """Compares arms with a class C and arms without it; see `readings_by_pair`.
 
     Returns:
-        As `target_by_pair`, with `class` and `class_name` in place of the pair.
+        As `readings_by_pair`, with `class` and `class_name` in place of the pair.
     """
-    return _tables(readings, class_names, comparisons.target_by_class)
+    return _tables(readings, class_names, target_by_class.target_by_class)
 
 
 def _tables(readings, class_names, compare) -> tuple[pd.DataFrame, pd.DataFrame]:

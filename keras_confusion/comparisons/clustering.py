@@ -65,7 +65,7 @@ def tree_of_table(by_class: pd.DataFrame, num_classes: int) -> ClassTree | None:
     """The tree of differences of `accuracy_without_pair`.
 
     Args:
-        by_class: As `comparisons.target_by_class` returns it.
+        by_class: As `target_by_class.target_by_class` returns it.
         num_classes: Number of classes, K.
 
     Returns:

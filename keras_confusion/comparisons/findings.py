@@ -1,4 +1,4 @@
-"""Which of the tests of a comparison is told, marked and ordered by.
+"""The three significance tests, and which one a report uses.
 
     welch    networks against networks, all of them, as if all were independent
     paired   repeats: the difference within each, of networks that share their seeds
@@ -48,12 +48,12 @@ def check_test(test: str) -> None:
         raise ValueError(f"Expected `test` to be one of {TESTS}. Received: {test!r}.")
 
 
-def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
+def with_test(table: pd.DataFrame, test: str) -> pd.DataFrame:
     """A table of `comparisons` as one test has it.
 
     Args:
-        table: As `comparisons.target_by_pair` or `target_by_class` returns it, or those
-            of `by_reading`.
+        table: As `target_by_pair` or `target_by_class` returns it, or those of
+            `by_reading`.
         test: One of `TESTS`.
 
     Returns:
@@ -77,18 +77,18 @@ def told_by(table: pd.DataFrame, test: str) -> pd.DataFrame:
     return table.assign(**told)
 
 
-def told_third(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
-    """Target x pair as one test has it: third classes, and what is told of them.
+def third_classes(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
+    """The rows of target x pair for classes outside the pair, with one test's columns.
 
     A copy of all columns is some hundred megabytes in a study of 100 classes.
 
     Args:
-        by_pair: As `comparisons.target_by_pair` returns it.
+        by_pair: As `target_by_pair.target_by_pair` returns it.
         test: One of `TESTS`.
 
     Returns:
-        Rows whose target is outside the pair, as `told_by` gives them, with the columns
-        that sentences and pictures take.
+        Rows whose target is outside the pair, as `with_test` gives them, with the
+        columns that sentences and pictures take.
 
     Raises:
         ValueError: If there is no such test.
@@ -97,14 +97,14 @@ def told_third(by_pair: pd.DataFrame, test: str) -> pd.DataFrame:
     columns = [
         column for column in by_pair if column in _TOLD or column.startswith(f"{test}_")
     ]
-    return told_by(by_pair.loc[by_pair["family"] == "third", columns], test)
+    return with_test(by_pair.loc[by_pair["family"] == "third", columns], test)
 
 
 def correlation_within_repeats(table: pd.DataFrame) -> float:
     """Median over cells of what a repeat's groups have in common; NaN without pairs.
 
     Args:
-        table: As in `told_by`, the rows that are told.
+        table: As in `with_test`, the rows that are told.
     """
     return float(table["paired_correlation"].median())
 
@@ -117,7 +117,7 @@ def caution(table: pd.DataFrame, test: str) -> str:
     p-values come too often (`benchmarks/null_small_groups.py`).
 
     Args:
-        table: As in `told_by`, the rows that are told.
+        table: As in `with_test`, the rows that are told.
         test: One of `TESTS`.
     """
     tested = table[table["p_value"].notna()]

@@ -8,10 +8,27 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from keras_confusion.comparisons.rates import Rates
 from keras_confusion.stats import t_tests
 from keras_confusion.stats.moments import Moments, moments
+
+IN_PAIR = "the target is in the pair"
+# What the column `reason` of both tables can say; "" where there is a test.
+REASONS = (
+    "",
+    t_tests.FEW_NETWORKS,
+    t_tests.UNDEFINED_RESPONSE,
+    t_tests.NO_VARIANCE,
+    IN_PAIR,
+)
+# Which q-values stand beside which p-values.
+_CORRECTED = {
+    "p_value": "q_value",
+    "paired_p_value": "paired_q_value",
+    "blocks_p_value": "blocks_q_value",
+}
 
 POINTS = 100.0
 NO_PAIRS = "no networks of both groups share their seeds"
@@ -216,3 +233,42 @@ def mean_over_networks(values: np.ndarray) -> np.ndarray:
     if len(values) == 0:
         return np.full(values.shape[1:], np.nan)
     return values.mean(axis=0)
+
+
+class ComparisonTable:
+    """A table that rows are put into; frames of each part would take most of the time.
+
+    Args:
+        num_rows: How many rows there will be.
+    """
+
+    def __init__(self, num_rows: int):
+        self._num_rows, self._filled = num_rows, 0
+        self._columns: dict[str, np.ndarray] = {}
+
+    def append(self, part: Columns, num_rows: int) -> None:
+        """Adds rows, of which each column has an array or one value for all."""
+        if not self._columns:
+            for name, values in part.items():
+                kind = np.asarray(values).dtype
+                # Other parts may have longer texts.
+                kind = np.dtype(object) if kind.kind == "U" else kind
+                self._columns[name] = np.empty(self._num_rows, kind)
+        rows = slice(self._filled, self._filled + num_rows)
+        for name, values in part.items():
+            self._columns[name][rows] = values
+        self._filled += num_rows
+
+    def frame(self) -> pd.DataFrame:
+        """The table."""
+        return pd.DataFrame(self._columns, copy=False)
+
+
+def with_q_values(table: pd.DataFrame, family: list[str]) -> pd.DataFrame:
+    """Puts the q-values of all tests beside their p-values."""
+    for p_value, q_value in _CORRECTED.items():
+        q_values = table.groupby(family)[p_value].transform(
+            lambda p_values: t_tests.benjamini_hochberg(p_values.to_numpy(float))
+        )
+        table.insert(table.columns.get_loc(p_value) + 1, q_value, q_values)
+    return table

@@ -45,13 +45,13 @@ def truth_table(all_tables: dict[str, pd.DataFrame], test: str) -> pd.DataFrame:
         [(*cell.pair, cell.target, cell.kind) for cell in planted.truth()],
         columns=[*_CELL, "kind"],
     )
-    told = comparison_findings.told_by(all_tables["target_by_pair"], test)
+    told = comparison_findings.with_test(all_tables["target_by_pair"], test)
     third = told[told["family"] == "third"]
     names = ["target_name", "class_a_name", "class_b_name"]
     table = third[[*_CELL, *names]].drop_duplicates().merge(truth, on=_CELL)
     parts = [(third, "response", "difference_points", "points")]
     if "discriminability_by_pair" in all_tables:
-        cells = comparison_findings.told_by(
+        cells = comparison_findings.with_test(
             all_tables["discriminability_by_pair"], test
         )
         parts.append((cells, "reading", "difference", "difference"))

@@ -189,3 +189,10 @@ def network_accuracies(
         accuracy = counts.plain / images
     np.put_along_axis(without_pairs, left_out, np.nan, 1)
     return accuracy, without_pairs
+
+
+def prior_outside(study: StudyResponses, pair: Pair) -> np.ndarray:
+    """Share of each class among the test images outside a pair, `(K,)`."""
+    prior = study.prior / (1 - study.prior[list(pair)].sum())
+    prior[list(pair)] = np.nan
+    return prior

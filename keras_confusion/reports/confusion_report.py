@@ -7,10 +7,11 @@ import pandas as pd
 
 from keras_confusion.comparisons import (
     clustering,
-    comparisons,
     planted_findings,
     responses,
     study_reading,
+    target_by_class,
+    target_by_pair,
 )
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import tables as comparison_tables
@@ -73,10 +74,12 @@ def write_confusion_report(
         all_tables = {
             "arms": comparison_tables.arms(study, per_network),
             "classes": comparison_tables.classes(study.responses, class_names),
-            "target_by_pair": comparisons.target_by_pair(study.responses, class_names),
+            "target_by_pair": target_by_pair.target_by_pair(
+                study.responses, class_names
+            ),
         }
         if _has_all_pairs(description):
-            by_class = comparisons.target_by_class(study.responses, class_names)
+            by_class = target_by_class.target_by_class(study.responses, class_names)
             all_tables["target_by_class"] = by_class
         if study.readings:
             all_tables |= readings_report.reading_tables(
@@ -119,11 +122,11 @@ def findings_text(
 ) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
-    third = comparison_findings.told_third(all_tables["target_by_pair"], test)
+    third = comparison_findings.third_classes(all_tables["target_by_pair"], test)
     has_all_pairs = _has_all_pairs(description)
     told = {"pairs": third}
     if has_all_pairs:
-        told["classes"] = comparison_findings.told_by(
+        told["classes"] = comparison_findings.with_test(
             all_tables["target_by_class"], test
         )
     lines = [

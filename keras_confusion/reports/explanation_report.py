@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import by_reading, comparisons, study_reading
+from keras_confusion.comparisons import by_reading, study_reading, target_by_pair
 from keras_confusion.explanations.result import Explanation
 from keras_confusion.explanations.retraining import FOLDER
 from keras_confusion.explanations.unit_uses import NETWORKS
@@ -78,8 +78,8 @@ def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -
         pair: Labels (a, b), a < b.
 
     Returns:
-        The row of `comparisons.target_by_pair` for accuracy_without_pair, and as
-        `readings` those of `by_reading.target_by_pair`, if there are any.
+        The row of `target_by_pair.target_by_pair` for accuracy_without_pair, and as
+        `readings` those of `by_reading.readings_by_pair`, if there are any.
     """
     study = study_reading.read_study(directory)
 
@@ -91,13 +91,13 @@ def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -
         )
         return table[is_wanted].to_dict("records")
 
-    table = comparisons.target_by_pair(
+    table = target_by_pair.target_by_pair(
         study.responses, study.class_names, responses=("accuracy_without_pair",)
     )
     (row,) = rows_of_cell(table)
     readings: list[dict] = []
     if study.readings:
-        cells, _ = by_reading.target_by_pair(study.readings, study.class_names)
+        cells, _ = by_reading.readings_by_pair(study.readings, study.class_names)
         readings = rows_of_cell(cells)
     return row | {"readings": readings}
 

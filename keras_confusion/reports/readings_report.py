@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_confusion.comparisons import by_reading
-from keras_confusion.comparisons.findings import SIGNIFICANCE, told_by
+from keras_confusion.comparisons.findings import SIGNIFICANCE, with_test
 from keras_confusion.comparisons.responses import StudyResponses
 from keras_confusion.reports.figures import comparison_figures, everybody_figure
 
@@ -27,9 +27,9 @@ def reading_tables(
         class_names: Names in the order of the labels.
         by_class: Whether all pairs were run, so that classes can be compared.
     """
-    kinds = {"pair": by_reading.target_by_pair}
+    kinds = {"pair": by_reading.readings_by_pair}
     if by_class:
-        kinds["class"] = by_reading.target_by_class
+        kinds["class"] = by_reading.readings_by_class
     found = {}
     for kind, compare in kinds.items():
         cells, everybody = compare(readings, class_names)
@@ -57,8 +57,8 @@ def reading_lines(
     lines = ["", _TITLE]
     for kind, columns in (("pair", "pairs, third classes"), ("class", "classes")):
         if f"discriminability_by_{kind}" in all_tables:
-            cells = told_by(all_tables[f"discriminability_by_{kind}"], test)
-            everybody = told_by(all_tables[f"everybody_by_{kind}"], test)
+            cells = with_test(all_tables[f"discriminability_by_{kind}"], test)
+            everybody = with_test(all_tables[f"everybody_by_{kind}"], test)
             lines += _findings(columns, cells) + _everybody(everybody)
     return lines
 

@@ -63,7 +63,7 @@ def target_by_class(
     """Heat map of every target T by every class C, responses or readings on one scale.
 
     Args:
-        table: As `comparisons.target_by_class` or `by_reading` return it.
+        table: As `target_by_class.target_by_class` or `by_reading` return it.
         measure: A key of `MEASURES`, or for readings of `READING_MEASURES`.
         class_names: Names in the order of the labels.
         order: Labels in the order of rows and columns.
@@ -72,7 +72,7 @@ def target_by_class(
     Returns:
         A Matplotlib figure.
     """
-    num_classes, table = len(class_names), comparison_findings.told_by(table, test)
+    num_classes, table = len(class_names), comparison_findings.with_test(table, test)
     cell = min(CELL, MAX_SIDE / num_classes)
     size = 2.6 + cell * num_classes
     cells = heat_maps.Cells.of(
@@ -114,7 +114,11 @@ def target_by_pair(
     pairs only significant cells have a colour, and pairs stand in blocks of a class.
     """
     num_classes, is_reading = len(class_names), "reading" in table
-    tell = comparison_findings.told_by if is_reading else comparison_findings.told_third
+    tell = (
+        comparison_findings.with_test
+        if is_reading
+        else comparison_findings.third_classes
+    )
     third = tell(table, test)
     rank = {label: position for position, label in enumerate(order)}
     pairs = sorted(

@@ -22,14 +22,14 @@ def draw(table: pd.DataFrame, *, test: str) -> Figure:
     """Mean d' of everybody where a class is confused, against where it is not.
 
     Args:
-        table: The second of `by_reading.target_by_class`.
+        table: The second of `by_reading.readings_by_class`.
         test: One of `findings.TESTS`.
 
     Returns:
         A Matplotlib figure: a row per class, the largest loss by features first, and a
         point with its 95 % interval per reading; filled where q <= 0.05.
     """
-    table = comparison_findings.told_by(table, test)
+    table = comparison_findings.with_test(table, test)
     readings = [name for name in READINGS if name in set(table["reading"])]
     first = "features" if "features" in readings else readings[0]
     of_first = table[table["reading"] == first].set_index("class")["difference"]

@@ -9,7 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import clustering, comparisons, responses
+from keras_confusion.comparisons import (
+    clustering,
+    group_statistics,
+    responses,
+    target_by_class,
+    target_by_pair,
+)
 from keras_confusion.datasets import class_pairs
 from tb_plugin import metadata
 
@@ -111,7 +117,7 @@ def describe(description: dict) -> dict:
         "pairs": pairs,
         "num_planned": num_planned,
         "columns": metadata.CELL_COLUMNS,
-        "reasons": comparisons.REASONS,
+        "reasons": group_statistics.REASONS,
         "has_all_pairs": class_pairs.has_all_pairs(pairs, len(class_names)),
         "settings": settings,
     }
@@ -184,9 +190,9 @@ def snapshot(
     """
     class_names, pairs = description["class_names"], description["settings"]["pairs"]
     num_classes = len(class_names)
-    arrays = {metadata.TAG_LEVEL_SHIFTS: comparisons.level_shifts(study)}
+    arrays = {metadata.TAG_LEVEL_SHIFTS: target_by_class.level_shifts(study)}
     if has_pair_cells(description):
-        by_pair = comparisons.target_by_pair(study, class_names)
+        by_pair = target_by_pair.target_by_pair(study, class_names)
         number = {tuple(pair): index for index, pair in enumerate(pairs)}
         of_row = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
         arrays[metadata.TAG_BY_PAIR] = _cells(
@@ -196,7 +202,7 @@ def snapshot(
             shape=(len(pairs), num_classes),
         )
     if class_pairs.has_all_pairs(pairs, num_classes):
-        by_class = comparisons.target_by_class(study, class_names)
+        by_class = target_by_class.target_by_class(study, class_names)
         arrays[metadata.TAG_BY_CLASS] = _cells(
             by_class,
             by_class["target"].to_numpy(int),
@@ -216,7 +222,7 @@ def _cells(table: pd.DataFrame, first, second, *, shape) -> np.ndarray:
         (len(metadata.RESPONSES), *shape, len(metadata.CELL_COLUMNS)), np.nan
     )
     response = table["response"].map(metadata.RESPONSES.index).to_numpy(int)
-    numbers = table.assign(reason=table["reason"].map(comparisons.REASONS.index))
+    numbers = table.assign(reason=table["reason"].map(group_statistics.REASONS.index))
     columns = list(metadata.CELL_COLUMNS)
     values[response, first, second] = numbers[columns].to_numpy(np.float64)
     return values

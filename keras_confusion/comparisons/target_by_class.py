@@ -1,22 +1,131 @@
-"""Arms with a class against arms without it, put together from what the arms show.
+"""Target x class: arms that confuse class C against arms that do not.
 
 Of target T and class C the one group is the networks of all arms with C and not T, the
-other those of the arms with neither. A network belongs to a group for each of its
-classes, and to the other for every other class: number, mean and sd of groups are made
-of those of arms, and means within repeats of sums over the networks of a repeat.
+other those of the arms with neither; the baseline, which confuses nothing, is in neither
+group. A network belongs to a group for each of its classes, and to the other for every
+other class. So number, mean and sd of groups are put together from those of arms, and
+means within repeats from sums over the networks of a repeat.
+
+Differences are with C minus without, in percentage points; bits are positive where not
+confusing gains information.
 """
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from keras_confusion.comparisons import blocks as comparison_blocks
-from keras_confusion.comparisons.group_statistics import Columns, Group, compare_repeats
+from keras_confusion.comparisons.group_statistics import (
+    Columns,
+    ComparisonTable,
+    Group,
+    compare_groups,
+    compare_repeats,
+    with_q_values,
+)
 from keras_confusion.comparisons.rates import CountedRates, Rates
-from keras_confusion.comparisons.responses import StudyResponses
-from keras_confusion.stats.moments import Moments, pooled_moments, sums_over
+from keras_confusion.comparisons.responses import (
+    RESPONSES,
+    StudyResponses,
+    prior_outside,
+)
+from keras_confusion.stats.moments import Moments, moments, pooled_moments, sums_over
 
 # Of `Rates`, beside accuracies: what groups are compared by their means of.
 MEAN_FIELDS = ("false_positive_rate", "log2_probability")
+
+
+def target_by_class(
+    study: StudyResponses, class_names, *, responses=RESPONSES
+) -> pd.DataFrame:
+    """Compares arms with a class C and arms without it, for every target class T.
+
+    `accuracy_without_pair` of a network is first centred on the baseline's mean for the
+    same pair, since leaving out different pairs gives different levels, and then put
+    on the common level of all pairs without T. The error of that mean, which all
+    networks of an arm share, is part of the standard error; the comparison within
+    repeats centres on the baseline network of the repeat.
+
+    Args:
+        study: The responses of all networks.
+        class_names: Names in the order of the labels.
+        responses: Those of `RESPONSES` that are compared.
+
+    Returns:
+        One row per response, target and class; columns as `target_by_pair`, with
+        `class` and `class_name` in place of the pair.
+    """
+    num_classes, names = len(class_names), np.array(class_names, object)
+    groups, blocks = ArmGroups(study), comparison_blocks.ByClass(study)
+    own = comparison_blocks.own_baseline(study)
+    priors = np.stack([prior_outside(study, pair) for pair in study.pairs])
+    table = ComparisonTable(len(responses) * num_classes * (num_classes - 1))
+    for response in responses:
+        without_pair = response == "accuracy_without_pair"
+        rates = study.confused_without_pair if without_pair else study.confused
+        means = groups.means_of_arms(rates)
+        shifts = np.zeros((len(study.pairs), num_classes))
+        if without_pair:
+            shifts = level_shifts(study)
+            means = {
+                field: of_arms - level_shifts(study, field)
+                for field, of_arms in means.items()
+            }
+        for target in range(num_classes):
+            others = np.delete(np.arange(num_classes), target)
+            accuracy = rates.accuracy_of(target)
+            within_repeats, level, of_levels = accuracy, None, None
+            prior = study.prior[target]
+            if without_pair:
+                within_repeats = comparison_blocks.less_own_baseline(study, target, own)
+                levels = study.baseline_without_pair.accuracy_of(target)
+                level = moments(groups.level_contrasts(target, levels))
+                of_levels = groups.level_contrasts(target, levels, by_networks=False)
+                prior = groups.mean_over_networks(target, priors[:, target])
+            shifted = accuracy - shifts[study.confused_pair, target]
+            columns = {
+                "response": response,
+                "target": target,
+                "target_name": class_names[target],
+                "class": others,
+                "class_name": names[others],
+                **compare_groups(
+                    *groups.groups(
+                        target,
+                        shifted,
+                        {field: of_arms[:, target] for field, of_arms in means.items()},
+                    ),
+                    prior=prior,
+                    images=study.test_images_per_class[target],
+                    level=level,
+                ),
+                **groups.paired_columns(target, within_repeats),
+                **blocks.columns(target, accuracy, of_levels),
+            }
+            table.append(columns, len(others))
+    return with_q_values(table.frame(), ["response"])
+
+
+def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
+    """How far every pair's level is from the common one, without the pair.
+
+    Leaving out different pairs gives different levels: a network's response without
+    its pair, less the pair's shift, can be compared with those of other pairs.
+
+    Args:
+        study: The responses of all networks.
+        field: Of `responses.Rates`.
+
+    Returns:
+        Float array `(P, K)` in units of the field: the baseline's mean without the
+        pair, less the mean of that over all pairs without the class. NaN for the
+        pair's own classes, and everywhere while there is no baseline network.
+    """
+    level = study.baseline_without_pair.mean(field)
+    members = comparison_blocks.members_of(study)
+    # A class that is in every pair has no level: its rows have no networks either.
+    num_pairs = np.maximum((~members).sum(axis=0), 1)
+    return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
 
 
 class ArmGroups:

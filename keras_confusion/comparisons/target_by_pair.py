@@ -1,20 +1,102 @@
-"""The networks of pairs against the baseline networks, for every target class."""
+"""Target x pair: networks that confuse {a, b} against the baseline networks.
+
+Differences are confused minus baseline, in percentage points; bits are positive where
+not confusing gains information.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
+from keras_confusion.comparisons import blocks as comparison_blocks
 from keras_confusion.comparisons.group_statistics import (
+    IN_PAIR,
     Columns,
+    ComparisonTable,
     Group,
     RepeatMeans,
     compare_groups,
     compare_repeats,
     group_of,
     joined,
+    with_q_values,
 )
-from keras_confusion.comparisons.responses import StudyResponses
+from keras_confusion.comparisons.responses import (
+    RESPONSES,
+    StudyResponses,
+    prior_outside,
+)
 from keras_confusion.stats.moments import moments
+
+# Pairs that are compared at once.
+PAIRS_TOGETHER = 50
+
+
+def target_by_pair(
+    study: StudyResponses, class_names, *, responses=RESPONSES
+) -> pd.DataFrame:
+    """Compares every pair's networks with the baseline, for every target class.
+
+    Args:
+        study: The responses of all networks.
+        class_names: Names in the order of the labels.
+        responses: Those of `RESPONSES` that are compared.
+
+    Returns:
+        One row per response, pair and target, with the columns of `t_tests.Comparison`
+        (`difference_points` and its interval in percentage points), `q_value` within
+        the family, the bits, the paired comparison within repeats with its own
+        `paired_q_value`, and that in blocks, `blocks_*`. `family` is "third"
+        where the target is outside the pair, else "members".
+    """
+    targets, names = np.arange(len(class_names)), np.array(class_names, object)
+    table = ComparisonTable(len(responses) * len(study.pairs) * len(targets))
+    members = comparison_blocks.members_of(study)
+    for response in responses:
+        without_pair = response == "accuracy_without_pair"
+        rates = study.confused_without_pair if without_pair else study.confused
+        of_arms = comparison_blocks.by_pair(
+            study, rates.accuracy_of, _levels(study, response)
+        )
+        groups = PairGroups(study, response)
+        for first in range(0, len(study.pairs), PAIRS_TOGETHER):
+            pairs = slice(first, first + PAIRS_TOGETHER)
+            labels = np.repeat(np.array(study.pairs[pairs]), len(targets), axis=0)
+            is_member = members[pairs].ravel()
+            columns = {
+                "response": response,
+                "family": np.where(is_member, "members", "third"),
+                "target": np.tile(targets, len(members[pairs])),
+                "target_name": np.tile(names, len(members[pairs])),
+                "class_a": labels[:, 0],
+                "class_b": labels[:, 1],
+                "class_a_name": names[labels[:, 0]],
+                "class_b_name": names[labels[:, 1]],
+                **groups.columns(range(len(study.pairs))[pairs]),
+                **{name: cells[pairs].ravel() for name, cells in of_arms.items()},
+            }
+            columns["blocks_reason"] = np.where(
+                is_member, IN_PAIR, columns["blocks_reason"]
+            )
+            if without_pair:
+                for reason in ("reason", "paired_reason"):
+                    columns[reason] = np.where(is_member, IN_PAIR, columns[reason])
+            table.append(columns, len(is_member))
+    return with_q_values(table.frame(), ["response", "family"])
+
+
+def _levels(study: StudyResponses, response: str):
+    """Gives accuracies of baseline networks, each pair left out, `(P, networks)`."""
+    if response == "accuracy_without_pair":
+        return study.baseline_without_pair.accuracy_of
+    plain, num_pairs = study.baseline, len(study.pairs)
+
+    def accuracy_of(target: int, networks: np.ndarray) -> np.ndarray:
+        accuracy = plain.accuracy_of(target)[networks]
+        return np.broadcast_to(accuracy, (num_pairs, len(accuracy)))
+
+    return accuracy_of
 
 
 class PairGroups:
@@ -90,13 +172,6 @@ class PairGroups:
         )
         prior = prior_outside(study, study.pairs[number])
         return group, self._baseline_repeats.of(accuracy), prior
-
-
-def prior_outside(study: StudyResponses, pair) -> np.ndarray:
-    """Share of each class among the test images outside a pair, `(K,)`."""
-    prior = study.prior / (1 - study.prior[list(pair)].sum())
-    prior[list(pair)] = np.nan
-    return prior
 
 
 def _networks_of_pairs(study: StudyResponses) -> list[np.ndarray]:
