@@ -16,7 +16,7 @@ import scipy.special
 import scipy.stats
 
 from benchmarks import planted_truth
-from keras_confusion.comparisons import by_reading, study_reading
+from keras_confusion.comparisons import by_reading, study_results
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
@@ -125,7 +125,7 @@ def text_cells(repeats: int, workers: int | None) -> tuple[pd.DataFrame, pathlib
 
 def _cells(directory: pathlib.Path) -> pd.DataFrame:
     """Target x pair by d', every test in its rows."""
-    study = study_reading.read_study(directory)
+    study = study_results.read_study(directory)
     cells, _ = by_reading.readings_by_pair(study.readings, study.class_names)
     tests = [
         comparison_findings.with_test(cells, test).assign(test=test)

@@ -18,7 +18,7 @@ import scipy.stats
 
 from benchmarks import timing
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.comparisons import study_reading, target_by_class, target_by_pair
+from keras_confusion.comparisons import study_results, target_by_class, target_by_pair
 from keras_confusion.execution import runtime
 
 NUM_STUDIES, REPEATS, EPOCHS = 6, 3, 4
@@ -50,7 +50,7 @@ def run_study(seed: int, *, epochs: int, workers=None) -> pathlib.Path:
 
 def tests_of(directory: pathlib.Path) -> pd.DataFrame:
     """One row per comparison, response, test and cell: `p_value` and `q_value`."""
-    study = study_reading.read_study(directory)
+    study = study_results.read_study(directory)
     names, of_study = study.class_names, study.responses
     by_pair = target_by_pair.target_by_pair(of_study, names)
     tables = {

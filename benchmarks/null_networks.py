@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import timing
-from keras_confusion.comparisons import study_reading
+from keras_confusion.comparisons import study_results
 from keras_confusion.comparisons.rates import CountedRates, ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
 
@@ -121,7 +121,7 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         **TRAINING,
         **POOLS[name],
     )
-    study = study_reading.read_study(directory, single_networks=True)
+    study = study_results.read_study(directory, single_networks=True)
     networks = study.networks[~study.networks["failed"]]
     is_baseline = networks["class_a"].isna().to_numpy(bool)
     repeat = networks["repeat"].to_numpy(np.int64)
@@ -137,7 +137,7 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
 
 def read_responses(directory: pathlib.Path) -> StudyResponses:
     """The responses of a study's networks, of single ones too."""
-    return study_reading.read_study(directory, single_networks=True).responses
+    return study_results.read_study(directory, single_networks=True).responses
 
 
 def small_studies(

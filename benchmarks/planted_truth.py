@@ -22,7 +22,7 @@ import scipy.stats
 
 from benchmarks import timing
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.comparisons import measures, study_reading
+from keras_confusion.comparisons import measures, study_results
 from keras_confusion.datasets import planted
 from keras_confusion.execution import runtime
 
@@ -81,7 +81,7 @@ def tested_cells(directory: pathlib.Path) -> tuple[pd.DataFrame, np.ndarray]:
         `measures.target_by_pair_tests` with the column `kind` of `planted.Cell`, and
         accuracies `(num_baseline, K)`.
     """
-    study = study_reading.read_study(directory, single_networks=True).responses
+    study = study_results.read_study(directory, single_networks=True).responses
     kinds = {(*cell.pair, cell.target): cell.kind for cell in planted.truth()}
     tests = measures.target_by_pair_tests(study)
     places = zip(tests["class_a"], tests["class_b"], tests["target"], strict=True)

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.stats
 
 from benchmarks import tables, timing
-from keras_confusion.comparisons import study_reading
+from keras_confusion.comparisons import study_results
 from keras_confusion.execution import runtime
 
 TITLE = "Networks and seconds for a standard error of 0.5 points"
@@ -119,7 +119,7 @@ def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: i
         repeats=1,
         baseline_repeats=networks,
     )
-    study = study_reading.read_study(directory)
+    study = study_results.read_study(directory)
     trained, baseline = study.networks, study.responses.baseline
     in_time = trained.sort_values("finished_at")["seconds"].to_numpy()
     return baseline.accuracy, in_time[runtime.default_num_workers() :]

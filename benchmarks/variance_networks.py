@@ -21,6 +21,7 @@ import numpy as np
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import provenance, runtime
 from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -164,7 +165,7 @@ def _train_and_write(directory, design: Design, network: Network) -> None:
     # It takes several trainers in a process for a mistake.
     tf.get_logger().setLevel("ERROR")
     text = json.dumps(_train(design, network))
-    study_folder.write_atomically(
+    write_atomically(
         _path(directory, network), lambda file: file.write(text.encode() + b"\n")
     )
 

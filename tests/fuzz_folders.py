@@ -16,7 +16,7 @@ import pyarrow.parquet
 from hypothesis import strategies as st
 
 from keras_confusion.cli import commands, exit_codes
-from keras_confusion.comparisons import study_reading
+from keras_confusion.comparisons import study_results
 from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.models import model_description
@@ -302,7 +302,7 @@ def read_network(content: bytes) -> str:
     """A study in which one network's file holds any bytes."""
     with _copy(good_study()) as directory:
         (directory / "networks" / "0-1-00000.parquet").write_bytes(content)
-        return _read(lambda: study_reading.read_study(directory))
+        return _read(lambda: study_results.read_study(directory))
 
 
 # --- prototypes.zarr

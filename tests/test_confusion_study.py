@@ -20,7 +20,6 @@ from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
-from keras_confusion.confusion import study_seeds
 from keras_confusion.storage import study_folder
 from keras_confusion.training import trainer as training_trainer
 
@@ -407,7 +406,7 @@ def bad_seeds():
 
 def initialisation_seed(repeat, attempt):
     settings = confusion_settings.StudySettings()
-    seeds = study_seeds.network_seeds(settings, repeat, None, attempt)
+    seeds = confusion_settings.network_seeds(settings, repeat, None, attempt)
     return seeds["initialisation_seed"]
 
 

@@ -13,7 +13,7 @@ from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.util import tensor_util
 
 from keras_confusion.datasets import loading as dataset_loading
-from keras_confusion.datasets import npz_limits
+from keras_confusion.datasets import npz_reader
 from keras_confusion.explanations import retraining
 from keras_confusion.models import loading, saving
 from keras_confusion.prototypes import store_metadata
@@ -31,8 +31,8 @@ def write_npz(path, **changes):
 
 def test_archives_that_promise_more_than_they_should(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
-    monkeypatch.setattr(npz_limits, "MAX_BYTES", 10_000)
-    monkeypatch.setattr(npz_limits, "MAX_RATIO", 2)
+    monkeypatch.setattr(npz_reader, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(npz_reader, "MAX_RATIO", 2)
     images = io.BytesIO()
     np.save(images, np.zeros((12, 40, 40, 3), np.uint8))
     test_images = io.BytesIO()

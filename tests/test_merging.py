@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from keras_confusion.confusion import compaction, network_files, row_checksums
+from keras_confusion.confusion import compaction, network_files
 from keras_confusion.confusion import store as confusion_store
 
 NUM_TEST = 40
@@ -121,13 +121,13 @@ def test_reader_finds_networks_that_are_merged_meanwhile(folder, monkeypatch):
 
 def test_older_rows_without_a_checksum_are_given_one(folder):
     path = folder / "networks" / "3-5-00000.parquet"
-    table = pa.parquet.read_table(path).drop_columns([row_checksums.COLUMN])
+    table = pa.parquet.read_table(path).drop_columns([network_files.CHECKSUM])
     pa.parquet.write_table(table, path)
     before = confusion_store.read_networks(folder)
     compaction.merge_networks(folder, networks_a_file=NUM_NETWORKS)
     pd.testing.assert_frame_equal(confusion_store.read_networks(folder), before)
     (merged,) = (folder / "networks").iterdir()
-    column = pa.parquet.read_table(merged).column(row_checksums.COLUMN)
+    column = pa.parquet.read_table(merged).column(network_files.CHECKSUM)
     assert column.null_count == 0
 
 
@@ -210,11 +210,11 @@ def test_merged_file_without_its_end_is_lost_and_said(folder):
 
 def test_checksums_see_every_column(folder):
     table = pa.parquet.read_table(folder / "networks" / "3-5-00000.parquet")
-    (of_row,) = row_checksums.checksums(table)
+    (of_row,) = network_files.checksums(table)
     for name in network_files.COLUMNS:
         nothing = pa.nulls(1, table.schema.field(name).type)
         place = table.schema.get_field_index(name)
-        (other,) = row_checksums.checksums(table.set_column(place, name, nothing))
+        (other,) = network_files.checksums(table.set_column(place, name, nothing))
         if table.column(name).null_count == 0:
             assert other != of_row, name
 

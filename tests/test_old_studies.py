@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from keras_confusion.comparisons import study_reading
-from keras_confusion.confusion import compaction, network_files, row_checksums
+from keras_confusion.comparisons import study_results
+from keras_confusion.confusion import compaction, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.explanations import run
@@ -25,7 +25,7 @@ SETTINGS = {
 }
 OLD = {("baseline", 0), ("baseline", 1), ("3-8", 0), ("3-8", 1), ("4-9", 0)}
 MISSING = {("4-9", 1), ("baseline", 2)}
-ADDED_COLUMNS = row_checksums.ADDED_COLUMNS
+ADDED_COLUMNS = network_files.ADDED_COLUMNS
 OLD_COLUMNS = [name for name in network_files.COLUMNS if name not in ADDED_COLUMNS]
 OLD_FILE = "merged-00000-3.parquet"
 KEYS = ["arm", "repeat"]
@@ -98,9 +98,9 @@ def assert_intact(directory):
     num_rows = 0
     for path in files(directory):
         for table in network_files.iterate_file(path):
-            assert row_checksums.COLUMN in table.column_names
-            assert table.column(row_checksums.COLUMN).null_count == 0
-            assert row_checksums.intact(table).all()
+            assert network_files.CHECKSUM in table.column_names
+            assert table.column(network_files.CHECKSUM).null_count == 0
+            assert network_files.intact(table).all()
             num_rows += table.num_rows
     return num_rows
 
@@ -109,15 +109,15 @@ def test_fixture_is_what_it_says():
     rows = rows_on_disk(FIXTURE)
     assert set(rows) == OLD
     for row in rows.values():
-        assert list(row) == [*OLD_COLUMNS, row_checksums.COLUMN]
-        assert row[row_checksums.COLUMN] is not None
+        assert list(row) == [*OLD_COLUMNS, network_files.CHECKSUM]
+        assert row[network_files.CHECKSUM] is not None
     names = {path.name for path in files(FIXTURE)}
     assert OLD_FILE in names
 
 
 def test_old_study_is_read_without_readings(old_study):
     assert assert_intact(old_study) == len(OLD)
-    study = study_reading.read_study(old_study)
+    study = study_results.read_study(old_study)
     assert keys(study.networks) == OLD
     assert study.readings == {}
     assert study.responses.confused.accuracy.shape == (3, 10)
@@ -130,7 +130,7 @@ def test_old_study_is_read_without_readings(old_study):
 
 def test_reading_changes_nothing(old_study):
     before = {path: path.read_bytes() for path in old_study.rglob("*.*")}
-    study_reading.read_study(old_study)
+    study_results.read_study(old_study)
     assert {path: path.read_bytes() for path in old_study.rglob("*.*")} == before
 
 
@@ -186,7 +186,7 @@ def test_old_rows_stay_as_they_are_and_new_ones_have_new_columns(went_on):
 
 
 def test_readings_are_those_of_the_new_networks(went_on):
-    study = study_reading.read_study(went_on[0])
+    study = study_results.read_study(went_on[0])
     assert len(study.networks) == len(OLD | MISSING)
     assert list(study.readings) == ["total", "features", "readout"]
     seeds = study.networks.set_index(KEYS)["seed"]
@@ -235,7 +235,7 @@ def test_old_and_new_rows_are_merged_as_they_are(finished):
     said = []
     compaction.mend_networks(finished, said.append)
     assert said == []
-    assert len(study_reading.read_study(finished).networks) == len(OLD | MISSING)
+    assert len(study_results.read_study(finished).networks) == len(OLD | MISSING)
 
 
 def test_one_file_holds_an_old_and_a_new_row(finished):
@@ -249,7 +249,7 @@ def test_one_file_holds_an_old_and_a_new_row(finished):
     assert assert_intact(finished) == 2
     after = rows_on_disk(finished)
     for key, row in on_disk.items():
-        assert after[key][row_checksums.COLUMN] == row[row_checksums.COLUMN]
+        assert after[key][network_files.CHECKSUM] == row[network_files.CHECKSUM]
     assert after["baseline", 1]["discriminability"] is None
     assert len(after["4-9", 1]["discriminability"]) == 45
 
@@ -320,7 +320,7 @@ def test_changed_bit_of_an_old_file_of_many_is_found(old_study):
     changed = changed_column(table, "log2_probability", 1, lists)
     pa.parquet.write_table(changed, path)
     with pytest.raises(network_files.DamagedFileError, match=path.name):
-        study_reading.read_study(old_study)
+        study_results.read_study(old_study)
 
 
 @pytest.mark.parametrize("name", ["seed", "predictions", "log2_probability", "failed"])

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from keras_confusion.storage import sealed_json, study_folder
+from keras_confusion.storage.files import write_atomically
 
 DESCRIPTION = {
     "kind": "tea",
@@ -153,7 +154,7 @@ def test_file_is_replaced_when_it_is_whole(tmp_path):
         file.write(b"new")
         assert path.read_bytes() == b"old"
 
-    study_folder.write_atomically(path, write)
+    write_atomically(path, write)
     assert path.read_bytes() == b"new"
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 
@@ -161,14 +162,14 @@ def test_file_is_replaced_when_it_is_whole(tmp_path):
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "table.csv"
-    study_folder.write_atomically(path, lambda file: file.write(b"old"))
+    write_atomically(path, lambda file: file.write(b"old"))
 
     def fail(file):
         file.write(b"half of the new")
         raise error
 
     with pytest.raises(type(error)):
-        study_folder.write_atomically(path, fail)
+        write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import large_study
-from keras_confusion.comparisons import study_reading, target_by_class
+from keras_confusion.comparisons import study_results, target_by_class
 from keras_confusion.confusion import compaction
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage.study_folder import StudyFolderError
@@ -34,14 +34,14 @@ def test_networks_and_responses_are_in_one_order(tmp_path):
         "seconds": 1.0,
     }
     confusion_store.write_network(tmp_path, row, num_classes=6)
-    study = study_reading.read_study(tmp_path)
+    study = study_results.read_study(tmp_path)
     pairs = list(itertools.combinations(range(6), 2))
     arms = ["baseline"] * 4
     for a, b in pairs:
         arms += [f"{a}-{b}"] * (4 if (a, b) == (1, 4) else 3)
     assert study.networks["arm"].tolist() == arms
     assert study.networks["repeat"].tolist()[:9] == [0, 1, 2, 3, 0, 1, 2, 0, 1]
-    assert list(study.networks) == list(study_reading.ABOUT)
+    assert list(study.networks) == list(study_results.ABOUT)
     done = study.networks[~study.networks["failed"]]
     assert len(done) == len(study.networks) - 1
     of_pair = [pairs[index] for index in study.responses.confused_pair]
@@ -60,16 +60,16 @@ def test_a_folder_without_networks_has_none(tmp_path):
     write(tmp_path)
     for path in (tmp_path / "networks").iterdir():
         path.unlink()
-    study = study_reading.read_study(tmp_path)
+    study = study_results.read_study(tmp_path)
     assert study.networks.empty
     assert study.responses.confused_pair.shape == (0,)
     with pytest.raises(StudyFolderError, match="Expected a study"):
-        study_reading.read_study(tmp_path / "networks")
+        study_results.read_study(tmp_path / "networks")
 
 
 def test_what_was_planted_is_found(tmp_path):
     """Families of five classes: what confuses one of them costs the others."""
-    study = study_reading.read_study(
+    study = study_results.read_study(
         write(tmp_path, num_classes=15, repeats=4, baseline=12, num_test=1500)
     ).responses
     table = target_by_class.target_by_class(study, [f"class {k}" for k in range(15)])
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_the_answers(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         write(tmp_path / name, num_classes=10, repeats=repeats, num_test=20_000)
         tracemalloc.start()
-        study_reading.read_study(tmp_path / name)
+        study_results.read_study(tmp_path / name)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # Answers of 405 more networks are 24 MB, counts of them less than 100 kB.

@@ -5,7 +5,6 @@ import pytest
 
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.confusion import study_seeds
 from keras_confusion.confusion.settings import StudySettings
 from keras_confusion.datasets import corruption
 
@@ -16,7 +15,9 @@ OF_WEIGHTS_AND_ORDER = ("seed", "initialisation_seed", "order_seed")
 
 def all_seeds(**settings):
     return [
-        study_seeds.network_seeds(StudySettings(**settings), repeat, pair, attempt)
+        confusion_settings.network_seeds(
+            StudySettings(**settings), repeat, pair, attempt
+        )
         for repeat in range(3)
         for pair in ARMS
         for attempt in range(2)
@@ -29,7 +30,9 @@ def test_studies_on_disk_go_on_with_the_seeds_that_they_began_with():
         pair = None
         if row["arm"] != confusion_store.BASELINE:
             pair = (int(row["class_a"]), int(row["class_b"]))
-        seeds = study_seeds.network_seeds(StudySettings(), row["repeat"], pair, 0)
+        seeds = confusion_settings.network_seeds(
+            StudySettings(), row["repeat"], pair, 0
+        )
         stored = {name: row[name] for name in seeds}
         if pair is None:
             assert seeds.pop("corruption_seed") is None

@@ -4,7 +4,7 @@ import pytest
 
 from keras_confusion.comparisons import tables as comparison_tables
 from keras_confusion.comparisons import target_by_class, target_by_pair
-from keras_confusion.comparisons.study_reading import Study
+from keras_confusion.comparisons.study_results import Study
 
 NAMES = ["cat", "dog", "car", "ship"]
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]

@@ -1,7 +1,7 @@
 """Comparisons of d' between confused and untouched networks, by reading.
 
-The same comparisons, tests and columns as in `target_by_pair` and `target_by_class`, in
-units of d' (`discriminability`): by pair, by class, and what confusing does to everybody.
+The comparisons, tests and columns of `target_by_pair` and `target_by_class`, in units
+of d' (`discriminability`): by pair, by class, and what confusing does to everybody.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
-from keras_confusion.comparisons.study_reading import Study
+from keras_confusion.comparisons.study_results import Study
 from keras_confusion.stats.moments import moments
 
 # Networks whose accuracies are made together.

@@ -1,10 +1,10 @@
 """Target x class: arms that confuse class C against arms that do not.
 
 Of target T and class C the one group is the networks of all arms with C and not T, the
-other those of the arms with neither; the baseline, which confuses nothing, is in neither
-group. A network belongs to a group for each of its classes, and to the other for every
-other class. So number, mean and sd of groups are put together from those of arms, and
-means within repeats from sums over the networks of a repeat.
+other those of the arms with neither. The baseline, which confuses nothing, is in
+neither. A network belongs to a group for each of its classes, and to the other for
+every other class. So number, mean and sd of groups are put together from those of arms,
+and means within repeats from sums over the networks of a repeat.
 
 Differences are with C minus without, in percentage points; bits are positive where not
 confusing gains information.

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from keras_confusion.confusion import network_files, row_checksums
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage.study_folder import write_atomically
 
@@ -123,11 +123,11 @@ def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     group: list[pa.Table] = []
     num_bytes = 0
     for table in tables:
-        if row_checksums.COLUMN not in table.column_names:
+        if network_files.CHECKSUM not in table.column_names:
             nothing = pa.nulls(table.num_rows, pa.int64())
-            table = table.append_column(row_checksums.COLUMN, nothing)
-        if table.column(row_checksums.COLUMN).null_count:
-            table = row_checksums.add_checksums(table)
+            table = table.append_column(network_files.CHECKSUM, nothing)
+        if table.column(network_files.CHECKSUM).null_count:
+            table = network_files.add_checksums(table)
         group.append(table)
         num_bytes += table.nbytes
         if num_bytes >= _BYTES_A_GROUP:
@@ -170,7 +170,7 @@ def _problem(path: pathlib.Path) -> str:
     """What is wrong with a file of networks, or ""."""
     try:
         for table in network_files.iterate_file(path):
-            if not row_checksums.intact(table).all():
+            if not network_files.intact(table).all():
                 return "a row is not as it was written"
     except network_files.DamagedFileError as error:
         return error.reason
@@ -187,7 +187,7 @@ def _intact_rows(path: pathlib.Path) -> list[pa.Table]:
         for number in range(f.num_row_groups):
             with contextlib.suppress(network_files.DamagedFileError):
                 table = network_files.read_row_group(path, f, number)
-                tables.append(table.filter(row_checksums.intact(table)))
+                tables.append(table.filter(network_files.intact(table)))
     return [table for table in tables if table.num_rows]
 
 

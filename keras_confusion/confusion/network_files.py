@@ -1,18 +1,36 @@
 """Parquet files of trained networks: what a row is, and what a damaged file is.
 
 A file has one network and its name, or many of them, see `compaction`.
+
+Every row has a checksum, by which a changed bit is found. Parquet's own checksums cover
+pages and neither dictionaries nor the file's footer. One that is a column of its own
+covers what a row says, whatever file it lies in, and stays with the row when files are
+merged.
 """
 
 import pathlib
 import re
+import zlib
 from collections.abc import Iterator
 from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from keras_confusion.confusion import row_checksums
 from keras_confusion.storage.study_folder import StudyFolderError
+
+CHECKSUM = "checksum"
+# Lists that the first rows had not. Where they are empty they do not count, so that old
+# rows keep their sums in a table that has these columns.
+ADDED_COLUMNS = (
+    "probability",
+    "probability_without_pair",
+    "discriminability",
+    "features_discriminability",
+    "readout_discriminability",
+)
+_NONE = -1
 
 # Types of the label columns depend on the number of classes, see `network_schema`.
 SCHEMA = pa.schema(
@@ -61,13 +79,13 @@ SCHEMA = pa.schema(
         # were fitted to the swapped labels of each pair, (pairs x K) row by row.
         ("readout_discriminability", pa.list_(pa.float32())),
         # Of all columns before it, see `row_checksums`.
-        (row_checksums.COLUMN, pa.int64()),
+        (CHECKSUM, pa.int64()),
     ]
 )
 # Of more classes a matrix of all would outgrow what else there is of a network.
 MAX_MATRIX_CLASSES = 32
 # What is read of them: all but the checksum.
-COLUMNS = [name for name in SCHEMA.names if name != row_checksums.COLUMN]
+COLUMNS = [name for name in SCHEMA.names if name != CHECKSUM]
 COMPRESSION = "zstd"
 # Of files of many networks: how many.
 _MERGED_NAME = re.compile(r"merged-\d+-(\d+)\.parquet")
@@ -153,13 +171,11 @@ def with_all_columns(table: pa.Table) -> pa.Table:
 
     An empty column that was added later leaves a row's checksum as it was.
     """
-    for name in row_checksums.ADDED_COLUMNS:
+    for name in ADDED_COLUMNS:
         if name not in table.column_names:
             field = SCHEMA.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    checksum = (
-        [row_checksums.COLUMN] if row_checksums.COLUMN in table.schema.names else []
-    )
+    checksum = [CHECKSUM] if CHECKSUM in table.schema.names else []
     return table.select([*COLUMNS, *checksum])
 
 
@@ -171,17 +187,17 @@ def is_merged(path: pathlib.Path) -> bool:
 def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
     """Raises an error if a file does not hold what its name says, in columns we know.
 
-    Those of `row_checksums.ADDED_COLUMNS` may be missing.
+    Those of `ADDED_COLUMNS` may be missing.
     """
     for name in COLUMNS:
         if name not in table.column_names:
-            if name in row_checksums.ADDED_COLUMNS:
+            if name in ADDED_COLUMNS:
                 continue
             raise DamagedFileError(path, f"no column {name}")
         of_file = table.schema.field(name).type
         if not _same_kind(of_file, SCHEMA.field(name).type):
             raise DamagedFileError(path, f"column {name} of {of_file}")
-    checksum = row_checksums.COLUMN
+    checksum = CHECKSUM
     if checksum in table.column_names and not pa.types.is_int64(
         table.schema.field(checksum).type
     ):
@@ -207,3 +223,65 @@ def network_keys(table: pa.Table) -> list[Key]:
     """(arm, repeat) of every row: a study has each of them once."""
     columns = (table.column(name).to_pylist() for name in ("arm", "repeat"))
     return list(zip(*columns, strict=True))
+
+
+def checksums(table: pa.Table) -> np.ndarray:
+    """CRC-32 (that of zlib) of what each row says, in the order of its columns.
+
+    Args:
+        table: Columns of numbers, texts, times, and lists of numbers. `CHECKSUM` itself
+            is left out.
+
+    Returns:
+        int64 array `(table.num_rows,)` of numbers from 0 to 2^32 - 1.
+    """
+    names = [name for name in table.column_names if name != CHECKSUM]
+    is_list = {name: pa.types.is_list(table.schema.field(name).type) for name in names}
+    plain = table.select([name for name in names if not is_list[name]])
+    for index, field in enumerate(plain.schema):
+        if pa.types.is_timestamp(field.type):
+            column = plain.column(index).cast(pa.int64())
+            plain = plain.set_column(index, field.name, column)
+    texts = zip(*(column.to_pylist() for column in plain.columns), strict=True)
+    sums = [zlib.crc32(repr(row).encode()) for row in texts]
+    for name in names:
+        if is_list[name]:
+            null = b"" if name in ADDED_COLUMNS else b"null"
+            sums = _add_lists(sums, table.column(name), null)
+    return np.array(sums, np.int64)
+
+
+def _add_lists(sums: list[int], column: pa.ChunkedArray, null: bytes) -> list[int]:
+    """Goes on with checksums over the bytes of each row's list, or those for null."""
+    lists = column.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks)
+    offsets = lists.offsets.to_numpy()
+    values = np.ascontiguousarray(lists.values.to_numpy(zero_copy_only=False))
+    content = values.view(np.uint8).tobytes()
+    size = values.itemsize
+    is_null = lists.is_null().to_numpy(zero_copy_only=False)
+    return [
+        zlib.crc32(null if nothing else content[size * start : size * end], before)
+        for before, nothing, start, end in zip(
+            sums, is_null, offsets[:-1], offsets[1:], strict=True
+        )
+    ]
+
+
+def add_checksums(table: pa.Table) -> pa.Table:
+    """The table with its checksums in `CHECKSUM`, which it has in its schema."""
+    place = table.schema.get_field_index(CHECKSUM)
+    column = pa.array(checksums(table), pa.int64())
+    return table.set_column(place, table.schema.field(place), column)
+
+
+def intact(table: pa.Table) -> np.ndarray:
+    """Which rows are as they were written, bool `(num_rows,)`.
+
+    Rows from before there were checksums have none, and are taken as they are.
+    """
+    if CHECKSUM not in table.column_names:
+        return np.ones(table.num_rows, bool)
+    stored = table.column(CHECKSUM).fill_null(_NONE).to_numpy()
+    return (stored == _NONE) | (stored == checksums(table))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import psutil
 
-from keras_confusion.confusion import study_seeds
+from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion.settings import StudySettings, transition_of
 from keras_confusion.datasets import class_pairs
 from keras_confusion.execution import provenance, runtime
@@ -188,9 +188,9 @@ class StudyPlan:
         return training_trainer.has_features(self._model(), self.dataset)
 
     def seeds(self, network: Network, attempt: int) -> dict[str, Any]:
-        """See `study_seeds.network_seeds`."""
+        """See `settings.network_seeds`."""
         pair, repeat = network
-        return study_seeds.network_seeds(self.settings, repeat, pair, attempt)
+        return confusion_settings.network_seeds(self.settings, repeat, pair, attempt)
 
     def given_labels(self, pair, corruption_seed) -> np.ndarray | None:
         """Training labels of one network; `None` if they are those of the data set.

@@ -22,7 +22,7 @@ import pyarrow.parquet
 from numpy.typing import ArrayLike
 
 from keras_confusion import notices
-from keras_confusion.confusion import network_checks, network_files, row_checksums
+from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion.network_files import (
     COLUMNS,
     SCHEMA,
@@ -173,7 +173,7 @@ def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> di
             halved = {name: of.astype(np.float16) for name, of in logits.items()}
         write_atomically(path, lambda file: np.savez(file, **halved))
     table = pa.Table.from_pylist([row], schema=network_schema(num_classes))
-    table = row_checksums.add_checksums(table)
+    table = network_files.add_checksums(table)
     write_atomically(
         network_path(directory, pair, row["repeat"]),
         lambda file: pa.parquet.write_table(
@@ -229,7 +229,7 @@ def iterate_networks(
         keys = network_files.network_keys(table)
         is_new = np.array([key not in seen for key in keys], bool)
         seen.update(keys)
-        if not row_checksums.intact(table).all():
+        if not network_files.intact(table).all():
             raise DamagedFileError(path, "a row is not as it was written")
         table = table.select(COLUMNS if columns is None else list(columns))
         batch.append(table if is_new.all() else table.filter(is_new))

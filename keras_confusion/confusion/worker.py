@@ -22,7 +22,7 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import Network, StudyPlan
 from keras_confusion.errors import ClusterError
 from keras_confusion.execution import runtime
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
@@ -55,9 +55,7 @@ class Assignment:
 def assign(plan: StudyPlan, *, is_cluster: bool) -> Assignment:
     """Begins a run, whose name the study's folder holds from now on."""
     run = uuid.uuid4().hex
-    study_folder.write_atomically(
-        plan.directory / _RUN_FILE, lambda file: file.write(run.encode())
-    )
+    write_atomically(plan.directory / _RUN_FILE, lambda file: file.write(run.encode()))
     return Assignment(
         run=run,
         plan=dataclasses.replace(plan),

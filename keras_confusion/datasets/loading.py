@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_confusion.datasets import planted
-from keras_confusion.datasets.dataset_checks import (
-    check_class_names,
+from keras_confusion.datasets.labelled_dataset import (
+    LabelledDataset,
+    Split,
     check_labels,
     check_max_bytes,
     checked_image_size,
 )
-from keras_confusion.datasets.labelled_dataset import LabelledDataset, Split
 from keras_confusion.datasets.npz_reader import read_npz
 from keras_confusion.datasets.readers import (
     DatasetContents,
@@ -26,6 +26,7 @@ from keras_confusion.datasets.readers import (
 )
 from keras_confusion.datasets.reviews import read_reviews
 from keras_confusion.datasets.tfds_reader import read_tensorflow_dataset
+from keras_confusion.storage.checks import check_class_names
 from keras_confusion.storage.value_checks import MAX_TEXT_LENGTH, echo, is_printable
 
 _BUILT_IN_READERS = {"digits": read_digits, "reviews": read_reviews}

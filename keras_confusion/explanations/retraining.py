@@ -26,6 +26,7 @@ from keras_confusion.confusion.settings import (
 )
 from keras_confusion.datasets import class_pairs
 from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -228,7 +229,7 @@ def retrained_network(
         kept = _train(plan, row)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = kept | {"key": np.array(key)}
-        study_folder.write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     labels = np.stack([kept[name] for name in _LABELS])
     recorded = np.asarray(row["predictions"])
     return RetrainedNetwork(

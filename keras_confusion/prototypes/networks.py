@@ -221,7 +221,7 @@ class IntervalNetworks:
     def _save_optimizer(self, interval: int) -> str:
         """Returns the sha256 of the file."""
         state, file = self._trainer.optimizer_state(), self._optimizer_file(interval)
-        study_folder.write_atomically(file, lambda opened: np.savez(opened, *state))
+        files.write_atomically(file, lambda opened: np.savez(opened, *state))
         if interval > 1:
             # The one before the last: the last is needed if this one's model is not
             # saved any more.

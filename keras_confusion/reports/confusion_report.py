@@ -9,7 +9,7 @@ from keras_confusion.comparisons import (
     clustering,
     planted_findings,
     responses,
-    study_reading,
+    study_results,
     target_by_class,
     target_by_pair,
 )
@@ -55,7 +55,7 @@ def write_confusion_report(
     """
     comparison_findings.check_test(test)
     directory = pathlib.Path(directory)
-    study = study_reading.read_study(directory)
+    study = study_results.read_study(directory)
     description, class_names = study.description, study.class_names
     if study.networks["failed"].all():
         raise study_folder.StudyFolderError(

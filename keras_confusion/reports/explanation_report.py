@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import by_reading, study_reading, target_by_pair
+from keras_confusion.comparisons import by_reading, study_results, target_by_pair
 from keras_confusion.explanations.result import Explanation
 from keras_confusion.explanations.retraining import FOLDER
 from keras_confusion.explanations.unit_uses import NETWORKS
@@ -14,7 +14,7 @@ from keras_confusion.reports.figures import comparison_figures, unit_figures
 from keras_confusion.reports.figures.unit_figures import class_names_of, unit_name
 from keras_confusion.reports.report_files import Report, write_figure
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
 
 _FIGURE = "units"
@@ -40,7 +40,7 @@ def write_explanation(
     tables = {"units": explanation.units, "repeats": explanation.repeats}
     for table_name, table in tables.items():
         text = table.to_csv(index=False)
-        study_folder.write_atomically(
+        write_atomically(
             folder / f"{table_name}.csv",
             lambda file, text=text: file.write(text.encode()),
         )
@@ -81,7 +81,7 @@ def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -
         The row of `target_by_pair.target_by_pair` for accuracy_without_pair, and as
         `readings` those of `by_reading.readings_by_pair`, if there are any.
     """
-    study = study_reading.read_study(directory)
+    study = study_results.read_study(directory)
 
     def rows_of_cell(table: pd.DataFrame) -> list[dict]:
         is_wanted = (

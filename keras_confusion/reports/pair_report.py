@@ -16,6 +16,7 @@ from keras_confusion.reports.figures import pair_figures
 from keras_confusion.reports.report_files import Report, ReportFiles
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
 
 KIND = "probe"
@@ -74,12 +75,12 @@ def write_pair_report(
         {"kind": KIND, "format_version": 1, "from": first, "to": second, **description},
         indent=2,
     )
-    study_folder.write_atomically(
+    write_atomically(
         directory / _DESCRIPTION, lambda file: file.write(text.encode() + b"\n")
     )
     for name in _FOLDERS:
         shutil.rmtree(directory / name, ignore_errors=True)
-    study_folder.write_atomically(
+    write_atomically(
         directory / _ARRAYS,
         lambda file: np.savez(file, **arrays(probed)),  # type: ignore[arg-type]
     )
@@ -175,7 +176,7 @@ def _write_images_and_scalars(directory: pathlib.Path, probed: ProbedPair) -> No
     for name, images in (every | probed.images).items():
         for initialisation, image in enumerate(images):
             png = _png(image)
-            study_folder.write_atomically(
+            write_atomically(
                 directory / "images" / f"{initialisation}_{name}.png",
                 lambda file, png=png: file.write(png),
             )

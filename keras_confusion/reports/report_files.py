@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from keras_confusion.reports.figures import comparison_figures
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
 
 FIGURE_DPI = 150
@@ -96,7 +96,7 @@ class ReportFiles:
         if num_cells is not None and num_cells > MAX_PLAIN_CELLS:
             names.reverse()
         path = folder / names[0]
-        study_folder.write_atomically(path, lambda file: _write_csv(file, path, parts))
+        write_atomically(path, lambda file: _write_csv(file, path, parts))
         # Of an earlier report, when the study was smaller or larger.
         (folder / names[1]).unlink(missing_ok=True)
         self.table_files.append(path)
@@ -158,7 +158,7 @@ def write_figure(path: pathlib.Path, figure: Figure) -> bytes:
         # How SVG files are written is looked up when they are saved.
         with matplotlib.rc_context(comparison_figures.STYLE):
             figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=date)
-        study_folder.write_atomically(
+        write_atomically(
             path.with_suffix(f".{suffix}"),
             lambda file, picture=picture: file.write(picture.getvalue()),
         )
