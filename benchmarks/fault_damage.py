@@ -10,7 +10,7 @@ from benchmarks import fault_studies
 from benchmarks.fault_studies import Expectations, Study, Trial
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.errors import StudyFolderError
-from keras_confusion.models import model_files
+from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import store_checks
 
@@ -243,7 +243,7 @@ def _read(study: Study, folder, name, undisturbed) -> str:
     """Reads what a file is part of; says what is silently not as it was."""
     if name.parts[0] == "models":
         model = folder / name.parts[0] / name.parts[1]
-        if damage := model_files.find_damage(model):
+        if damage := model_description.find_damage(model):
             raise StudyFolderError(damage)
     if name.name == "test_labels.npy":
         labels, expected = map(confusion_store.read_test_labels, (folder, undisturbed))

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.poster_points import Measured
 from keras_confusion.comparisons.findings import PAIRED, SIGNIFICANCE
-from keras_confusion.reports.figures import comparison_figures, heat_maps
+from keras_confusion.reports.figures import heat_maps
+from keras_confusion.reports.figures import style as figure_style
 
 DPI = 150
 _TITLES = {
@@ -30,7 +31,7 @@ def draw(measured: Measured, blocks: list[dict]) -> Figure:
     """
     names, vehicles = measured.class_names, measured.vehicles
     order = vehicles + [k for k in range(len(names)) if k not in vehicles]
-    with matplotlib.rc_context(comparison_figures.STYLE):
+    with matplotlib.rc_context(figure_style.STYLE):
         figure = Figure(figsize=(10.4, 7.4), layout="constrained")
         maps, splits = figure.subplots(
             2, len(blocks), sharey="row", height_ratios=(3.4, 1)
@@ -67,7 +68,7 @@ def _heat_map(axis, measured: Measured, row: dict, order: list[int], limit: floa
     grid = np.ix_(order, order)
     values = measured.matrix(row["response"], "difference_points")[grid]
     colormap = matplotlib.colormaps[heat_maps.COLORMAP].with_extremes(
-        bad=heat_maps.MISSING_COLOR
+        bad=figure_style.MISSING_COLOR
     )
     image = axis.imshow(
         np.ma.masked_invalid(values),
@@ -126,7 +127,7 @@ def _mean(row: dict, part: str) -> str:
 def _splits(axis, row: dict, bins: np.ndarray) -> None:
     test = row["points"]
     axis.hist(test.contrasts, bins=bins, color="0.75")
-    axis.axvline(test.contrast, color=comparison_figures.ACCENT, lw=2)
+    axis.axvline(test.contrast, color=figure_style.ACCENT, lw=2)
     # Left of the line if that is far on the right, else at the right edge.
     beside = test.contrast > bins.max() / 2
     axis.annotate(
@@ -138,7 +139,7 @@ def _splits(axis, row: dict, bins: np.ndarray) -> None:
         textcoords="offset points",
         ha="right",
         va="top",
-        color=comparison_figures.ACCENT,
+        color=figure_style.ACCENT,
     )
     axis.axvline(0, color="0.5", lw=0.6)
     axis.set_xlabel("same block minus other, points: every split into 4 and 6 classes")

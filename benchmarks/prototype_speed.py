@@ -69,6 +69,7 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
 
     from keras_confusion.models import loading
     from keras_confusion.prototypes import images as prototype_images
+    from keras_confusion.prototypes.optimizer import drafting
 
     network = keras.saving.load_model(folder / "model.keras", compile=False)
     width = json.loads((folder / "model.json").read_text())["training"]["width"]
@@ -80,7 +81,7 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
     of_classes = prototype_images.class_prototypes(exact, noise, _settings()).images
     ours = {"ours, float32": exact}
     if _has_bfloat16():
-        drafted = loading.with_draft(exact, network)
+        drafted = drafting.with_draft(exact, network)
         ours = {"ours, bfloat16 then float32": drafted, **ours}
     best, best_probe = next(iter(ours.items()))
     sample = ONE_BY_ONE_QUICK if quick else ONE_BY_ONE

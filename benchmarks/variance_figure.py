@@ -4,7 +4,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from benchmarks.variance_report import SHOWN_WEIGHTS, THIRD, WITHOUT_PAIR
-from keras_confusion.reports.figures import comparison_figures
+from keras_confusion.reports.figures import style as figure_style
 
 DPI = 150
 # Okabe and Ito's colours for single factors, paler ones for what they do together.
@@ -24,7 +24,7 @@ def draw(found: dict) -> Figure:
     Returns:
         A Matplotlib figure.
     """
-    with matplotlib.rc_context(comparison_figures.STYLE):
+    with matplotlib.rc_context(figure_style.STYLE):
         figure = Figure(figsize=(10, 5.6), layout="constrained")
         rows = figure.subplots(len(TITLES), 2, sharey=True, sharex="col")
         for (absolute, relative), response in zip(rows, TITLES, strict=True):

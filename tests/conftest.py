@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing import (
 )
 from tensorboard.data import provider
 
+from keras_confusion.cli import exit_codes
 from keras_confusion.comparisons import responses
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.datasets import loading as dataset_loading
@@ -22,6 +23,8 @@ from keras_confusion.training import trainer as training_trainer
 from tb_plugin import metadata
 
 runtime.start_tensorflow(threads=1)
+# Warnings are looked for where users of the scripts see them.
+exit_codes.show_warnings()
 
 PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 REPEATS = 6

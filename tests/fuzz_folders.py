@@ -21,7 +21,7 @@ from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
-from keras_confusion.storage import checks, sealed_json, study_folder, value_checks
+from keras_confusion.storage import checks, sealed_json, study_folder
 from tests import fuzzing
 from tests.fuzz_data import check_message
 from tests.fuzzing import ACCEPTED, REFUSED, Target
@@ -205,7 +205,7 @@ def read_model_description(content: bytes) -> str:
         file = pathlib.Path(folder) / "model.json"
         file.write_bytes(content)
         try:
-            description = checks.read_json(file)
+            description = sealed_json.read_json(file)
             model_description.check_probed(description, file)
         except ValueError as error:
             check_message(error)
@@ -404,7 +404,7 @@ def whole_studies(draw):
     study = draw(st.sampled_from([good_study(), good_prototype_study()]))
     stored = _stored(study)
     fair = fuzzing.texts.filter(
-        lambda text: value_checks.is_printable(text, value_checks.MAX_NAME_LENGTH)
+        lambda text: checks.is_printable(text, checks.MAX_NAME_LENGTH)
     )
     kind = draw(st.sampled_from(["fair names", "names", "settings", "any"]))
     if kind == "fair names":

@@ -13,7 +13,7 @@ from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import runtime
 from keras_confusion.models import saving
 from keras_confusion.training import classifier as training_classifier
-from keras_confusion.training import recipes
+from keras_confusion.training import evaluation, recipes
 from keras_confusion.training.intervals import interval_epochs
 
 NUM_TRAIN = 100
@@ -308,7 +308,7 @@ def test_test_agrees_with_one_image_after_another(dataset, trained, monkeypatch)
         logits = classifier(np.float32(image[None]) / 255).numpy()[0].astype(float)
         right[int(label)].append(logits.argmax() == label)
         losses.append(np.log(np.exp(logits).sum()) - logits[label])
-    tested = training_classifier.test_classifier(classifier, dataset)
+    tested = evaluation.test_classifier(classifier, dataset)
     assert [len(of_class) for of_class in right.values()] == [3, 9, 18]
     assert tested.accuracy == pytest.approx(np.mean(sum(right.values(), [])))
     assert 1 / 3 < tested.accuracy < 1

@@ -8,7 +8,6 @@ import pytest
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
-from keras_confusion.cli import commands
 from keras_confusion.comparisons import (
     clustering,
     group_statistics,
@@ -18,7 +17,7 @@ from keras_confusion.comparisons import (
 )
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.reports.tensorboard import confusion_snapshots
+from keras_confusion.reports.tensorboard import confusion_events, confusion_snapshots
 from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
 from keras_confusion.stats import t_tests
 from keras_confusion.storage import study_folder
@@ -75,7 +74,7 @@ def write_study(directory, rows, **settings):
     begin_study(directory, **settings)
     for row in rows:
         confusion_store.write_network(directory, row, num_classes=4)
-    commands._write_confusion_summaries(directory)
+    confusion_events.write_confusion_summaries(directory)
 
 
 def read_study(directory, *, single_networks=False):

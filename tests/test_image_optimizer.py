@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer import objectives, update_rules
+from keras_confusion.prototypes.optimizer.drafting import DraftedLogits
 from keras_confusion.prototypes.optimizer.image_optimizer import (
-    DraftedLogits,
     OptimizerSettings,
     optimize_images,
 )
@@ -29,7 +29,7 @@ def images_at_distances(distances):
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return loading.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return model_probe.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")

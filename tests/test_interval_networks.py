@@ -9,7 +9,7 @@ import pytest
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
 from keras_confusion.storage import sealed_json, study_folder
-from keras_confusion.training import evaluation
+from keras_confusion.training import trained_model
 
 INTERVALS = (40, 70, 100)
 
@@ -146,7 +146,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
 ):
     # As on another machine, whose last digits are others.
     flip_bit(file_of(folder, 70))
-    train = evaluation.train
+    train = trained_model.train
 
     def train_otherwise(trainer, epochs, *, unit):
         trained = train(trainer, epochs, unit=unit)
@@ -157,7 +157,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
             trainer.take_weights(trained.classifier)
         return trained
 
-    monkeypatch.setattr(evaluation, "train", train_otherwise)
+    monkeypatch.setattr(trained_model, "train", train_otherwise)
     summary = run(folder)
     assert (summary.num_trained, summary.num_parts) == (2, 4)
     told = capsys.readouterr().err
@@ -183,7 +183,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
 
 def test_prototypes_that_started_from_others_are_made_anew(run, folder, whole, capsys):
     # As those before them may come out after damage, on another machine.
-    array = prototype_store._open(folder, "image")
+    array = prototype_store.open_array(folder, "image")
     image = array[0, 1, 2, 2]
     array[0, 1, 2, 2] = image / 2
     # They come out otherwise, and what started from them as well.

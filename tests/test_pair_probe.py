@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import grid
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes import pair as prototype_pair
@@ -16,7 +16,7 @@ NAMES = tuple(f"digit {label}" for label in range(10))
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return loading.probe_of(digits_classifier, NAMES)
+    return model_probe.probe_of(digits_classifier, NAMES)
 
 
 @pytest.fixture(scope="module")

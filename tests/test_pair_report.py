@@ -18,7 +18,8 @@ from keras_confusion.cli import commands, exit_codes
 from keras_confusion.models import loading, saving
 from keras_confusion.prototypes import pair as prototype_pair
 from keras_confusion.reports import pair_report
-from keras_confusion.reports.figures import comparison_figures, pair_figures
+from keras_confusion.reports.figures import pair_figures
+from keras_confusion.reports.figures import style as figure_style
 from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
@@ -52,7 +53,7 @@ def run(*arguments):
 
 def drawn(figure) -> str:
     svg = io.StringIO()
-    with matplotlib.rc_context(comparison_figures.STYLE):
+    with matplotlib.rc_context(figure_style.STYLE):
         figure.savefig(svg, format="svg")
     return svg.getvalue()
 

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import dissimilarity, grid
 from keras_confusion.prototypes import images as prototype_images
+from keras_confusion.prototypes.optimizer import drafting
 from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
 
 SHAPE = (4, 4, 1)
@@ -28,7 +30,9 @@ def features(images):
 
 @pytest.fixture
 def probe():
-    return loading.Probe(logits, features, SHAPE, ("top", "bottom", "dark"), "a test")
+    return model_probe.Probe(
+        logits, features, SHAPE, ("top", "bottom", "dark"), "a test"
+    )
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_bfloat16_hardly_changes_dissimilarities():
     settings = grid.ProbingSettings(images=images, boundaries=False)
     start = prototype_images.noise([0, 1, 2], 10, exact.input_shape)
     means = []
-    for probe in (exact, loading.with_draft(exact, model)):
+    for probe in (exact, drafting.with_draft(exact, model)):
         values = grid.probe_classifier(probe, start, settings)
         assert values["converged"].all()
         features = values["features"]

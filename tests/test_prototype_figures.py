@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from keras_confusion.prototypes import tables as prototype_tables
-from keras_confusion.reports.figures import comparison_figures, prototype_figures
+from keras_confusion.reports.figures import prototype_figures
+from keras_confusion.reports.figures import style as figure_style
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def table(study):
 def drawn(figure) -> str:
     """The figure's SVG with text as text; PNG has to work too."""
     svg = io.StringIO()
-    with matplotlib.rc_context(comparison_figures.STYLE):
+    with matplotlib.rc_context(figure_style.STYLE):
         figure.savefig(svg, format="svg")
         figure.savefig(io.BytesIO(), format="png", dpi=50)
     return svg.getvalue()

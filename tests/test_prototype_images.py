@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from keras_confusion.reports.figures import comparison_figures, prototype_grids
+from keras_confusion.reports.figures import prototype_grids
+from keras_confusion.reports.figures import style as figure_style
 from keras_confusion.reports.tensorboard import sprites
 
 SIZE, GAP = 6, 1
@@ -19,7 +20,7 @@ def study(synthetic_study):
 def drawn(figure) -> str:
     """The figure's SVG with text as text; PNG has to work too."""
     svg = io.StringIO()
-    with matplotlib.rc_context(comparison_figures.STYLE):
+    with matplotlib.rc_context(figure_style.STYLE):
         figure.savefig(svg, format="svg")
         figure.savefig(io.BytesIO(), format="png", dpi=50)
     return svg.getvalue()

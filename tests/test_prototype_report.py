@@ -100,7 +100,7 @@ def test_text_says_what_the_tables_say(write_prototype_study):
 
 def test_what_did_not_converge_is_told(write_prototype_study):
     directory = write_prototype_study()
-    converged = prototype_store._open(directory, "converged")
+    converged = prototype_store.open_array(directory, "converged")
     converged[2, 1, 0, 1] = False
     text = findings(directory)
     assert "1 of them did not converge and are left out." in text
@@ -108,7 +108,7 @@ def test_what_did_not_converge_is_told(write_prototype_study):
 
 def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study):
     directory = write_prototype_study()
-    prototype_store._open(directory, "converged")[:2] = False
+    prototype_store.open_array(directory, "converged")[:2] = False
     text = findings(directory)
     assert "not defined at both 25 % and 60 %" in text
     assert "R is below C in 2 of 2" in text
@@ -117,7 +117,7 @@ def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study
 
 def test_features_that_are_zero_are_told(write_prototype_study):
     directory = write_prototype_study()
-    prototype_store._open(directory, "features")[2, 1, 0, 1] = 0
+    prototype_store.open_array(directory, "features")[2, 1, 0, 1] = 0
     text = findings(directory)
     assert "1 prototypes have features that are all zero" in text
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
-from keras_confusion.prototypes.plan import PrototypePlan, PrototypeSettings
+from keras_confusion.prototypes.plan import PrototypePlan
+from keras_confusion.prototypes.settings import PrototypeSettings
 from keras_confusion.storage import sealed_json, study_folder
 
 NUM_CLASSES = 4
@@ -195,7 +196,7 @@ def test_study_that_was_stopped_ends_like_one_that_was_not(
             # As a process that dies half-way through a part.
             half = {"image": values["image"], "loss": values["loss"] + 1}
             write(directory, interval, init, half)
-            prototype_store._open(directory, "finished")[interval, init] = False
+            prototype_store.open_array(directory, "finished")[interval, init] = False
             raise Killed
         done.append((interval, init))
         write(directory, interval, init, values)
@@ -217,9 +218,9 @@ def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
 ):
     options = {"interval_of": "steps", "recipe": "momentum", "learning_rate": 0.02}
     run(tmp_path / "whole", **options)
-    from keras_confusion.training import evaluation
+    from keras_confusion.training import trained_model
 
-    train = evaluation.train
+    train = trained_model.train
     calls = []
 
     def stop(*args, **kwargs):
@@ -228,7 +229,7 @@ def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
         calls.append(1)
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(evaluation, "train", stop)
+    monkeypatch.setattr(trained_model, "train", stop)
     with pytest.raises(Killed):
         run(tmp_path / "stopped", **options)
     monkeypatch.undo()
@@ -424,8 +425,8 @@ def test_settings_that_make_no_sense_leave_no_folder(settings, message, run, tmp
 
 
 def test_poster_learning_rates():
-    assert prototype_plan.poster_learning_rate(10) == 0.01
-    assert prototype_plan.poster_learning_rate(100) == 0.1
+    assert prototype_settings.poster_learning_rate(10) == 0.01
+    assert prototype_settings.poster_learning_rate(100) == 0.1
 
 
 def test_noise_depends_on_seed_and_initialisation(dataset, tmp_path):

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_confusion.cli import commands
 from keras_confusion.prototypes import dissimilarity
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import tables as prototype_tables
-from keras_confusion.reports.tensorboard import sprites
+from keras_confusion.reports.tensorboard import prototype_events, sprites
 from tb_plugin import metadata
 
 RUN = metadata.PROTOTYPES_RUN
@@ -30,7 +29,7 @@ def written(write_prototype_study, read_plugin_data):
 
     def write(**options):
         directory = write_prototype_study(**options)
-        commands._write_prototype_summaries(directory)
+        prototype_events.write_prototype_summaries(directory)
         study = prototype_store.read_prototype_study(directory)
         return study, read_plugin_data(directory, RUN)
 
@@ -96,9 +95,9 @@ def test_images_that_did_not_converge_are_nowhere_in_c_and_r(
     write_prototype_study, read_plugin_data
 ):
     directory = write_prototype_study()
-    store = prototype_store._open(directory, "converged")
+    store = prototype_store.open_array(directory, "converged")
     store[1, 0, 2, 3] = False
-    commands._write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(directory)
     found = read_plugin_data(directory, RUN)
     assert found[f"{metadata.PREFIX_CELLS}0"][1][2, 3].tolist()[2] == 0
     c, r = found[f"{metadata.PREFIX_C}0"][1], found[f"{metadata.PREFIX_R}0"][1]
@@ -126,11 +125,11 @@ def test_study_that_is_taken_up_again_is_written_anew(
     write_prototype_study, read_plugin_data
 ):
     directory = write_prototype_study(finished={(0, 0)})
-    commands._write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(directory)
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0]
     for init in (0, 1):
         prototype_store.write_part(directory, 1, init, {})
-    commands._write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(directory)
     assert len(list((directory / RUN).iterdir())) == 1
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0, 1]
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer import objectives
 from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
@@ -15,7 +15,7 @@ OFF_DIAGONAL = ~np.eye(NUM_CLASSES, dtype=bool)
 
 @pytest.fixture(scope="module")
 def probe(digits_classifier):
-    return loading.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
+    return model_probe.probe_of(digits_classifier, map(str, range(NUM_CLASSES)))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_confusion.models import architectures, loading, saving
+from keras_confusion.models import probe as model_probe
 
 NAMES = [str(digit) for digit in range(10)]
 
@@ -30,7 +31,10 @@ def images(digits):
 
 
 def test_reloaded_model_is_the_live_one(saved, digits_classifier, images):
-    live, probe = loading.probe_of(digits_classifier, NAMES), loading.load_probe(saved)
+    live, probe = (
+        model_probe.probe_of(digits_classifier, NAMES),
+        loading.load_probe(saved),
+    )
     np.testing.assert_allclose(
         probe.logits(tf.constant(images)), live.logits(tf.constant(images)), atol=1e-5
     )
@@ -49,7 +53,7 @@ def test_reloaded_model_has_the_same_input_gradient(saved, digits_classifier, im
         return tape.gradient(outputs, inputs).numpy()
 
     received = gradient(loading.load_probe(saved))
-    live = gradient(loading.probe_of(digits_classifier, NAMES))
+    live = gradient(model_probe.probe_of(digits_classifier, NAMES))
     assert np.abs(live).max() > 1e-3
     np.testing.assert_allclose(received, live, atol=1e-5)
 
@@ -89,7 +93,7 @@ def test_gradient_of_a_reloaded_model_is_the_numerical_one(saved, images):
 
 
 def test_features_are_what_goes_into_the_last_layer(digits_classifier, images):
-    probe = loading.probe_of(digits_classifier, NAMES)
+    probe = model_probe.probe_of(digits_classifier, NAMES)
     features = probe.features(images)
     kernel, bias = digits_classifier.layers[-1].get_weights()
     assert features.shape == (20, 64)

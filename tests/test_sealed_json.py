@@ -32,7 +32,7 @@ def test_no_bit_may_be_turned_unnoticed(file):
         file.write_bytes(damaged)
         try:
             read = sealed_json.read(file)
-        except sealed_json.DamagedFileError:
+        except sealed_json.DamagedJSONError:
             found += 1
             continue
         # White space, or the name of the checksum: then it is one more key.
@@ -44,7 +44,7 @@ def test_no_length_but_the_whole_is_taken(file):
     content = file.read_bytes().rstrip()
     for length in range(len(content)):
         file.write_bytes(content[:length])
-        with pytest.raises(sealed_json.DamagedFileError):
+        with pytest.raises(sealed_json.DamagedJSONError):
             sealed_json.read(file)
 
 
@@ -58,7 +58,7 @@ def test_files_without_a_checksum_are_taken_as_they_are(file):
     stored = json.loads(file.read_text())
     changed = stored | {"n": []}
     file.write_text(json.dumps(changed))
-    with pytest.raises(sealed_json.DamagedFileError, match="delete its"):
+    with pytest.raises(sealed_json.DamagedJSONError, match="delete its"):
         sealed_json.read(file)
     del changed[sealed_json.SEAL]
     file.write_text(json.dumps(changed))

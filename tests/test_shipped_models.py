@@ -12,7 +12,7 @@ from keras_confusion.datasets import tfds_reader
 from keras_confusion.models import loading
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
-from keras_confusion.training import classifier as training_classifier
+from keras_confusion.training import evaluation
 
 SAVED_MODELS = pathlib.Path(__file__).parents[1] / "saved_models"
 NAMES = ["cifar10_cnn", "cifar10_resnet18_width12"]
@@ -67,5 +67,5 @@ def test_accuracy_is_what_the_description_says(name):
         pytest.skip("CIFAR-10 is not on this machine")
     model = keras.saving.load_model(SAVED_MODELS / name / "model.keras", compile=False)
     description = json.loads((SAVED_MODELS / name / "model.json").read_text())
-    tested = training_classifier.test_classifier(model, dataset)
+    tested = evaluation.test_classifier(model, dataset)
     assert tested.accuracy == pytest.approx(description["test_accuracy"], abs=1e-3)

@@ -12,8 +12,8 @@ from keras_confusion.storage import study_folder
 
 HOLD = """
 import pathlib, sys, time
-from keras_confusion.storage import study_lock
-with study_lock.locked(pathlib.Path(sys.argv[1])):
+from keras_confusion.storage import study_folder
+with study_folder.locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from keras_confusion.cli import termination
+from keras_confusion.cli import exit_codes
 
 # A command that meets SIGTERM in one way or the other.
 COMMAND = """
@@ -84,12 +84,12 @@ def test_handlers_are_those_of_before():
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
-        with termination.leaving_on_sigterm(""):
+        with exit_codes.leaving_on_sigterm(""):
             assert signal.getsignal(signal.SIGTERM) is not handler
         assert signal.getsignal(signal.SIGTERM) is handler
         assert signal.set_wakeup_fd(-1) == -1
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with termination.leaving_on_sigterm(""):
+        with exit_codes.leaving_on_sigterm(""):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -6,7 +6,7 @@ import pytest
 
 from keras_confusion import errors
 from keras_confusion.models import loading
-from keras_confusion.training import evaluation
+from keras_confusion.training import evaluation, trained_model
 from keras_confusion.training.intervals import interval_epochs
 from keras_confusion.training.settings import ClassifierSettings
 
@@ -42,7 +42,7 @@ def train(dataset, settings=SETTINGS):
     )
     trainer = settings.trainer(dataset)
     trainer.begin(recipe, sum(map(len, epochs)))
-    return evaluation.train(trainer, epochs, unit="steps")
+    return trained_model.train(trainer, epochs, unit="steps")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def trained(digits):
 
 @pytest.fixture(scope="module")
 def folder(digits, trained, tmp_path_factory):
-    return evaluation.save(
+    return trained_model.save(
         trained,
         tmp_path_factory.mktemp("saved") / "tiny",
         dataset=digits,

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_confusion.datasets import labelled_dataset
 from keras_confusion.explanations import unit_images
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes.optimizer import image_optimizer, objectives
 
 
@@ -36,7 +36,7 @@ def test_objective_raises_the_activation_of_its_unit_alone(rng):
 
 @pytest.fixture(scope="module")
 def made(digits, digits_classifier):
-    probe = loading.probe_of(digits_classifier, digits.class_names)
+    probe = model_probe.probe_of(digits_classifier, digits.class_names)
     images, _ = digits.test.arrays()
     strongest = probe.features(labelled_dataset.to_unit_range(images)).max(axis=0)
     # The most active ones, and one that is taken for silent.

@@ -6,26 +6,24 @@ import shlex
 import shutil
 import sys
 
+from keras_confusion.cli.exit_codes import EXIT_ERROR, EXIT_OK
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.confusion import network_checks
-from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.execution import backends, provenance, runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import run
-from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
 from keras_confusion.reports import study_report
 from keras_confusion.reports.report_files import Report
-from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
-from keras_confusion.reports.tensorboard.prototype_events import PrototypeSummaries
-from keras_confusion.storage import checks, study_folder
-from keras_confusion.training import intervals as training_intervals
+from keras_confusion.reports.tensorboard.confusion_events import (
+    StudySummaries,
+)
+from keras_confusion.reports.tensorboard.prototype_events import (
+    PrototypeSummaries,
+)
+from keras_confusion.storage import study_folder
 from keras_confusion.training import settings as training_settings
 from keras_confusion.training.settings import ClassifierSettings
-
-EXIT_OK = 0
-EXIT_ERROR = 1
 
 
 def run_confusion_study(
@@ -148,27 +146,11 @@ def train_classifier(directory, *, data_dir=None, **settings) -> int:
     chosen = ClassifierSettings(**settings)
     training_settings.check_settings(chosen)
     runtime.start_tensorflow(deterministic=chosen.deterministic)
-    from keras_confusion.datasets import loading as dataset_loading
-    from keras_confusion.models import saving
-    from keras_confusion.training import evaluation
+    from keras_confusion.training import trained_model
 
-    saving.check_folder(directory)
-
-    dataset = dataset_loading.load_dataset(
-        chosen.dataset, data_dir=data_dir, image_size=chosen.image_size
+    trained, dataset = trained_model.train_and_save(
+        directory, chosen, data_dir=data_dir
     )
-    recipe = chosen.recipe_for(dataset.train.num_examples)
-    (epochs,) = training_intervals.interval_epochs(
-        dataset.train.labels,
-        (100.0,),
-        epochs=chosen.epochs,
-        batch_size=recipe.batch_size,
-        seed=chosen.seed,
-    )
-    trainer = chosen.trainer(dataset)
-    trainer.begin(recipe, sum(map(len, epochs)))
-    trained = evaluation.train(trainer, epochs, unit="steps")
-    evaluation.save(trained, directory, dataset=dataset, settings=chosen)
     print(
         f"Test accuracy {trained.tested.accuracy:.4f} (cross-entropy "
         f"{trained.tested.loss:.3f}) on {dataset.test.num_examples} images, trained in "
@@ -190,15 +172,8 @@ def analyse_study(directory, *, test=None) -> int:
         test: See `study_report.write_report`.
     """
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory)
-    checks.check_complete(description, directory)
-    write = {
-        confusion_store.KIND: _write_confusion_summaries,
-        prototype_store.KIND: _write_prototype_summaries,
-    }[description["kind"]]
     try:
-        with study_folder.locked(directory):
-            write(directory)
+        study_report.rewrite_events(directory)
     except study_folder.StudyLockedError:
         print("The study is running: its scalars are left to it.", file=sys.stderr)
     _print_report(directory, test=test)
@@ -268,7 +243,7 @@ def explain_generalization(
     Returns:
         0.
     """
-    made = run.explain_generalization(
+    explanation = run.explain_generalization(
         directory,
         target=target,
         pair=pair,
@@ -277,32 +252,19 @@ def explain_generalization(
         data_dir=data_dir,
         model=model,
     )
+    from keras_confusion.reports import explanation_report
+
+    made = explanation_report.write_explanation(
+        pathlib.Path(directory),
+        explanation,
+        explanation_report.study_finding(
+            pathlib.Path(directory), explanation.target, explanation.pair
+        ),
+    )
     print(made.text)
     print("Tables:      " + "\n             ".join(map(str, made.table_files)))
     _print_figures(directory, made)
     return EXIT_OK
-
-
-def _write_confusion_summaries(directory: pathlib.Path) -> None:
-    writer = StudySummaries(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    test_labels = confusion_store.read_test_labels(directory)
-    for networks in confusion_store.iterate_networks(directory):
-        network_checks.check_networks(
-            networks, description, test_labels=test_labels, source=directory
-        )
-        for row in networks.to_dict("records"):
-            writer.add_network(row)
-    writer.close()
-
-
-def _write_prototype_summaries(directory: pathlib.Path) -> None:
-    writer = PrototypeSummaries(directory)
-    study = prototype_store.read_prototype_study(directory)
-    for percentage in study["interval"].values[study["test_accuracy"].notnull()]:
-        writer.add_network(float(percentage))
-        writer.add_prototypes(float(percentage))
-    writer.close()
 
 
 def _print_report(directory: pathlib.Path, *, test: str | None = None) -> None:

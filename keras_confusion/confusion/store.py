@@ -12,6 +12,7 @@ Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
 
 import datetime
 import hashlib
+import logging
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +22,6 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import ArrayLike
 
-from keras_confusion import notices
 from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion.network_files import (
     COLUMNS,
@@ -36,6 +36,8 @@ from keras_confusion.storage.study_folder import (
     open_folder,
     write_atomically,
 )
+
+_log = logging.getLogger(__name__)
 
 KIND = "confusion"
 # In memory, of networks that are read together.
@@ -145,7 +147,7 @@ def _mend_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
     if file.exists():
         files.set_aside(file)
     _write_labels(directory, labels)
-    notices.tell(f"{reason} This is done.")
+    _log.warning(f"{reason} This is done.")
 
 
 def _digest(labels: np.ndarray) -> str:

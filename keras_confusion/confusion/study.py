@@ -7,11 +7,11 @@ again.
 """
 
 import dataclasses
+import logging
 import pathlib
 import time
 from collections.abc import Callable, Iterator
 
-from keras_confusion import notices
 from keras_confusion.confusion import compaction, worker
 from keras_confusion.confusion import networks as confusion_networks
 from keras_confusion.confusion import plan as confusion_plan
@@ -23,6 +23,8 @@ from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
 from keras_confusion.execution.progress import Progress
 from keras_confusion.storage import study_folder
+
+_log = logging.getLogger(__name__)
 
 # Crashed workers (out of memory, killed) in a row without a finished network.
 MAX_CRASHES = 3
@@ -149,7 +151,7 @@ def run_confusion_study(
                 directory, plan.description(), plan.dataset.test.labels
             )
             if not plan.has_features:
-                notices.tell(_NO_FEATURES)
+                _log.warning(_NO_FEATURES)
             return _run(plan, found, on_network)
 
 

@@ -26,8 +26,12 @@ from keras_confusion.datasets.readers import (
 )
 from keras_confusion.datasets.reviews import read_reviews
 from keras_confusion.datasets.tfds_reader import read_tensorflow_dataset
-from keras_confusion.storage.checks import check_class_names
-from keras_confusion.storage.value_checks import MAX_TEXT_LENGTH, echo, is_printable
+from keras_confusion.storage.checks import (
+    MAX_TEXT_LENGTH,
+    check_class_names,
+    echo,
+    is_printable,
+)
 
 _BUILT_IN_READERS = {"digits": read_digits, "reviews": read_reviews}
 _BUILT_IN_NAMES = (*_BUILT_IN_READERS, "planted")

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion.confusion.plan import StudyPlan
-from keras_confusion.models import architectures, loading, saving
+from keras_confusion.models import architectures, probe, saving
 
 
 class ExplainedModel:
@@ -65,10 +65,10 @@ class ExplainedModel:
                 f"layer {layer.name}. Units of other models cannot be told apart."
             )
 
-    def probe(self, weights: list[np.ndarray], class_names) -> loading.Probe:
+    def probe(self, weights: list[np.ndarray], class_names) -> probe.Probe:
         """The model with the weights of a network; the one before is gone."""
         self.model.set_weights(weights)
-        return loading.probe_of(self.model, class_names)
+        return probe.probe_of(self.model, class_names)
 
     def activations(
         self, weights: list[np.ndarray], batches: Iterable[np.ndarray]

@@ -1,11 +1,11 @@
-"""From a study's folder to an explained generalization in it.
+"""From a study's folder to an explained generalization.
 
-The networks of a pair and of the baseline are trained once more (`retraining`) and
-compared unit by unit (`result`), and what was found is written
-(`explanation_report`).
+The networks of a pair and of the baseline are trained again (`retraining`) and compared
+unit by unit (`result`).
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,12 +16,14 @@ from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import retraining
 from keras_confusion.explanations.retraining import RetrainedNetwork
-from keras_confusion.reports.report_files import Report
 from keras_confusion.storage import study_folder
+
+if TYPE_CHECKING:
+    from keras_confusion.explanations import result
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
-# By what it is found which networks are needed.
+# Columns needed to choose the networks.
 _WHICH = ["arm", "repeat", "seed", "failed"]
 
 
@@ -34,20 +36,20 @@ def explain_generalization(
     units: int = 6,
     data_dir=None,
     model: str | None = None,
-) -> Report:
-    """Finds the units behind a generalization and writes what was found.
+) -> "result.Explanation":
+    """Finds the units behind a generalization.
 
     Args:
         directory: The folder of a confusion study, which may still be running.
         target: Name or label of the target class.
         pair: A confused pair of the study, "a-b", in any order.
-        repeats: Most repeats whose networks are trained once more.
+        repeats: Most repeats whose networks are trained again.
         units: How many units are shown.
         data_dir: Where TensorFlow Datasets keeps its data.
         model: See `retraining.plan_of_study`.
 
     Returns:
-        A `Report` of the files in `explanations/`.
+        A `result.Explanation`; `explanation_report.write_explanation` writes it.
 
     Raises:
         ValueError: If a class, the pair or a number makes no sense, no repeat has both
@@ -66,7 +68,6 @@ def explain_generalization(
     deterministic = bool(description["settings"].get("deterministic"))
     runtime.start_tensorflow(threads=1, deterministic=deterministic)
     from keras_confusion.explanations import explained_model, result
-    from keras_confusion.reports import explanation_report
 
     with retraining.locked(directory):
         plan = retraining.plan_of_study(directory, data_dir, model=model)
@@ -75,7 +76,7 @@ def explain_generalization(
         retrained = _retrain(plan, rows, labels)
         progress = _ImageProgress()
         try:
-            explanation = result.explain(
+            return result.explain(
                 explained,
                 retrained,
                 label,
@@ -85,11 +86,6 @@ def explain_generalization(
             )
         finally:
             progress.close()
-        return explanation_report.write_explanation(
-            directory,
-            explanation,
-            explanation_report.study_finding(directory, label, labels),
-        )
 
 
 def _paired_rows(directory: pathlib.Path, description: dict, pair, most: int):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes.optimizer import objectives
 from keras_confusion.prototypes.optimizer.image_optimizer import (
     OptimizerSettings,
@@ -54,7 +54,7 @@ class UnitImages:
 
 
 def unit_images(
-    probe: loading.Probe,
+    probe: model_probe.Probe,
     units: np.ndarray,
     strongest: np.ndarray,
     *,

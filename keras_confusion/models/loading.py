@@ -1,4 +1,4 @@
-"""Probing saved classifiers, without the code that built them.
+"""Loads saved classifiers to probe them, without the code that built them.
 
 Gradients flow through a reloaded SavedModel, so that images can be optimised on it.
 
@@ -10,6 +10,8 @@ beside their saved_model/ folder, such as
 """
 
 import dataclasses
+import logging
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -20,95 +22,34 @@ import tensorflow as tf
 from keras_confusion.models import (
     archive_checks,
     model_description,
-    model_files,
-    model_trust,
-    probed_inputs,
 )
+from keras_confusion.models.probe import Probe
 from keras_confusion.models.saving import ModelFolderError, features_model
-from keras_confusion.prototypes.optimizer.drafting import fold_batch_normalization
-from keras_confusion.prototypes.optimizer.image_optimizer import DraftedLogits
-from keras_confusion.storage import checks
+from keras_confusion.storage import checks, sealed_json
+
+_log = logging.getLogger(__name__)
+
+# Of red, green, blue and opacity; the first axis of images that has no more, while the
+# last has, is that of the channels.
+_MOST_COLOURS = 4
+# Of one image: as many as in 4096 x 4096 pixels in colour and opacity.
+_MOST_IMAGE_VALUES = 2**26
+
+_KERAS_FILE = (
+    "{} is built by Keras in its safe mode, which refuses layers that hold Python "
+    "code; its layers and sizes are still those that whoever made it chose. Use it "
+    "only if you trust them."
+)
+_SAVED_MODEL = (
+    "{} is a SavedModel, a program of TensorFlow's: whoever made it can have it read "
+    "and write your files while it is asked. Use it only if you would run a program of "
+    "theirs."
+)
 
 _EXAMPLE_IMAGES = 4
 # Softmax outputs are turned back into logits; this far from 0 they lose their order.
 _SMALLEST_PROBABILITY = 1e-30
 _LONGEST_REASON = 200
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Probe:
-    """A classifier to ask and to optimise images on.
-
-    Args:
-        logits: Differentiable function from a float32 tensor of images
-            `(batch, *input_shape)` in [0, 1] to logits `(batch, K)`.
-        feature_vectors: The same to features `(batch, d)`, or `None`.
-        input_shape: (height, width, channels).
-        class_names: One per class.
-        source: Where it was loaded from.
-    """
-
-    logits: Callable[[tf.Tensor], tf.Tensor]
-    feature_vectors: Callable[[tf.Tensor], tf.Tensor] | None
-    input_shape: tuple[int, int, int]
-    class_names: tuple[str, ...]
-    source: str
-
-    def predict(self, images) -> np.ndarray:
-        """Returns the class probabilities of images, float32 `(n, K)`."""
-        return tf.nn.softmax(self.logits(self._checked(images))).numpy()
-
-    def features(self, images) -> np.ndarray:
-        """Returns the feature vectors of images, float32 `(n, d)`.
-
-        Raises:
-            ModelFolderError: If the model was exported without them.
-        """
-        if self.feature_vectors is None:
-            raise ModelFolderError(
-                f"Expected a model with an endpoint `features`. Received: {self.source}"
-                ", which only classifies. Use `saving.save_model` to export it anew; "
-                "prototypes can be optimised without."
-            )
-        return tf.cast(self.feature_vectors(self._checked(images)), tf.float32).numpy()
-
-    def _checked(self, images) -> tf.Tensor:
-        images = tf.convert_to_tensor(images, tf.float32)
-        if tuple(images.shape[1:]) != self.input_shape:
-            raise ValueError(
-                f"Expected images of shape (n, {', '.join(map(str, self.input_shape))})"
-                f". Received: {tuple(images.shape)}."
-            )
-        return images
-
-
-def probe_of(model: keras.Model, class_names) -> Probe:
-    """A `Probe` of a Keras model that is in memory."""
-    features = features_model(model)
-    return Probe(
-        logits=lambda images: tf.cast(model(images, training=False), tf.float32),
-        feature_vectors=lambda images: features(images, training=False),
-        input_shape=tuple(model.input_shape[1:]),
-        class_names=tuple(class_names),
-        source=model.name,
-    )
-
-
-def with_draft(probe: Probe, model: keras.Model) -> Probe:
-    """A `Probe` whose images are optimised on a copy in bfloat16 first.
-
-    Args:
-        probe: A probe that computes in float32. What it says stays what counts.
-        model: The same classifier as a Sequential or functional Keras model.
-
-    Raises:
-        ValueError: If the model is of another kind, or its layers cannot be copied.
-    """
-    draft = fold_batch_normalization(model, dtype="bfloat16")
-    logits = DraftedLogits(
-        probe.logits, lambda images: tf.cast(draft(images, training=False), tf.float32)
-    )
-    return dataclasses.replace(probe, logits=logits)
 
 
 def load_probe(
@@ -142,13 +83,13 @@ def load_probe(
     path = pathlib.Path(path)
     description: dict = {}
     if path.exists() and not is_own:
-        model_trust.tell(path)
+        warn_of_trust(path)
     if path.is_file() and path.suffix == ".keras":
         serve, features = _keras_file(path, max_bytes)
     elif (path / "model.json").exists():
         description = _checked_description(path / "model.json")
         # What is not read here may be as it is.
-        if damage := model_files.find_damage(path, below="saved_model/"):
+        if damage := model_description.find_damage(path, below="saved_model/"):
             raise ModelFolderError(
                 f"Expected a model as it was saved. Received: {damage} Use a copy of "
                 "yours, or save it anew."
@@ -166,7 +107,7 @@ def load_probe(
         feature_vectors=None
         if features is None
         else _of_unit_images(features, description),
-        input_shape=probed_inputs.image_shape(serve.images, image_size, path),
+        input_shape=image_shape(serve.images, image_size, path),
         class_names=(),
         source=str(path),
     )
@@ -197,7 +138,7 @@ def _attempt(source: pathlib.Path, action: Callable):
 
 
 def _checked_description(file: pathlib.Path) -> dict:
-    description = _attempt(file, lambda: checks.read_json(file))
+    description = _attempt(file, lambda: sealed_json.read_json(file))
     try:
         model_description.check_probed(description, file)
     except ValueError as error:
@@ -323,3 +264,59 @@ def _tried_out(probe: Probe, description: dict) -> Probe:
             tf.maximum(of_probabilities(images), _SMALLEST_PROBABILITY)
         ),
     )
+
+
+def warn_of_trust(path: pathlib.Path) -> None:
+    """Prints to stderr what loading a model trusts its maker with.
+
+    Args:
+        path: A `.keras` file, or a folder of a SavedModel.
+    """
+    text = _KERAS_FILE if path.is_file() else _SAVED_MODEL
+    _log.warning(text.format(path))
+
+
+def image_shape(
+    images: tf.TensorSpec, image_size: tuple[int, int] | None, source
+) -> tuple[int, int, int]:
+    """Height, width and channels of a model's images.
+
+    Args:
+        images: What its input is.
+        image_size: (height, width), for a model that takes images of any size.
+        source: Where it is from, for messages.
+
+    Raises:
+        ModelFolderError: If it takes no images in floating point with their channels
+            last, none of that size, or too large ones.
+    """
+    _, height, width, channels = images.shape if images.shape.rank == 4 else 4 * [None]
+    if channels is None or not images.dtype.is_floating:
+        raise ModelFolderError(
+            "Expected a model of images (batch, height, width, channels) in floating "
+            "point, as other numbers have no gradient. Received: "
+            f"{source} with {images.dtype.name} inputs {images.shape}."
+        )
+    if height is None or width is None:
+        if image_size is None:
+            raise ModelFolderError(
+                f"Expected an image size for {source}, which takes images of any. "
+                "Received: none. Use --image-size HEIGHT WIDTH."
+            )
+        height, width = height or image_size[0], width or image_size[1]
+    if image_size is not None and tuple(image_size) != (height, width):
+        raise ModelFolderError(
+            f"Expected images of {height} x {width}, the size {source} takes. "
+            f"Received: {image_size[0]} x {image_size[1]}."
+        )
+    if height <= _MOST_COLOURS < channels:
+        raise ModelFolderError(
+            "Expected images with their channels last. Received: "
+            f"{source} with inputs {images.shape}, channels first as it seems."
+        )
+    if math.prod((height, width, channels)) > _MOST_IMAGE_VALUES:
+        raise ModelFolderError(
+            f"Expected images of at most {_MOST_IMAGE_VALUES} values. Received: "
+            f"{source} with {height} x {width} x {channels}."
+        )
+    return height, width, channels

@@ -1,19 +1,25 @@
-"""What `model.json` may say. Saved models come from strangers, too."""
+"""What `model.json` may say, and whether a model's files are as they were written.
+
+Saved models come from strangers, too. `model.json` holds a checksum of itself and the
+sha256 of every other file. Models without them, of earlier versions or described by
+hand, are taken as they are. Needs no TensorFlow.
+"""
 
 import pathlib
 from collections.abc import Collection
 
 from keras_confusion.errors import StudyFolderError
-from keras_confusion.storage import sealed_json
-from keras_confusion.storage.checks import MAX_CLASSES, check_class_names
-from keras_confusion.storage.value_checks import (
+from keras_confusion.storage import files, sealed_json
+from keras_confusion.storage.checks import (
     COUNT,
     DIGEST,
+    MAX_CLASSES,
     MAX_TEXT_LENGTH,
     NUMBERS,
     OBJECT,
     SHARE,
     Check,
+    check_class_names,
     echo,
     is_digest,
     is_number,
@@ -24,6 +30,9 @@ from keras_confusion.storage.value_checks import (
     require,
     whole,
 )
+
+DESCRIPTION = "model.json"
+HASHES = "files_sha256"
 
 FORMAT_VERSION = 1
 _MAX_FILES = 10_000
@@ -96,7 +105,7 @@ def read_of_study(file: pathlib.Path, *needed: str) -> dict:
     """
     try:
         description = sealed_json.read(file)
-    except sealed_json.DamagedFileError as error:
+    except sealed_json.DamagedJSONError as error:
         raise StudyFolderError(
             f"{file} is damaged ({error}). Run the study again: only what was lost "
             "with it is made anew."
@@ -164,3 +173,41 @@ _MODEL: dict[str, Check] = {
     "trained_from": optional(whole(0, 2**60)),
     "input_shape": list_of(COUNT, 3),
 }
+
+
+def hashes(directory: pathlib.Path) -> dict[str, str]:
+    """Hex sha256 of every file in a folder by its path in it, but of `model.json`."""
+    return {
+        file.relative_to(directory).as_posix(): files.sha256(file)
+        for file in sorted(directory.rglob("*"))
+        if file.is_file() and file.relative_to(directory).as_posix() != DESCRIPTION
+    }
+
+
+def find_damage(directory: pathlib.Path, *, below: str = "") -> str | None:
+    """Says what is wrong with a saved model.
+
+    Args:
+        directory: Its folder, with `model.json`.
+        below: Only files whose path in the folder begins with it are looked at.
+
+    Returns:
+        A sentence that names the first file that is damaged or missing; `None` if all
+        are as they were written.
+    """
+    description_file = directory / DESCRIPTION
+    if not description_file.is_file():
+        return f"{description_file} is missing."
+    try:
+        description = sealed_json.read(description_file)
+    except sealed_json.DamagedJSONError as error:
+        return f"{description_file} is damaged ({error})."
+    for name, digest in description.get(HASHES, {}).items():
+        if not name.startswith(below):
+            continue
+        file = directory / name
+        if not file.is_file():
+            return f"{file} is missing."
+        if files.sha256(file) != digest:
+            return f"{file} is damaged: its sha256 is not that in {DESCRIPTION}."
+    return None

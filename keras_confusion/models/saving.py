@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.models import model_files
+from keras_confusion.models import model_description
 from keras_confusion.storage import files, sealed_json
 
 FORMAT_VERSION = 1
@@ -121,7 +121,7 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
 
 def _describe(model, features, partial: pathlib.Path, description: dict) -> None:
     sealed_json.write(
-        partial / model_files.DESCRIPTION,
+        partial / model_description.DESCRIPTION,
         {
             "format_version": FORMAT_VERSION,
             **description,
@@ -130,7 +130,7 @@ def _describe(model, features, partial: pathlib.Path, description: dict) -> None
             "num_features": features.output_shape[-1],
             "num_parameters": model.count_params(),
             "weights_sha256": weights_digest(model),
-            model_files.HASHES: model_files.hashes(partial),
+            model_description.HASHES: model_description.hashes(partial),
         },
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer import deepfool
 from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
@@ -64,7 +64,7 @@ class ProbingSettings:
     num_frames: int = 0
 
 
-def ask(probe: loading.Probe, images: np.ndarray) -> Answers:
+def ask(probe: model_probe.Probe, images: np.ndarray) -> Answers:
     """Asks a classifier about images of any leading axes, a batch at a time."""
     leading = images.shape[:-3]
     flat = images.reshape(-1, *images.shape[-3:])
@@ -83,7 +83,7 @@ def ask(probe: loading.Probe, images: np.ndarray) -> Answers:
 
 
 def probe_classifier(
-    probe: loading.Probe,
+    probe: model_probe.Probe,
     start: np.ndarray,
     settings: ProbingSettings,
     *,

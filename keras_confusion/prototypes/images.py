@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import probe
 from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer.drafting import DraftedLogits
 from keras_confusion.prototypes.optimizer.image_optimizer import (
-    DraftedLogits,
     OptimizedImages,
     OptimizerSettings,
     optimize_images,
@@ -28,7 +28,7 @@ _NUM_MODELS = 2
 # would zigzag for long.
 _DRAFT_TOLERANCES = 10
 
-Model: TypeAlias = loading.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
+Model: TypeAlias = probe.Probe | keras.Model | Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def class_prototypes(
     """Optimises one image per class.
 
     Args:
-        model: A `loading.Probe`, a Keras model, or any differentiable function from
+        model: A `probe.Probe`, a Keras model, or any differentiable function from
             images `(batch, height, width, channels)` in [0, 1] to logits `(batch, K)`.
         start: Float array `(..., K, height, width, channels)` in [0, 1]: noise (see
             `noise`), or the prototypes of an earlier training interval.
@@ -263,7 +263,7 @@ def _as_origins(of_classes: np.ndarray) -> np.ndarray:
 
 def _logits_of(model: Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """The logits function of a model: the same object whenever it is the same model."""
-    if isinstance(model, loading.Probe):
+    if isinstance(model, probe.Probe):
         return model.logits
     if isinstance(model, keras.Model):
         return _logits_of_keras_model(model)

@@ -5,16 +5,18 @@ trained it, it comes out bit for bit the same, and what was made of it stands; i
 what depends on it is made anew as well.
 """
 
+import logging
 import pathlib
 
 import numpy as np
 
-from keras_confusion import notices
-from keras_confusion.models import model_files
+from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.plan import PrototypePlan
 from keras_confusion.storage import files, sealed_json, study_folder
 from keras_confusion.training import intervals as training_intervals
+
+_log = logging.getLogger(__name__)
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -69,7 +71,7 @@ class IntervalNetworks:
         """
         for interval in range(len(self.plan.settings.intervals)):
             folder = self._folder(interval)
-            if folder.exists() and (damage := model_files.find_damage(folder)):
+            if folder.exists() and (damage := model_description.find_damage(folder)):
                 self._set_aside(interval, damage)
 
     def train(self, interval: int) -> bool:
@@ -97,7 +99,7 @@ class IntervalNetworks:
 
     def _set_aside(self, interval: int, reason: str) -> None:
         aside = files.set_aside(self._folder(interval))
-        notices.tell(
+        _log.warning(
             f"{reason} The network is trained anew; what is left of it is now "
             f"{aside.name}."
         )
@@ -105,7 +107,7 @@ class IntervalNetworks:
     def _follows(self, interval: int) -> bool:
         """Whether the network on disk went on from the one before it on disk."""
         folder = self._folder(interval)
-        description = sealed_json.read(folder / model_files.DESCRIPTION)
+        description = sealed_json.read(folder / model_description.DESCRIPTION)
         if description["trained_from"] == self._network_before(interval):
             return True
         if not self.was_mended:
@@ -124,11 +126,11 @@ class IntervalNetworks:
         A network that is there already is replaced if it is another one.
         """
         from keras_confusion.models import saving
-        from keras_confusion.training import evaluation
+        from keras_confusion.training import trained_model
 
         plan, settings = self.plan, self.plan.settings
         percentage, folder = settings.intervals[interval], self._folder(interval)
-        trained = evaluation.train(
+        trained = trained_model.train(
             self._trainer,
             plan.interval_epochs[interval],
             unit=f"steps of training to {percentage:g} %",
@@ -138,12 +140,12 @@ class IntervalNetworks:
         if settings.interval_of == "steps":
             state[_OPTIMIZER_HASH] = self._save_optimizer(interval)
         if folder.exists():
-            description = sealed_json.read(folder / model_files.DESCRIPTION)
+            description = sealed_json.read(folder / model_description.DESCRIPTION)
             weights = saving.weights_digest(trained.classifier)
             if weights == description["weights_sha256"]:
                 return
             self._set_aside(interval, f"{folder} comes out otherwise on this machine.")
-        evaluation.save(
+        trained_model.save(
             trained,
             folder,
             dataset=plan.dataset,
@@ -182,7 +184,7 @@ class IntervalNetworks:
         # Those in between have no optimiser state any more: once more, to come by it.
         for between in range(at + 1, interval):
             percentage = plan.settings.intervals[between]
-            notices.tell(
+            _log.warning(
                 f"The optimiser state at {percentage:g} % of the training is not there "
                 "or damaged: it is trained once more."
             )
@@ -197,15 +199,13 @@ class IntervalNetworks:
 
     def _read_model(self, interval: int):
         """The network of an interval, if it is the one that was tested."""
-        from keras_confusion.training import classifier as training_classifier
+        from keras_confusion.training import evaluation
 
         folder = self._folder(interval)
         classifier = self.classifier(interval)
-        description = sealed_json.read(folder / model_files.DESCRIPTION)
+        description = sealed_json.read(folder / model_description.DESCRIPTION)
         saved = description["test_accuracy"]
-        accuracy = training_classifier.test_classifier(
-            classifier, self.plan.dataset
-        ).accuracy
+        accuracy = evaluation.test_classifier(classifier, self.plan.dataset).accuracy
         if abs(accuracy - saved) > _LARGEST_ACCURACY_ERROR:
             raise study_folder.StudyFolderError(
                 f"Expected the network in {folder} to have its test accuracy of "
@@ -231,9 +231,9 @@ class IntervalNetworks:
     def _optimizer_state(self, interval: int) -> list[np.ndarray] | None:
         """The state after an interval; `None` if it, or its network, is not there."""
         folder, file = self._folder(interval), self._optimizer_file(interval)
-        if not file.is_file() or model_files.find_damage(folder):
+        if not file.is_file() or model_description.find_damage(folder):
             return None
-        description = sealed_json.read(folder / model_files.DESCRIPTION)
+        description = sealed_json.read(folder / model_description.DESCRIPTION)
         digest = files.sha256(file)
         if description.get(_OPTIMIZER_HASH, digest) != digest:
             return None

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion.datasets import class_pairs
-from keras_confusion.models import loading
+from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import dissimilarity, grid
 from keras_confusion.prototypes import images as prototype_images
-from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes.optimizer import objectives
 from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
 from keras_confusion.prototypes.optimizer.image_optimizer import (
@@ -64,7 +64,7 @@ class PairSettings:
         """The `OptimizerSettings` for a classifier of so many classes."""
         learning_rate = self.learning_rate
         if learning_rate is None:
-            learning_rate = prototype_plan.poster_learning_rate(num_classes)
+            learning_rate = prototype_settings.poster_learning_rate(num_classes)
         return OptimizerSettings(
             update_rule=self.update_rule,
             learning_rate=learning_rate,
@@ -119,7 +119,7 @@ def resolve_pair(pair: Sequence[str], class_names: Sequence[str]) -> tuple[int, 
 
 
 def probe_pair(
-    probe: loading.Probe,
+    probe: model_probe.Probe,
     labels: tuple[int, int],
     settings: PairSettings,
     *,
@@ -249,7 +249,7 @@ def _noise(seed: int, initialisation: int, label: int, shape) -> np.ndarray:
     return prototype_images.noise([entropy], 1, shape)[0, 0]
 
 
-def _ask_all(probe: loading.Probe, images: dict) -> dict[str, grid.Answers]:
+def _ask_all(probe: model_probe.Probe, images: dict) -> dict[str, grid.Answers]:
     return {name: grid.ask(probe, values) for name, values in images.items()}
 
 

@@ -8,25 +8,27 @@
 `prototypes.zarr` grows by parts, one interval and initialisation each. A part counts
 when `finished` says so, which is written last: what a killed process left is written
 over. xarray reads it without this package; `read_prototype_study` adds names and
-accuracies.
-Chunks have checksums, see `store_checks`: damage is an error for who reads them, and
-`mend_store` has the study make anew what was lost.
+accuracies. Chunks have checksums, see `store_checks`: reading damage is an error, and
+`mending.mend_store` has the study compute again what was lost.
+
+An image that did not converge is no prototype: its features count as undefined.
 """
 
 import dataclasses
-import itertools
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
 
-from keras_confusion import notices
 from keras_confusion.models import model_description
-from keras_confusion.prototypes import store_checks, store_metadata
+from keras_confusion.prototypes import dissimilarity, store_checks, store_metadata
+from keras_confusion.prototypes.dissimilarity import FloatArray, Kind
 from keras_confusion.storage import files, study_folder
+
+_COMPARE = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_class}
 
 KIND = "prototypes"
 STORE = "prototypes.zarr"
@@ -161,46 +163,19 @@ def write_part(
         for name in sorted(set(ARRAYS) - {"finished"}):
             if (store / name).exists():
                 value = values.get(name, ARRAYS[name].fill)
-                _open(directory, name)[interval, initialisation] = value
-        _open(directory, "finished")[interval, initialisation] = True
+                open_array(directory, name)[interval, initialisation] = value
+        open_array(directory, "finished")[interval, initialisation] = True
     except OSError as error:
         raise files.with_name(error, store) from error
 
 
-def forget_part(directory: pathlib.Path, interval: int, initialisation: int) -> None:
-    """Has a part made anew: it counts as finished no more."""
-    _open(directory, "finished")[interval, initialisation] = False
-
-
-def mend_store(directory: pathlib.Path) -> None:
-    """Forgets the parts of the store that are damaged, and tells which.
-
-    Descriptions of arrays are written anew. Call it while the folder is locked.
-    """
-    store = directory / STORE
-    for file in store_checks.mend_metadata(store):
-        notices.tell(f"{file} was damaged; it is written anew.")
-    percentages = study_folder.read_description(directory)["settings"]["intervals"]
-    names = [name for name in ARRAYS if (store / name).exists()]
-    inits = range(_open(directory, "finished").shape[1])
-    for part in itertools.product(range(len(percentages)), inits):
-        flag = store_checks.chunk_file(store / "finished", part)
-        if not flag.exists():
-            continue
-        if damaged := store_checks.damaged_chunks(store, part, names):
-            notices.tell(
-                f"{damaged[0]} is damaged: the prototypes of initialisation {part[1]} "
-                f"at {percentages[part[0]]:g} % are made anew."
-            )
-            flag.unlink()
-
-
 def finished_parts(directory: pathlib.Path) -> np.ndarray:
     """Which parts are whole: bool `(interval, initialisation)`."""
-    return np.asarray(_open(directory, "finished")[:])
+    return np.asarray(open_array(directory, "finished")[:])
 
 
-def _open(directory: pathlib.Path, name: str) -> zarr.Array:
+def open_array(directory: pathlib.Path, name: str) -> zarr.Array:
+    """One of `ARRAYS` of a study, to be read and written."""
     # A chunk that is missing is a damaged one, and not one of nothing but fill values;
     # but those of `finished` are there where a part is.
     config = {"array.write_empty_chunks": name != store_checks.FINISHED}
@@ -220,65 +195,11 @@ def read_network_number(directory: pathlib.Path, percentage: float) -> int:
     return int(description["weights_sha256"][:15], 16)
 
 
-def check_network(
-    directory: pathlib.Path, interval: int, percentage: float, *, was_mended: bool
-) -> None:
-    """Looks for prototypes of another network than the one in the study's folder.
-
-    Args:
-        directory: The study's folder.
-        interval: Number of the interval, from 0.
-        percentage: The interval's.
-        was_mended: Whether a network of the study was trained anew as it was damaged:
-            prototypes of the damaged one are then made anew, and told.
-
-    Raises:
-        study_folder.StudyFolderError: If there are some for another reason.
-    """
-    finished = finished_parts(directory)[interval]
-    numbers = np.asarray(_open(directory, "network")[interval])
-    is_other = finished & (numbers != read_network_number(directory, percentage))
-    if not is_other.any():
-        return
-    if not was_mended:
-        raise study_folder.StudyFolderError(
-            f"Expected prototypes of the network in "
-            f"{model_directory(directory, percentage)}. Received: {directory / STORE} "
-            "with those of another one. Delete it to make prototypes anew, or use "
-            "another --out."
-        )
-    notices.tell(
-        f"Prototypes at {percentage:g} % are made anew, as the network that was "
-        "damaged came out otherwise."
-    )
-    for init in np.flatnonzero(is_other).tolist():
-        forget_part(directory, interval, init)
-
-
-def forget_other_starts(
-    directory: pathlib.Path, interval: int, percentage: float
-) -> None:
-    """Forgets prototypes that did not start from those of the interval before.
-
-    For studies whose class prototypes do. They may have been made anew since, after
-    damage; those that came out the same are the start that they were.
-    """
-    for init in np.flatnonzero(finished_parts(directory)[interval]).tolist():
-        start = np.asarray(_open(directory, "start")[interval, init])
-        before = read_class_images(directory, interval - 1, init)
-        if not np.array_equal(start, before):
-            notices.tell(
-                f"Prototypes of initialisation {init} at {percentage:g} % are made "
-                "anew, as those that they start from came out otherwise."
-            )
-            forget_part(directory, interval, init)
-
-
 def read_class_images(
     directory: pathlib.Path, interval: int, initialisation: int
 ) -> np.ndarray:
     """The class prototypes of one part, float32 `(target, height, width, channel)`."""
-    images = _open(directory, "image")
+    images = open_array(directory, "image")
     return np.stack(
         [
             np.asarray(images[interval, initialisation, k, k])
@@ -340,3 +261,42 @@ def _test_accuracy(model_folder: pathlib.Path) -> float:
         return np.nan
     description = model_description.read_of_study(description_file, "test_accuracy")
     return description["test_accuracy"]
+
+
+def finished(study: xr.Dataset) -> Iterator[xr.Dataset]:
+    """What is finished, one interval and initialisation after the other.
+
+    Args:
+        study: A prototype study, see `prototypes.tables`.
+
+    Raises:
+        ValueError: If nothing is finished.
+    """
+    is_finished = study["finished"].values
+    if not is_finished.any():
+        raise ValueError(
+            "Expected a finished interval and initialisation. Received: none "
+            "finished. Wait for the first, or go on with the study."
+        )
+    for interval, initialisation in np.argwhere(is_finished).tolist():
+        yield study.isel(interval=interval, initialisation=initialisation)
+
+
+def converged_features(part: xr.Dataset, prefix: str = "") -> FloatArray:
+    """Features (target, origin, feature), NaN for images that did not converge."""
+    return part[f"{prefix}features"].where(part[f"{prefix}converged"]).values
+
+
+def matrix(part: xr.Dataset, kind: Kind) -> FloatArray:
+    """C or R of one interval and initialisation.
+
+    Args:
+        part: A prototype study at one interval and initialisation.
+        kind: "inter" for C, "intra" for R.
+
+    Returns:
+        Shape (n, n, n) as in `dissimilarity`: C[k, j, i] compares the targets k and i
+        of origin j, R[k, j, i] the origins j and i of target k; NaN where one of the
+        two images did not converge.
+    """
+    return _COMPARE[kind](converged_features(part))

@@ -59,7 +59,7 @@ def mend_metadata(store: pathlib.Path) -> list[pathlib.Path]:
     copy = _metadata_copy(store)
     try:
         texts = sealed_json.read(copy) if copy.is_file() else {}
-    except sealed_json.DamagedFileError:
+    except sealed_json.DamagedJSONError:
         return []
     mended = []
     for name, text in texts.items():

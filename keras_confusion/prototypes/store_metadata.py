@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numcodecs.zstd
 
 from keras_confusion.errors import StudyFolderError
-from keras_confusion.storage import checks
-from keras_confusion.storage.value_checks import echo, is_whole
+from keras_confusion.storage import sealed_json
+from keras_confusion.storage.checks import echo, is_whole
 
 # Of an array's values of one interval and initialisation, and of a chunk.
 MAX_PART_BYTES = 2**32
@@ -186,7 +186,7 @@ def _are_sizes(sizes: Any, number: int) -> bool:
 
 def _read(file: pathlib.Path) -> dict:
     try:
-        return checks.read_json(file)
+        return sealed_json.read_json(file)
     except (ValueError, OSError) as error:
         raise _refused(file, str(error)) from error
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
-from keras_confusion.prototypes import plan as prototype_plan
+from keras_confusion.prototypes import mending
+from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
-from keras_confusion.prototypes.plan import PrototypePlan, PrototypeSettings
+from keras_confusion.prototypes.plan import PrototypePlan
+from keras_confusion.prototypes.settings import PrototypeSettings
 from keras_confusion.storage import study_folder
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -99,7 +101,7 @@ def run_prototype_study(
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
     chosen = PrototypeSettings(**settings)
-    prototype_plan.check_settings(chosen)
+    prototype_settings.check_settings(chosen)
     runtime.start_tensorflow(deterministic=chosen.deterministic)
     has_gpu = runtime.num_gpus() > 0
     plan = PrototypePlan(
@@ -124,7 +126,7 @@ def run_prototype_study(
             plan.sizes(networks.num_features),
             left_out=plan.left_out,
         )
-        prototype_store.mend_store(directory)
+        mending.mend_store(directory)
         networks.set_damaged_aside()
         for interval, percentage in enumerate(plan.settings.intervals):
             num_trained += networks.train(interval)
@@ -146,14 +148,15 @@ def _make_prototypes(
     """Makes the prototypes of an interval that are missing; of how many inits."""
     from keras_confusion.models import loading
     from keras_confusion.prototypes import grid
+    from keras_confusion.prototypes.optimizer import drafting
 
     plan = networks.plan
     percentage = plan.settings.intervals[interval]
-    prototype_store.check_network(
+    mending.check_network(
         plan.directory, interval, percentage, was_mended=networks.was_mended
     )
     if plan.settings.start == "previous" and interval > 0:
-        prototype_store.forget_other_starts(plan.directory, interval, percentage)
+        mending.forget_other_starts(plan.directory, interval, percentage)
     finished = prototype_store.finished_parts(plan.directory)[interval]
     groups = np.split(
         np.arange(plan.settings.inits),
@@ -169,7 +172,7 @@ def _make_prototypes(
         prototype_store.model_directory(plan.directory, percentage), is_own=True
     )
     if networks.has_draft:
-        probe = loading.with_draft(probe, networks.classifier(interval))
+        probe = drafting.with_draft(probe, networks.classifier(interval))
     one = grid.num_images(plan.noise(0), plan.probing)
     num_before = one * (plan.settings.inits - sum(map(len, groups)))
     progress = Progress(

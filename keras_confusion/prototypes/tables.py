@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from keras_confusion.prototypes import dissimilarity, prototype_parts
+from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.dissimilarity import Definition, FloatArray, Kind
 
 _MATRICES: dict[str, Kind] = {"c": "inter", "r": "intra"}
@@ -54,7 +55,7 @@ def by_initialisation(study: xr.Dataset) -> pd.DataFrame:
         - test_accuracy of the network at the interval, in [0, 1].
     """
     return pd.DataFrame(
-        [_measurements(part) for part in prototype_parts.finished(study)]
+        [_measurements(part) for part in prototype_store.finished(study)]
     )
 
 
@@ -157,8 +158,8 @@ def mean_matrix(study: xr.Dataset, interval_index: int, kind: Kind) -> FloatArra
     Raises:
         ValueError: If no initialisation is finished at that interval.
     """
-    parts = prototype_parts.finished(study.isel(interval=[interval_index]))
-    matrices = np.stack([prototype_parts.matrix(part, kind) for part in parts])
+    parts = prototype_store.finished(study.isel(interval=[interval_index]))
+    matrices = np.stack([prototype_store.matrix(part, kind) for part in parts])
     defined = ~np.isnan(matrices)
     number = defined.sum(axis=0)
     total = np.where(defined, matrices, 0).sum(axis=0)
@@ -202,11 +203,11 @@ def boundary_prototypes(study: xr.Dataset) -> pd.DataFrame:
     table.columns = table.columns.str.removeprefix("boundary_")
     table["absolute_gap"] = table.pop("gap").abs()
     to_target, to_origin = [], []
-    for part in prototype_parts.finished(study):
+    for part in prototype_store.finished(study):
         boundary = dissimilarity.unit_vectors(
-            prototype_parts.converged_features(part, "boundary_")
+            prototype_store.converged_features(part, "boundary_")
         )
-        units = dissimilarity.unit_vectors(prototype_parts.converged_features(part))
+        units = dissimilarity.unit_vectors(prototype_store.converged_features(part))
         of_classes = np.einsum("kkd->kd", units)
         to_target.append((boundary * of_classes[:, None]).sum(axis=-1).ravel())
         to_origin.append((boundary * of_classes).sum(axis=-1).ravel())
@@ -264,14 +265,14 @@ def boundary_trends(table: pd.DataFrame) -> pd.DataFrame:
 
 def _measurements(part: xr.Dataset) -> dict:
     """A row of `by_initialisation`."""
-    features = prototype_parts.converged_features(part)
+    features = prototype_store.converged_features(part)
     row: dict = {
         "interval": float(part["interval"]),
         "initialisation": int(part["initialisation"]),
         "test_accuracy": float(part["test_accuracy"]),
     }
     for name, kind in _MATRICES.items():
-        matrix = prototype_parts.matrix(part, kind)
+        matrix = prototype_store.matrix(part, kind)
         trend = dissimilarity.trend(matrix, kind)
         row[f"mean_{name}"] = float(trend.mean)
         row[f"sd_{name}"] = float(trend.sd)
@@ -316,7 +317,7 @@ def _one_row_per_image(study: xr.Dataset, variables: list[str]) -> pd.DataFrame:
     """Variables of the finished parts in long form, in the order of the features."""
     parts = [
         part[variables].to_dataframe().reset_index()
-        for part in prototype_parts.finished(study)
+        for part in prototype_store.finished(study)
     ]
     axes = ["interval", "initialisation", "target", "origin"]
     return pd.concat(parts, ignore_index=True)[[*axes, *variables]]

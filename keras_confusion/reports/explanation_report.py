@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion.comparisons import by_reading, study_results, target_by_pair
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.explanations import retraining
 from keras_confusion.explanations.result import Explanation
 from keras_confusion.explanations.retraining import FOLDER
 from keras_confusion.explanations.unit_uses import NETWORKS
-from keras_confusion.reports.figures import comparison_figures, unit_figures
+from keras_confusion.reports.figures import unit_figures
 from keras_confusion.reports.figures.unit_figures import class_names_of, unit_name
 from keras_confusion.reports.report_files import Report, write_figure
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
@@ -33,7 +35,15 @@ def write_explanation(
 
     Returns:
         A `Report`.
+
+    Raises:
+        study_folder.StudyLockedError: If another process writes explanations.
     """
+    with retraining.locked(directory):
+        return _write(directory, explanation, finding)
+
+
+def _write(directory: pathlib.Path, explanation: Explanation, finding: dict) -> Report:
     name = folder_name(explanation.target, explanation.pair, explanation.class_names)
     folder = directory / FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +191,7 @@ def _agreement(explanation: Explanation, finding: dict) -> list[str]:
         f"q = {finding['q_value']:.3f}, {finding['n_confused']} against "
         f"{finding['n_comparison']} networks)"
     )
-    if not finding["q_value"] <= comparison_figures.SIGNIFICANCE:
+    if not finding["q_value"] <= comparison_findings.SIGNIFICANCE:
         said += ", which can be chance: there may be nothing to explain"
     agrees = np.sign(repeats["change"].mean()) == np.sign(points)
     way = "the same way" if agrees else "THE OTHER WAY"

@@ -13,7 +13,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_confusion.reports.figures import comparison_figures
+from keras_confusion.reports.figures import style as figure_style
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
@@ -156,7 +156,7 @@ def write_figure(path: pathlib.Path, figure: Figure) -> bytes:
         # A date would make every picture another file.
         date = {"Date": None} if suffix == "svg" else None
         # How SVG files are written is looked up when they are saved.
-        with matplotlib.rc_context(comparison_figures.STYLE):
+        with matplotlib.rc_context(figure_style.STYLE):
             figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=date)
         write_atomically(
             path.with_suffix(f".{suffix}"),

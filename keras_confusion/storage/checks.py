@@ -1,77 +1,132 @@
-"""What `study.json` may say. Folders come from strangers, too.
+"""Checks of what came out of a file: of single values, and of what `study.json` says.
 
-Whatever passes has the types and ranges that the rest of the package counts on; limits
-are far above what any study needs, and keep a file from taking the machine's memory.
+Folders come from strangers, too. Whatever passes has the types and ranges that the rest
+of the package counts on; limits are far above what any study needs, and keep a file
+from taking the machine's memory. A check is a function that says whether a value is
+right, and what was expected, in words.
 """
 
 import collections
-import json
 import math
 import pathlib
-from typing import Any
+import unicodedata
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from keras_confusion.errors import StudyFolderError
-from keras_confusion.storage.value_checks import (
-    AMOUNT,
-    ANY_NUMBER,
-    BOOL,
-    COUNT,
-    FROM_0,
-    MAX_NAME_LENGTH,
-    MAX_SEED,
-    NAME,
-    OBJECT,
-    SHARE,
-    TEXT,
-    Check,
-    echo,
-    is_number,
-    is_printable,
-    is_whole,
-    list_of,
-    optional,
-    require,
-    whole,
-)
 
-# Of the file: the pairs of 1,000 classes take 25 MB.
-MAX_BYTES = 2**26
-# Of lists and objects in each other.
-MAX_LEVELS = 20
+MAX_NAME_LENGTH = 200
+MAX_TEXT_LENGTH = 4096
+MAX_SEED = 2**63 - 1
+_MAX_COUNT = 10**9
+_MAX_ECHO = 80
 # Labels are kept as int16.
 MAX_CLASSES = 2**15 - 1
 MAX_INTERVALS = 1000
+# Control characters, surrogate code points, and the ends of lines and paragraphs.
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+_HEX_DIGITS = set("0123456789abcdef")
+
+Check: TypeAlias = tuple[Callable[[Any], bool], str]
 
 
-def read_json(file: pathlib.Path) -> dict:
-    """Reads a JSON object from a file.
-
-    Args:
-        file: Its path.
-
-    Raises:
-        ValueError: If it is too large, not JSON in UTF-8, not an object, too deeply
-            nested, or says something twice; the message is the reason alone.
-        OSError: If it cannot be read.
-    """
-    size = file.stat().st_size
-    # A pipe would be waited for.
-    if not file.is_file():
-        raise ValueError("no ordinary file")
-    if size > MAX_BYTES:
-        raise ValueError(f"{size} bytes, where {MAX_BYTES} are the most")
-    try:
-        description = json.loads(
-            file.read_bytes().decode(), object_pairs_hook=_without_repeats
+def require(file, name: str, value, check: Check) -> None:
+    """Raises `ValueError` for a value in a file that is not right."""
+    is_right, expected = check
+    if not is_right(value):
+        raise ValueError(
+            f"Expected {name} in {file} to be {expected}. Received: {echo(value)}. "
+            "Use the file that keras-confusion wrote."
         )
-    # Brackets in brackets in brackets end in a RecursionError.
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON: {error}") from error
-    if not isinstance(description, dict):
-        raise ValueError(f"not a JSON object but {echo(description)}")
-    if not _is_shallow(description):
-        raise ValueError(f"lists and objects in more than {MAX_LEVELS} levels")
-    return description
+
+
+def echo(value) -> str:
+    """A value as it may be printed: short, and without what a terminal would obey."""
+    # Not the text of a huge list, most of which would be cut off.
+    if isinstance(value, dict | list | tuple):
+        return f"{type(value).__name__} of {len(value)}"
+    text = ascii(value)
+    return text if len(text) <= _MAX_ECHO else f"{text[:_MAX_ECHO]}..."
+
+
+def is_printable(text: str, max_length: int) -> bool:
+    """Whether a text is short, of one line, and can be written as UTF-8.
+
+    Characters that a terminal would obey, such as those of colours, are not printable.
+    Marks that join characters and set the direction of writing are: names of many
+    languages need them.
+    """
+    return len(text) <= max_length and not any(
+        unicodedata.category(character) in _UNPRINTABLE for character in text
+    )
+
+
+def is_whole(value, low: int, high: int) -> bool:
+    """Whether it is an integer within a range, and no truth value."""
+    return type(value) is int and low <= value <= high
+
+
+def is_number(value, low: float, high: float) -> bool:
+    """Whether it is a number within a range; NaN is not."""
+    # Whole numbers of any length cannot become floats.
+    return (type(value) is float or is_whole(value, -MAX_SEED, MAX_SEED)) and (
+        low <= value <= high
+    )
+
+
+def whole(low: int, high: int) -> Check:
+    """A check for integers within a range."""
+    return lambda value: is_whole(value, low, high), f"a whole number {low} to {high}"
+
+
+def number(low: float, high: float) -> Check:
+    """A check for numbers within a range."""
+    return lambda value: is_number(value, low, high), f"a number {low:g} to {high:g}"
+
+
+def optional(check: Check) -> Check:
+    """A check that lets null pass, too."""
+    is_right, expected = check
+    return lambda value: value is None or is_right(value), f"{expected}, or null"
+
+
+def list_of(check: Check, most: int) -> Check:
+    """A check for lists of so many at most."""
+    is_right, expected = check
+    return (
+        lambda value: (
+            isinstance(value, list) and len(value) <= most and all(map(is_right, value))
+        ),
+        f"a list of at most {most}, each {expected}",
+    )
+
+
+def is_digest(value) -> bool:
+    """Whether it is the text of a sha256."""
+    return isinstance(value, str) and len(value) == 64 and set(value) <= _HEX_DIGITS
+
+
+TEXT: Check = (
+    lambda value: isinstance(value, str) and is_printable(value, MAX_TEXT_LENGTH),
+    f"a printable text of at most {MAX_TEXT_LENGTH} characters",
+)
+NAME: Check = (
+    lambda value: isinstance(value, str) and is_printable(value, MAX_NAME_LENGTH),
+    f"a printable text of at most {MAX_NAME_LENGTH} characters",
+)
+OBJECT: Check = (lambda value: isinstance(value, dict), "an object")
+BOOL: Check = (lambda value: type(value) is bool, "true or false")
+COUNT = whole(1, _MAX_COUNT)
+FROM_0 = whole(0, _MAX_COUNT)
+AMOUNT = number(0, 1e9)
+# Infinity and NaN, too.
+ANY_NUMBER: Check = (
+    lambda value: type(value) is float or is_whole(value, -MAX_SEED, MAX_SEED),
+    "a number",
+)
+SHARE = number(0, 1)
+NUMBERS = list_of(number(-1e300, 1e300), 10**6)
+DIGEST: Check = (is_digest, "a sha256 of 64 hexadecimal digits")
 
 
 def check_study(description: dict, file: pathlib.Path) -> None:
@@ -193,21 +248,6 @@ def _check_pairs(pairs, num_classes: int, file) -> None:
             f"Expected each pair once in {file}. Received: one twice. "
             "Use the file that keras-confusion wrote."
         )
-
-
-def _without_repeats(items: list[tuple[str, Any]]) -> dict:
-    found = dict(items)
-    if len(found) < len(items):
-        ((twice, _),) = collections.Counter(name for name, _ in items).most_common(1)
-        raise ValueError(f"{echo(twice)} comes twice in one object")
-    return found
-
-
-def _is_shallow(value, levels: int = MAX_LEVELS) -> bool:
-    if not isinstance(value, dict | list):
-        return True
-    items = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_shallow(item, levels - 1) for item in items)
 
 
 def _are_intervals(value) -> bool:

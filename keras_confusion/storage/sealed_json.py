@@ -4,17 +4,24 @@ The checksum is a key of the file itself. Files without it, written by hand or b
 earlier versions, are taken as they are: who changes a file by hand deletes the key.
 """
 
+import collections
 import hashlib
 import json
 import pathlib
+from typing import Any
 
-from keras_confusion.storage import checks
+from keras_confusion.storage.checks import echo
 from keras_confusion.storage.files import write_atomically
+
+# Of the file: the pairs of 1,000 classes take 25 MB.
+MAX_BYTES = 2**26
+# Of lists and objects in each other.
+MAX_LEVELS = 20
 
 SEAL = "description_sha256"
 
 
-class DamagedFileError(ValueError):
+class DamagedJSONError(ValueError):
     """A file is not as it was written; the message is the reason alone."""
 
 
@@ -29,7 +36,7 @@ def read(path: pathlib.Path) -> dict:
     """Reads a description, without its checksum.
 
     Raises:
-        DamagedFileError: If it is not valid JSON, or not as it was written.
+        DamagedJSONError: If it is not valid JSON, or not as it was written.
         OSError: If there is no such file, or it cannot be read.
     """
     return _read(path)[0]
@@ -42,12 +49,12 @@ def is_sealed(path: pathlib.Path) -> bool:
 
 def _read(path: pathlib.Path) -> tuple[dict, bool]:
     try:
-        stored = checks.read_json(path)
+        stored = read_json(path)
     except ValueError as error:
-        raise DamagedFileError(str(error)) from error
+        raise DamagedJSONError(str(error)) from error
     description = _unsealed(stored)
     if SEAL in stored and stored[SEAL] != _digest(description):
-        raise DamagedFileError(
+        raise DamagedJSONError(
             f"it is not as it was written; delete its {SEAL} if it was changed by hand"
         )
     return description, SEAL in stored
@@ -62,3 +69,49 @@ def _digest(description: dict) -> str:
     # Twice, as tuples become lists.
     content = json.loads(json.dumps(_unsealed(description)))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(file: pathlib.Path) -> dict:
+    """Reads a JSON object from a file.
+
+    Args:
+        file: Its path.
+
+    Raises:
+        ValueError: If it is too large, not JSON in UTF-8, not an object, too deeply
+            nested, or says something twice; the message is the reason alone.
+        OSError: If it cannot be read.
+    """
+    size = file.stat().st_size
+    # A pipe would be waited for.
+    if not file.is_file():
+        raise ValueError("no ordinary file")
+    if size > MAX_BYTES:
+        raise ValueError(f"{size} bytes, where {MAX_BYTES} are the most")
+    try:
+        description = json.loads(
+            file.read_bytes().decode(), object_pairs_hook=_without_repeats
+        )
+    # Brackets in brackets in brackets end in a RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON: {error}") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"not a JSON object but {echo(description)}")
+    if not _is_shallow(description):
+        raise ValueError(f"lists and objects in more than {MAX_LEVELS} levels")
+    return description
+
+
+def _without_repeats(items: list[tuple[str, Any]]) -> dict:
+    found = dict(items)
+    if len(found) < len(items):
+        ((twice, _),) = collections.Counter(name for name, _ in items).most_common(1)
+        raise ValueError(f"{echo(twice)} comes twice in one object")
+    return found
+
+
+def _is_shallow(value, levels: int = MAX_LEVELS) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in items)

@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import errno
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -18,10 +19,11 @@ from typing import Any
 
 import filelock
 
-from keras_confusion import notices
 from keras_confusion.errors import StudyFolderError, StudyLockedError
 from keras_confusion.storage import checks, files, sealed_json
 from keras_confusion.storage.files import write_atomically
+
+_log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 HOLDER = ".lock_holder.json"
@@ -110,7 +112,7 @@ def _read_copy(directory: pathlib.Path) -> dict | None:
     try:
         if copy.is_file() and sealed_json.is_sealed(copy):
             return sealed_json.read(copy)
-    except sealed_json.DamagedFileError:
+    except sealed_json.DamagedJSONError:
         # It is written anew as soon as `study.json` is known to be whole.
         pass
     return None
@@ -123,7 +125,7 @@ def _mend(directory: pathlib.Path) -> None:
         try:
             sealed_json.read(study_file)
             return
-        except sealed_json.DamagedFileError as error:
+        except sealed_json.DamagedJSONError as error:
             reason = str(error)
     copy = _read_copy(directory)
     if copy is None:
@@ -134,7 +136,7 @@ def _mend(directory: pathlib.Path) -> None:
     if study_file.exists():
         aside = f" The damaged one is now {files.set_aside(study_file).name}."
     sealed_json.write(study_file, copy)
-    notices.tell(f"Mended {study_file} from its copy: {reason}.{aside}")
+    _log.warning(f"Mended {study_file} from its copy: {reason}.{aside}")
 
 
 def _damaged(directory: pathlib.Path, reason: str) -> StudyFolderError:
@@ -191,7 +193,7 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
         )
     try:
         description = sealed_json.read(study_file)
-    except sealed_json.DamagedFileError as error:
+    except sealed_json.DamagedJSONError as error:
         raise _damaged(directory, str(error)) from error
     if description.get("format_version") != FORMAT_VERSION:
         raise StudyFolderError(
@@ -250,7 +252,7 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
 
 
 def _tell_of_no_locks(directory: pathlib.Path) -> None:
-    notices.tell(
+    _log.warning(
         f"The file system of {directory} has no locks (flock): see to it that no "
         "other process writes to this study."
     )

@@ -7,7 +7,7 @@ and taken up between parts of its training.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,7 +19,6 @@ from keras_confusion.errors import NonFiniteLossError
 from keras_confusion.execution import runtime
 from keras_confusion.models import architectures, saving
 from keras_confusion.training import recipes
-from keras_confusion.training.trainer import EVALUATION_BATCH_SIZE
 
 # Pixels by which training images are moved for every 32 of their side.
 _SHIFT_OF_32 = 4
@@ -43,21 +42,6 @@ class EpochReport:
     num_steps: int
     loss: float
     accuracy: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TestResult:
-    """How well a classifier does on the test set.
-
-    Args:
-        accuracy: Share of the test images that are right.
-        class_accuracies: The same for the images of every class, `(K,)`.
-        loss: Mean cross-entropy, nats.
-    """
-
-    accuracy: float
-    class_accuracies: np.ndarray
-    loss: float
 
 
 class ClassifierTrainer:
@@ -240,27 +224,6 @@ class ClassifierTrainer:
         return examples.with_options(options)
 
 
-def test_classifier(
-    model: keras.Model, dataset: labelled_dataset.LabelledDataset
-) -> TestResult:
-    """Tests a classifier on the test set of a data set."""
-    images, labels = dataset.test.arrays()
-    logits = np.concatenate(
-        [
-            np.asarray(model(labelled_dataset.to_unit_range(batch), training=False))
-            for batch in _parts(images)
-        ]
-    )
-    right = logits.argmax(axis=1) == labels
-    losses = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    counts = np.bincount(labels, minlength=dataset.num_classes)
-    return TestResult(
-        accuracy=float(right.mean()),
-        class_accuracies=np.bincount(labels, right, dataset.num_classes) / counts,
-        loss=float(np.mean(losses)),
-    )
-
-
 def augment_images(images: tf.Tensor, *, seed) -> tf.Tensor:
     """Flips images at random and moves them, with black where nothing comes in.
 
@@ -301,11 +264,6 @@ def _mirrored_strategy() -> tf.distribute.Strategy:
     and abort where the networks differ.
     """
     return tf.distribute.MirroredStrategy()
-
-
-def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), EVALUATION_BATCH_SIZE):
-        yield images[start : start + EVALUATION_BATCH_SIZE]
 
 
 class _StepCounter(keras.callbacks.Callback):

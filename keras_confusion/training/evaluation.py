@@ -1,108 +1,51 @@
-"""Trains a classifier with a progress bar, and saves it with what is known of it."""
+"""Tests a classifier, overall and class by class."""
 
 import dataclasses
-import pathlib
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from keras_confusion.datasets import labelled_dataset
-from keras_confusion.execution import provenance
-from keras_confusion.execution.progress import Progress
-from keras_confusion.models import saving
-from keras_confusion.training import classifier as training_classifier
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training.trainer import EVALUATION_BATCH_SIZE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """A classifier after its training, or a part of it.
+class TestResult:
+    """How well a classifier does on the test set.
 
     Args:
-        classifier: The network, which computes in float32.
-        tested: Its result on the test set.
-        reports: One per epoch.
-        seconds: Time of the training.
+        accuracy: Share of the test images that are right.
+        class_accuracies: The same for the images of every class, `(K,)`.
+        loss: Mean cross-entropy, nats.
     """
 
-    classifier: keras.Model
-    tested: training_classifier.TestResult
-    reports: list[training_classifier.EpochReport]
-    seconds: float
+    accuracy: float
+    class_accuracies: np.ndarray
+    loss: float
 
 
-def train(
-    trainer: training_classifier.ClassifierTrainer,
-    epochs: Sequence[np.ndarray],
-    *,
-    unit: str,
-) -> TrainedModel:
-    """Trains and tests a classifier; see `classifier.ClassifierTrainer.train`.
-
-    Args:
-        trainer: After its `begin`.
-        epochs: For every epoch an integer array `(num_steps, batch_size)`.
-        unit: What the progress bar counts.
-    """
-    start = time.perf_counter()
-    progress = Progress(sum(map(len, epochs)), done=0, unit=unit)
-
-    def tell(report: training_classifier.EpochReport) -> None:
-        progress.note(
-            f"Epoch {report.epoch} of {report.num_epochs}: loss {report.loss:.3f}, "
-            f"accuracy on training images {report.accuracy:.3f}."
-        )
-
-    try:
-        reports = trainer.train(epochs, on_step=progress.show, on_epoch=tell)
-    finally:
-        progress.close()
-    seconds = time.perf_counter() - start
-    classifier = trainer.classifier()
-    tested = training_classifier.test_classifier(classifier, trainer.dataset)
-    return TrainedModel(classifier, tested, reports, seconds)
-
-
-def save(
-    trained: TrainedModel,
-    directory: pathlib.Path,
-    *,
-    dataset: labelled_dataset.LabelledDataset,
-    settings: ClassifierSettings,
-    trained_percent: float = 100.0,
-    trained_from: int | None = None,
-    **more,
-) -> pathlib.Path:
-    """Saves a classifier with its accuracies and how it was trained; see `saving`.
-
-    Args:
-        trained: What `train` returned.
-        directory: The folder to write.
-        dataset: The data set.
-        settings: How it was trained.
-        trained_percent: How much of a study's training that is.
-        trained_from: The network that it went on from, see
-            `store.read_network_number`; `None` for new weights.
-        **more: What else `model.json` says; JSON types.
-    """
-    return saving.save_model(
-        trained.classifier,
-        directory,
-        class_names=dataset.class_names,
-        dataset=str(settings.dataset),
-        test_accuracy=trained.tested.accuracy,
-        test_class_accuracies=trained.tested.class_accuracies.tolist(),
-        test_loss=trained.tested.loss,
-        training={
-            **settings.description(dataset.train.num_examples),
-            "trained_percent": trained_percent,
-            "epoch_losses": [report.loss for report in trained.reports],
-            "epoch_accuracies": [report.accuracy for report in trained.reports],
-            "seconds": round(trained.seconds, 1),
-        },
-        trained_from=trained_from,
-        provenance=provenance.provenance(),
-        **more,
+def test_classifier(
+    model: keras.Model, dataset: labelled_dataset.LabelledDataset
+) -> TestResult:
+    """Tests a classifier on the test set of a data set."""
+    images, labels = dataset.test.arrays()
+    logits = np.concatenate(
+        [
+            np.asarray(model(labelled_dataset.to_unit_range(batch), training=False))
+            for batch in _parts(images)
+        ]
     )
+    right = logits.argmax(axis=1) == labels
+    losses = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    counts = np.bincount(labels, minlength=dataset.num_classes)
+    return TestResult(
+        accuracy=float(right.mean()),
+        class_accuracies=np.bincount(labels, right, dataset.num_classes) / counts,
+        loss=float(np.mean(losses)),
+    )
+
+
+def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), EVALUATION_BATCH_SIZE):
+        yield images[start : start + EVALUATION_BATCH_SIZE]

@@ -63,7 +63,7 @@ def deepfool(
 
     Args:
         logits: Differentiable function from images `(batch, height, width, channels)`
-            to logits `(batch, K)`, such as `loading.Probe.logits`. Compiled at the
+            to logits `(batch, K)`, such as `probe.Probe.logits`. Compiled at the
             first call with this function, image shape and settings.
         images: Float array `(..., height, width, channels)` in [0, 1].
         num_candidates: Only boundaries between this many classes, the most probable

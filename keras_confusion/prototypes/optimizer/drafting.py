@@ -1,4 +1,4 @@
-"""Copies of trained networks that only compute, and do so faster.
+"""Drafts: faster, less accurate copies of networks, on which images begin.
 
 At inference a batch normalisation is one factor and one shift per channel. Where it
 follows a convolution or dense layer, both go into that layer's kernel and bias: with
@@ -8,10 +8,19 @@ y = x * kernel + bias and s = gamma / sqrt(variance + epsilon),
 """
 
 import collections
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import keras
 import numpy as np
+import tensorflow as tf
+
+from keras_confusion.models.probe import Probe
+from keras_confusion.prototypes.optimizer.objectives import Objective
+
+LogitsFunction: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+
 
 DTYPES = ("float32", "bfloat16")
 _LONGEST_REASON = 200
@@ -148,3 +157,39 @@ def _last_layers(graph: keras.Model) -> set[str]:
     names = [layer.name for layer in graph.layers]
     last = max(i for i, layer in enumerate(graph.layers) if layer.weights)
     return set(names[last:])
+
+
+def with_draft(probe: Probe, model: keras.Model) -> Probe:
+    """A `Probe` whose images are optimised on a copy in bfloat16 first.
+
+    Args:
+        probe: A probe that computes in float32. What it says stays what counts.
+        model: The same classifier as a Sequential or functional Keras model.
+
+    Raises:
+        ValueError: If the model is of another kind, or its layers cannot be copied.
+    """
+    draft = fold_batch_normalization(model, dtype="bfloat16")
+    logits = DraftedLogits(
+        probe.logits, lambda images: tf.cast(draft(images, training=False), tf.float32)
+    )
+    return dataclasses.replace(probe, logits=logits)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DraftedLogits:
+    """A logits function, and a faster one that is nearly the same.
+
+    Args:
+        exact: Decides which images are done, and gives their logits and losses.
+        draft: Images are optimised on it first, as far as it can tell.
+        draft_objective: What it is asked for; `None` for the same as the exact one.
+    """
+
+    exact: LogitsFunction
+    draft: LogitsFunction
+    draft_objective: Objective | None = None
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """The exact logits."""
+        return self.exact(images)

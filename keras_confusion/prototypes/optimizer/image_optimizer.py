@@ -10,16 +10,14 @@ what is returned, is the classifier's own word.
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from keras_confusion.prototypes.optimizer import update_rules
+from keras_confusion.prototypes.optimizer.drafting import DraftedLogits, LogitsFunction
 from keras_confusion.prototypes.optimizer.frames import Frames
 from keras_confusion.prototypes.optimizer.objectives import Objective, cross_entropy
-
-LogitsFunction: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +65,6 @@ class OptimizerSettings:
                 "Expected `max_iterations` of 0 or more and `frame_every` of at least "
                 f"1. Received: {self.max_iterations} and {self.frame_every}."
             )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class DraftedLogits:
-    """A logits function, and a faster one that is nearly the same.
-
-    Args:
-        exact: Decides which images are done, and gives their logits and losses.
-        draft: Images are optimised on it first, as far as it can tell.
-        draft_objective: What it is asked for; `None` for the same as the exact one.
-    """
-
-    exact: LogitsFunction
-    draft: LogitsFunction
-    draft_objective: Objective | None = None
-
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """The exact logits."""
-        return self.exact(images)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

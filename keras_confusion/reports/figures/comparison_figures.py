@@ -1,7 +1,6 @@
 """Pictures of the comparisons of a confusion study, drawn with Matplotlib."""
 
 import dataclasses
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,35 +10,16 @@ from matplotlib.figure import Figure
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.reports.figures import heat_maps
 from keras_confusion.reports.figures.heat_maps import Measure
+from keras_confusion.reports.figures.style import MAX_LENGTH, MIN_WIDTH, style_of_width
 
-ACCENT = "#b35806"
-MUTED = "#542788"
-SIGNIFICANCE = comparison_findings.SIGNIFICANCE
-# Inches.
-MIN_WIDTH = 7.5
 # Of panels beside each other, which have titles and a caption under all of them.
 MIN_PANEL = 3.7
-MAX_LENGTH = 40.0
-# Of a picture that is wider letters are larger, as it is seen from farther away.
-WIDE = 18.0
 MAX_UPRIGHT_NAME = 3
 # A cell's side, while there is room, and the room for all classes if there is not.
 CELL, MAX_SIDE = 0.32, 13.0
 # More pairs have no names and no cells of their own: see `heat_maps.name_blocks`.
 MAX_PAIRS_NAMED = 160
 MAX_PAIR_COLUMNS = 3000
-# Text as text in SVG: it can be searched, and the file is the same in every run.
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    # Names of classes are text, whatever signs are in them.
-    "text.parse_math": False,
-    "svg.hashsalt": "keras-confusion",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "figure.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 MEASURES = {
@@ -82,7 +62,7 @@ def target_by_class(
         num_classes=num_classes,
     )
     width = len(cells) * size
-    with matplotlib.rc_context(_style(width)):
+    with matplotlib.rc_context(style_of_width(width)):
         figure = Figure(figsize=(width + 0.6, size + 0.7), layout="constrained")
         axes = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
         grid = np.ix_(order, order)
@@ -146,7 +126,7 @@ def target_by_pair(
         cells = {key: of.largest_significant(together) for key, of in cells.items()}
         width, cell = 24.0, 0.0
     row = min(0.22, 0.7 * MAX_SIDE / num_classes)
-    with matplotlib.rc_context(_style(width if many else MIN_WIDTH)):
+    with matplotlib.rc_context(style_of_width(width if many else MIN_WIDTH)):
         figure = Figure(
             figsize=(min(width, MAX_LENGTH), 2.8 + row * num_classes * down),
             layout="constrained",
@@ -193,13 +173,6 @@ def target_by_pair(
     return figure
 
 
-def _style(width: float) -> Any:
-    """`STYLE` with larger letters in a picture that is many inches wide."""
-    larger = max(width / WIDE, 1.0)
-    sizes = {name: larger * STYLE[name] for name in STYLE if name.endswith("size")}
-    return STYLE | sizes
-
-
 def _measure(name: str, test: str, table: pd.DataFrame) -> Measure:
     measure = (READING_MEASURES if "reading" in table else MEASURES)[name]
     if name == "t":
@@ -231,6 +204,7 @@ def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
     if test == comparison_findings.BLOCKS:
         cell += f" in {span('blocks_n')} repeats"
     return (
-        f"{mark} significant ({comparison_findings.TITLES[test]}, Benjamini–Hochberg "
-        f"q ≤ {SIGNIFICANCE}).  Grey: not defined.  {cell}.{readout}"
+        f"{mark} significant ({comparison_findings.TITLES[test]}, "
+        f"Benjamini–Hochberg q ≤ {comparison_findings.SIGNIFICANCE}).  "
+        f"Grey: not defined.  {cell}.{readout}"
     )

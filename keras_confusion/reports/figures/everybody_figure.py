@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion.head_responses import READINGS
-from keras_confusion.reports.figures import comparison_figures
+from keras_confusion.reports.figures import style as figure_style
 
 _COLOURS = {
     "total": "0.45",
-    "features": comparison_figures.ACCENT,
-    "readout": comparison_figures.MUTED,
+    "features": figure_style.ACCENT,
+    "readout": figure_style.MUTED,
 }
 _MARKERS = {"total": "s", "features": "o", "readout": "^"}
 _ROW, _MOST_INCHES = 0.42, 24.0
@@ -35,10 +35,8 @@ def draw(table: pd.DataFrame, *, test: str) -> Figure:
     of_first = table[table["reading"] == first].set_index("class")["difference"]
     rank = {label: row for row, label in enumerate(of_first.sort_values().index)}
     height = min(1.5 + _ROW * len(rank), _MOST_INCHES)
-    with matplotlib.rc_context(comparison_figures.STYLE):
-        figure = Figure(
-            figsize=(comparison_figures.MIN_WIDTH, height), layout="constrained"
-        )
+    with matplotlib.rc_context(figure_style.STYLE):
+        figure = Figure(figsize=(figure_style.MIN_WIDTH, height), layout="constrained")
         axis = figure.subplots()
         for number, reading in enumerate(readings):
             rows = table[table["reading"] == reading]

@@ -14,10 +14,9 @@ from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import responses
 from keras_confusion.comparisons import tables as comparison_tables
 from keras_confusion.confusion.head_responses import READINGS
+from keras_confusion.reports.figures.style import MISSING_COLOR
 
 COLORMAP = "PuOr"
-MISSING_COLOR = "0.88"
-SIGNIFICANCE = comparison_findings.SIGNIFICANCE
 MAX_CLASSES_WITH_NUMBERS = 12
 # Points: of the smallest names, and of cells that have room for a mark.
 MIN_NAME, MIN_MARKED_CELL = 6.0, 5.0
@@ -83,7 +82,7 @@ class Cells:
                 for column in (measure.column, "q_value")
             )
             num_tested = int(np.isfinite(q_values).sum())
-            is_found = q_values <= SIGNIFICANCE
+            is_found = q_values <= comparison_findings.SIGNIFICANCE
             cells[panel] = Cells(values, is_found, num_tested, measure)
         return cells
 
@@ -147,7 +146,8 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
             )
         axis.set_title(
             f"{_TITLES[panel]}\n"
-            f"{len(rows):,} of {of.num_tested:,} tests at q ≤ {SIGNIFICANCE}"
+            f"{len(rows):,} of {of.num_tested:,} tests at "
+            f"q ≤ {comparison_findings.SIGNIFICANCE}"
         )
         axis.tick_params(length=0)
         for spine in axis.spines.values():

@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from keras_confusion.reports.figures.comparison_figures import ACCENT
+from keras_confusion.reports.figures.style import ACCENT
 from keras_confusion.reports.tensorboard import sprites
 
 CHARACTERS_AN_INCH = 14

@@ -8,7 +8,7 @@ import scipy.cluster.hierarchy
 from matplotlib.figure import Figure
 
 from keras_confusion.comparisons import clustering
-from keras_confusion.reports.figures.comparison_figures import (
+from keras_confusion.reports.figures.style import (
     ACCENT,
     MAX_LENGTH,
     MIN_WIDTH,

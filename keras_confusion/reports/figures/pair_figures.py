@@ -8,8 +8,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from keras_confusion.prototypes import pair as prototype_pair
 from keras_confusion.prototypes.pair import COMPARISONS, IMAGES, ProbedPair
 from keras_confusion.reports.figures import mosaics
-from keras_confusion.reports.figures.comparison_figures import ACCENT, MUTED, STYLE
 from keras_confusion.reports.figures.prototype_grids import FULL_CONTRAST
+from keras_confusion.reports.figures.style import ACCENT, MUTED, STYLE
 
 MAX_ROWS = 6
 _OTHERS = "0.75"

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 
 from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
-from keras_confusion.reports.figures.comparison_figures import ACCENT, MUTED, STYLE
-from keras_confusion.reports.figures.heat_maps import MISSING_COLOR
+from keras_confusion.reports.figures.style import ACCENT, MISSING_COLOR, MUTED, STYLE
 
 MAGNITUDES = "cividis"
 MAX_SLICES = 12

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from keras_confusion.reports.figures import mosaics
-from keras_confusion.reports.figures.comparison_figures import MIN_WIDTH, STYLE
+from keras_confusion.reports.figures.style import MIN_WIDTH, STYLE
 
 # Inches.
 MIN_GRID, MAX_GRID = 5.0, 12.0

@@ -14,7 +14,7 @@ from keras_confusion.explanations.result import (
 from keras_confusion.explanations.unit_changes import MIN_CORRELATION
 from keras_confusion.explanations.unit_uses import NETWORKS
 from keras_confusion.reports.figures import mosaics
-from keras_confusion.reports.figures.comparison_figures import ACCENT, MUTED, STYLE
+from keras_confusion.reports.figures.style import ACCENT, MUTED, STYLE
 
 _GREY = "0.62"
 _BASELINE_COLOR, _CONFUSED_COLOR = "0.25", ACCENT

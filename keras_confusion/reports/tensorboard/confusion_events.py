@@ -4,6 +4,7 @@ Event files hold nothing that is not in the study's folder already, so that they
 deleted and written anew whenever a study is taken up or a report is made.
 """
 
+import collections
 import functools
 import pathlib
 import time
@@ -11,10 +12,10 @@ import time
 import numpy as np
 
 from keras_confusion.comparisons import responses
+from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
-from keras_confusion.reports.tensorboard.network_blocks import NetworkBlock
 from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
@@ -184,3 +185,60 @@ class StudySummaries:
         writer.text(metadata.TAG_STUDY, strict_json(study), step=0)
         writer.tensor(metadata.TAG_TEST_IMAGES, self._test_images, 0)
         return writer
+
+
+def write_confusion_summaries(directory: pathlib.Path) -> None:
+    """Writes the event files of a confusion study again, from its rows."""
+    writer = StudySummaries(directory)
+    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    test_labels = confusion_store.read_test_labels(directory)
+    for networks in confusion_store.iterate_networks(directory):
+        network_checks.check_networks(
+            networks, description, test_labels=test_labels, source=directory
+        )
+        for row in networks.to_dict("records"):
+            writer.add_network(row)
+    writer.close()
+
+
+class NetworkBlock:
+    """Takes networks until it is written, and is empty again then."""
+
+    def __init__(self):
+        self.num_written = 0
+        self._networks: list[np.ndarray] = []
+        self._correct: list[np.ndarray] = []
+        # Of each tag: values, and the step of the last one.
+        self._values: dict[str, list[float]] = collections.defaultdict(list)
+        self._steps: collections.Counter[str] = collections.Counter()
+
+    def add(self, network: np.ndarray, correct: np.ndarray) -> None:
+        """Adds one network.
+
+        Args:
+            network: A row of `metadata.TAG_NETWORKS`.
+            correct: A row of `metadata.TAG_CORRECT`.
+        """
+        self._networks.append(network)
+        self._correct.append(correct)
+
+    def mean(self, tag: str, value: float, step: int) -> None:
+        """Adds a value to a curve that gets the mean of a block, at its last step."""
+        self._values[tag].append(float(value))
+        self._steps[tag] = step
+
+    def count(self, tag: str, value: float) -> None:
+        """The same of a curve whose step counts its values."""
+        self.mean(tag, value, self._steps[tag] + 1)
+
+    def write(self, writer: RunWriter, num_networks: int) -> None:
+        """Writes the block, whose last network is that of this number."""
+        for tag, values in self._values.items():
+            writer.scalar(tag, float(np.mean(values)), self._steps[tag])
+        # First what the others refer to.
+        writer.tensor(metadata.TAG_CORRECT, np.stack(self._correct), num_networks)
+        writer.tensor(metadata.TAG_NETWORKS, np.stack(self._networks), num_networks)
+        self._values.clear()
+        self._networks.clear()
+        self._correct.clear()
+        self.num_written = num_networks

@@ -8,7 +8,6 @@ import pandas as pd
 import xarray as xr
 
 from keras_confusion.models import model_description
-from keras_confusion.prototypes import prototype_parts
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
@@ -82,7 +81,7 @@ class PrototypeSummaries:
             text = strict_json(self._describe(study, measures, trends))
             self._prototypes.text(metadata.TAG_STUDY, text, step=0)
             self._is_described = True
-        for part in prototype_parts.finished(study):
+        for part in prototype_store.finished(study):
             self._add_part(part, interval)
         of_parts = np.full((study.sizes["initialisation"], measures.shape[1]), np.nan)
         of_parts[table["initialisation"]] = measures.to_numpy(np.float64)
@@ -126,7 +125,7 @@ class PrototypeSummaries:
         for prefix, kind in _MATRICES.items():
             self._prototypes.tensor(
                 f"{prefix}{number}",
-                prototype_parts.matrix(part, kind).astype(
+                prototype_store.matrix(part, kind).astype(
                     np.float32 if is_small else np.float16
                 ),
                 interval,
@@ -176,3 +175,13 @@ def _cell_side(study: xr.Dataset) -> int:
 def _has_frames(study: xr.Dataset) -> bool:
     """Whether frames are shown; those of many classes would be too many."""
     return "frames" in study and study.sizes["target"] <= metadata.MAX_FULL_CLASSES
+
+
+def write_prototype_summaries(directory: pathlib.Path) -> None:
+    """Writes the event files of a prototype study again, from its store."""
+    writer = PrototypeSummaries(directory)
+    study = prototype_store.read_prototype_study(directory)
+    for percentage in study["interval"].values[study["test_accuracy"].notnull()]:
+        writer.add_network(float(percentage))
+        writer.add_prototypes(float(percentage))
+    writer.close()
