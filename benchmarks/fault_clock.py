@@ -11,7 +11,7 @@ import urllib.request
 from benchmarks import fault_studies
 from benchmarks.fault_studies import Expectations, Study, Trial
 from tb_plugin import metadata
-from tests.tensorboard_process import tensorboard
+from tests.support.tensorboard_process import tensorboard
 
 SECONDS_TO_SHOW = 60
 # TensorBoard's two readers of event files: its own in Python, and a faster one.

@@ -14,8 +14,8 @@ import statistics
 import tempfile
 
 from tb_plugin import metadata
-from tests import browser, plugin_logdir
-from tests.tensorboard_process import tensorboard
+from tests.support import browser, plugin_logdir
+from tests.support.tensorboard_process import tensorboard
 
 NUM_CLASSES = 100
 # CIFAR-100: the overview's images are made smaller, see metadata.MAX_OVERVIEW_PIXELS.

@@ -18,7 +18,7 @@ import traceback
 import warnings
 
 from benchmarks import timing
-from tests import fuzzing
+from tests.support import fuzzing
 
 # Of inputs at a time, so that a limit in seconds is kept.
 _EXAMPLES_A_ROUND = 200

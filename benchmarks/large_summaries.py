@@ -27,7 +27,7 @@ from benchmarks.large_study import DrawnNetworks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
 from tb_plugin import metadata
-from tests.tensorboard_process import TensorBoard
+from tests.support.tensorboard_process import TensorBoard
 
 TITLE = "TensorBoard with all pairs of 100 classes"
 LOADERS = {"Python loader": "--load_fast=false", "data server": "--load_fast=true"}

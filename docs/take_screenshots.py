@@ -12,8 +12,8 @@ import pathlib
 import tempfile
 
 from tb_plugin import metadata
-from tests import browser
-from tests.tensorboard_process import tensorboard
+from tests.support import browser
+from tests.support.tensorboard_process import tensorboard
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 # Of a page that is shown at half of its size.

@@ -1,0 +1,188 @@
+import errno
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import keras_confusion
+from keras_confusion import errors
+from keras_confusion.cli import commands, exit_codes
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.datasets import class_pairs
+from keras_confusion.storage import study_folder
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+
+
+def run(script, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
+def test_help_does_not_wait_for_tensorflow(script):
+    start = time.perf_counter()
+    done = run(script, "--help")
+    assert time.perf_counter() - start < 1
+    assert done.returncode == 0
+    # The docstring: what it shows and the exact command.
+    assert f"python scripts/{script}" in done.stdout
+    code = """
+import runpy, sys
+script = sys.argv[1]
+sys.argv = [script, "--help"]
+try:
+    runpy.run_path(script, run_name="__main__")
+except SystemExit:
+    sys.exit("tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, SCRIPTS / script]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (study_folder.StudyFolderError("Not a study."), "Error: Not a study."),
+        (errors.NonFiniteLossError("The loss was nan."), "Error: The loss was nan."),
+        (errors.DeviceMemoryError("No room."), "Error: No room."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "networks/0-1.parquet"),
+            "No room to write networks/0-1.parquet",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/studies"),
+            "No permission to write /studies",
+        ),
+        (NotADirectoryError("x is a file, not a folder."), "x is a file"),
+    ],
+)
+def test_errors_become_one_message_and_an_exit_code(error, expected, capsys):
+    def fail():
+        raise error
+
+    assert exit_codes.exit_code(fail) == 1
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.out == ""
+
+
+def test_values_that_this_package_refuses_become_a_message(capsys):
+    code = exit_codes.exit_code(class_pairs.resolve_pairs, [], ["cat", "dog"])
+    assert code == 1
+    assert "Error: Expected at least one pair." in capsys.readouterr().err
+
+
+def test_values_that_a_package_within_refuses_become_a_message(capsys):
+    path = pathlib.Path(keras_confusion.__file__).parent / "some" / "package.py"
+    refuse = {}
+    exec(compile("def refuse(): raise ValueError('No.')", path, "exec"), refuse)
+    assert exit_codes.exit_code(refuse["refuse"]) == 1
+    assert "Error: No." in capsys.readouterr().err
+
+
+def test_defects_keep_their_traceback():
+    with pytest.raises(KeyError):
+        exit_codes.exit_code({}.__getitem__, "a defect")
+    # A ValueError too, where it is somebody else's.
+    with pytest.raises(ValueError, match="invalid literal"):
+        exit_codes.exit_code(lambda: int("seven"))
+
+
+def test_tensorboard_is_named_so_that_it_starts(tmp_path, monkeypatch):
+    environment = tmp_path / ".venv" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "tensorboard").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(environment / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commands._tensorboard() == ".venv/bin/tensorboard"
+    (environment / "tensorboard").chmod(0o755)
+    monkeypatch.setenv("PATH", str(environment))
+    assert commands._tensorboard() == "tensorboard"
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path):
+    code = (
+        "import sys\n"
+        "from keras_confusion.cli import exit_codes\n"
+        "def talk():\n"
+        "    for _ in range(100_000): print('a finding')\n"
+        "    return 0\n"
+        "sys.exit(exit_codes.exit_code(talk))"
+    )
+    talker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    talker.stdout.readline()
+    talker.stdout.close()
+    assert talker.stderr.read() == b""
+    talker.stderr.close()
+    assert talker.wait() == 1
+
+
+def test_ctrl_c_says_how_to_go_on(capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    assert exit_codes.exit_code(stop) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+    assert exit_codes.exit_code(stop, resumes=False) == 130
+    assert "The same command begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pairs", "3-3"], "Expected pairs of two different classes"),
+        (["--dataset", "digitz"], "The closest are: digits"),
+    ],
+)
+def test_script_refuses_what_makes_no_sense(arguments, message, tmp_path):
+    done = run("run_confusion_study.py", *arguments, "--out", tmp_path / "study")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "study").exists()
+
+
+def test_analysing_nothing_is_an_error(tmp_path):
+    for directory in (tmp_path, tmp_path / "missing"):
+        done = run("analyse_study.py", directory)
+        assert done.returncode == 1
+        assert "without study.json" in done.stderr
+
+
+@pytest.mark.slow
+def test_full_disk_leaves_nothing_half_written(tmp_path):
+    # Every file that grows past a limit fails, as on a full disk. The limit lies
+    # above study.json and the test labels and below a network's row.
+    limit = 3_500
+    done = run(
+        "run_confusion_study.py",
+        *("--pairs", "3-8", "--repeats", "1", "--epochs", "1", "--workers", "1"),
+        *("--out", tmp_path / "study"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1
+    assert "No room to write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "study" / "networks").iterdir()) == []
+    labels = confusion_store.read_test_labels(tmp_path / "study")
+    assert np.bincount(labels).min() > 50
+    again = run(
+        "run_confusion_study.py",
+        *("--pairs", "3-8", "--repeats", "1", "--epochs", "1", "--workers", "1"),
+        *("--out", tmp_path / "study"),
+    )
+    assert again.returncode == 0
+    assert len(confusion_store.read_networks(tmp_path / "study")) == 2

@@ -1,0 +1,91 @@
+"""Runs the code of docs/own_data_and_model.md, as it stands there."""
+
+import pathlib
+import re
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.execution import runtime
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "own_data_and_model.md"
+# "`name.py`, more words:" on one line, and a block of Python.
+BLOCK = re.compile(r"^`(\w+\.py)`[^\n]*:\n\n```python\n(.*?)```", re.M | re.S)
+IMAGE_FILES = ("my_model.py", "study.py")
+TEXT_FILES = ("my_text_model.py", "text_study.py")
+
+
+def blocks():
+    return dict(BLOCK.findall(PAGE.read_text()))
+
+
+def write_files(folder, names):
+    for name in names:
+        (folder / name).write_text(blocks()[name])
+
+
+def write_data(folder):
+    """Small arrays: three kinds of stripes, and three kinds of sentences."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(72) % 3
+    images = rng.integers(0, 120, (72, 8, 8, 1), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:: 1 + label] += 100
+    np.savez(folder / "arrays.npz", images=images, labels=labels)
+    (folder / "my_data.py").write_text(
+        "import numpy as np\n"
+        "arrays = np.load('arrays.npz')\n"
+        "x_train, x_test = arrays['images'][:48], arrays['images'][48:]\n"
+        "y_train, y_test = arrays['labels'][:48], arrays['labels'][48:]\n"
+    )
+    (folder / "my_texts.py").write_text(
+        "texts = ['We saw a cat.', 'We heard a dog!', 'We met a cow'] * 24\n"
+        "train_texts, test_texts = texts[:48], texts[48:]\n"
+        "y_train, y_test = [0, 1, 2] * 16, [0, 1, 2] * 8\n"
+    )
+
+
+def test_every_block_is_run_here():
+    assert PAGE.read_text().count("```python") == len(blocks())
+    assert set(blocks()) == {*IMAGE_FILES, *TEXT_FILES}
+
+
+@pytest.mark.parametrize(("names", "most"), [(IMAGE_FILES, 15), (TEXT_FILES, 20)])
+def test_the_files_are_short(names, most):
+    lines = "".join(blocks()[name] for name in names).splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= most
+
+
+@pytest.mark.parametrize(
+    ("names", "study", "dataset"),
+    [
+        (IMAGE_FILES, "studies/mine", "my_data.npz"),
+        (TEXT_FILES, "studies/texts", "my_texts.npz"),
+    ],
+)
+def test_the_files_run(tmp_path, monkeypatch, capsys, names, study, dataset):
+    # Here, not in worker processes, which would take long to start.
+    monkeypatch.setattr(runtime, "default_num_workers", lambda: 1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_data(tmp_path)
+    write_files(tmp_path, names)
+    runpy.run_path(str(tmp_path / names[1]), run_name="__main__")
+    # 3 pairs, 4 repeats, and 4 times the square root of 3 of the baseline.
+    networks = confusion_store.read_networks(tmp_path / study)
+    assert len(networks) == 3 * 4 + 7
+    assert not networks["failed"].any()
+    assert f"{dataset}: 19 networks, 10 epochs" in capsys.readouterr().out
+    assert (tmp_path / study / "tables" / "target_by_pair.csv").exists()
+
+
+@pytest.mark.slow
+def test_worker_processes_find_the_model(tmp_path):
+    write_data(tmp_path)
+    write_files(tmp_path, IMAGE_FILES)
+    subprocess.run([sys.executable, "study.py"], cwd=tmp_path, check=True, timeout=300)
+    assert len(confusion_store.read_networks(tmp_path / "studies" / "mine")) == 19

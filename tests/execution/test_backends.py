@@ -1,0 +1,263 @@
+"""The confusion study on real clusters of Ray and Dask, on the loopback address."""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import dask
+import distributed  # noqa: F401 (its settings, before one is changed)
+import pandas as pd
+import pytest
+
+from keras_confusion import errors
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion import worker
+from keras_confusion.execution import backends
+from tests.support import clusters
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "run_confusion_study.py"
+SETTINGS = {
+    "pairs": ["3-8", "4-9"],
+    "repeats": 3,
+    "baseline_repeats": 3,
+    "epochs": 2,
+}
+NUM_NETWORKS = 9
+OPTIONS = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"
+CHANGING = ["seconds", "finished_at"]
+
+
+def comparable(directory):
+    return confusion_store.read_networks(directory).drop(columns=CHANGING)
+
+
+@pytest.fixture(scope="module")
+def by_loky(tmp_path_factory):
+    """The study that all others must equal."""
+    directory = tmp_path_factory.mktemp("loky")
+    confusion_study.run_confusion_study(directory, workers=2, **SETTINGS)
+    return comparable(directory)
+
+
+@pytest.fixture(scope="module", params=["ray", "dask"])
+def cluster(request, tmp_path_factory):
+    if request.param == "ray":
+        with clusters.ray_cluster() as running:
+            yield running
+    else:
+        with clusters.dask_cluster(tmp_path_factory.mktemp("dask")) as running:
+            yield running
+
+
+def command(directory, cluster, *options):
+    return [
+        *(sys.executable, str(SCRIPT), *OPTIONS.split(), "--out", str(directory)),
+        *("--backend", cluster.backend, "--address", cluster.address, *options),
+    ]
+
+
+def run(directory, cluster, **options):
+    settings = SETTINGS | options
+    return confusion_study.run_confusion_study(
+        directory, backend=cluster.backend, address=cluster.address, **settings
+    )
+
+
+@pytest.mark.slow
+def test_cluster_trains_the_rows_of_loky(cluster, by_loky, tmp_path):
+    done = subprocess.run(
+        command(tmp_path / "study", cluster),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in done.stderr
+    # Findings, and nothing that the cluster has to say.
+    assert done.stdout.startswith("digits: 9 networks")
+
+
+@pytest.mark.slow
+def test_shard_of_a_killed_worker_is_done_again(cluster, by_loky, tmp_path):
+    rows, killed = [], []
+
+    def kill_once(row):
+        rows.append((row["arm"], row["repeat"]))
+        if not killed:
+            clusters.wait_for(cluster.workers, "workers")
+            killed.append(cluster.workers()[0])
+            killed[0].kill()
+
+    summary = run(tmp_path / "study", cluster, on_network=kill_once)
+    assert not killed[0].is_running()
+    assert len(rows) == len(set(rows)) == summary.num_trained == NUM_NETWORKS
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
+
+
+@pytest.mark.slow
+def test_killed_parent_is_resumed_on_the_cluster(cluster, by_loky, tmp_path):
+    directory = tmp_path / "study"
+    process = subprocess.Popen(command(directory, cluster), stderr=subprocess.DEVNULL)
+    clusters.wait_for(lambda: list(directory.glob("networks/*.parquet")), "a network")
+    process.kill()
+    process.wait()
+    # What the workers had in hand may come in after the end of their parent, or not.
+    before = len(list(directory.glob("networks/*.parquet")))
+    assert 1 <= before < NUM_NETWORKS
+    summary = run(directory, cluster)
+    assert 0 < summary.num_trained <= NUM_NETWORKS - before
+    pd.testing.assert_frame_equal(comparable(directory), by_loky)
+
+
+@pytest.mark.slow
+def test_ray_gives_every_worker_a_gpu_of_its_own(tmp_path, by_loky):
+    with clusters.ray_cluster(cpus=4, gpus=2) as cluster:
+        with backends.connect("ray", address="auto") as workers:
+            assert workers.number == 2
+            devices = workers.run(visible_devices, [(0,), (1,), (2,), (3,)])
+            assert sorted(set(devices)) == ["0", "1"]
+        run(tmp_path / "study", cluster, workers=1)
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
+
+
+def visible_devices(number):
+    # Long enough for both workers to have their share.
+    time.sleep(0.5)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.slow
+def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, by_loky):
+    directory = tmp_path / "shared" / "study"
+    directory.parent.mkdir()
+    scratch = tmp_path / "dask"
+    scratch.mkdir()
+    # Where the folder would be, the workers have an empty disk of their own.
+    own_disk = f'mount -t tmpfs none "{directory.parent}" && exec "$@"'
+    before = ["unshare", "--mount", "sh", "-c", own_disk, "sh"]
+    if os.geteuid():
+        before.insert(1, "--map-root-user")
+    if subprocess.run([*before, "true"], check=False).returncode:
+        assert not os.environ.get("CI")
+        pytest.skip("No mount namespaces for this user.")
+    with clusters.dask_cluster(scratch, before=before) as cluster:
+        run(directory, cluster)
+    pd.testing.assert_frame_equal(comparable(directory), by_loky)
+
+
+@pytest.mark.slow
+def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path, by_loky):
+    directory = tmp_path / "study"
+    with clusters.dask_cluster(tmp_path) as cluster:
+        process = subprocess.Popen(
+            command(directory, cluster, "--repeats", "40"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        clusters.wait_for(
+            lambda: list(directory.glob("networks/*.parquet")), "a network"
+        )
+        cluster.scheduler.kill()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.count("The dask cluster was lost") == 1
+    assert "Traceback" not in said
+    assert len(confusion_store.read_networks(directory)) >= 1
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "study", cluster, "--repeats", "40"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    clusters.wait_for(
+        lambda: list((tmp_path / "study").glob("networks/*.parquet")), "a network"
+    )
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    # Ray's own handler would end otherwise, and without a word.
+    assert process.returncode == 143, said
+    assert "The same command goes on with what is missing" in said
+    assert "Traceback" not in said
+
+
+def test_workers_with_other_data_or_versions_are_refused(tmp_path):
+    confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
+    plan = confusion_study.StudyPlan.make(
+        confusion_study.StudySettings(**SETTINGS), tmp_path, None
+    )
+    assignment = worker.assign(plan, is_cluster=True)
+    other = dataclasses.replace(
+        assignment,
+        run="other",
+        fingerprint="0123",
+        versions={**assignment.versions, "keras": "2.0"},
+    )
+    with pytest.raises(errors.ClusterError) as error:
+        worker.train(other, [(None, 0)])
+    assert "keras 2.0 there" in str(error.value)
+    assert "data set 0123 there" in str(error.value)
+    rows, is_written = worker.train(assignment, [(None, 0)])
+    assert is_written
+    assert rows[0]["arm"] == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--backend", "dask"], "Use --address tcp://HOST:8786"),
+        (["--address", "auto"], "Use --backend ray or --backend dask"),
+    ],
+)
+def test_backend_without_its_address_is_refused(options, message, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--out", str(tmp_path / "study"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "address", "message"),
+    [
+        ("dask", "tcp://127.0.0.1:9", "address that `dask scheduler` printed"),
+        ("dask", "missing.json", "address that `dask scheduler` printed"),
+        ("ray", "127.0.0.1:9", "address that `ray start --head` printed"),
+    ],
+)
+def test_cluster_that_is_not_there_is_named(backend, address, message, monkeypatch):
+    monkeypatch.setattr(backends, "SECONDS_TO_WAIT", 0.5)
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(errors.ClusterError, match=message) as error,
+        backends.connect(backend, address=address),
+    ):
+        pass
+    assert address in str(error.value)
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(errors.ClusterError, match=r"keras_confusion\[dask\]"),
+        backends.connect("dask", address="tcp://127.0.0.1:9"),
+    ):
+        pass

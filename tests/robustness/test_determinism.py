@@ -1,0 +1,181 @@
+"""The same bits again: by other numbers of workers, after a stop, in new processes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import determinism
+from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import study as confusion_study
+from keras_confusion.prototypes import store as prototype_store
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+CONFUSION = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"
+PROTOTYPES = (
+    "--epochs 3 --intervals 40 100 --inits 2 --prototype-learning-rate 0.1 "
+    "--loss-threshold 0.5 --max-iterations 60 --no-boundaries --augment"
+)
+
+
+def command(script, directory, *options):
+    return [
+        *(sys.executable, str(SCRIPTS / script), "--deterministic"),
+        *(*options, "--out", str(directory)),
+    ]
+
+
+def run(script, directory, *options, **environment):
+    subprocess.run(
+        command(script, directory, *options),
+        check=True,
+        capture_output=True,
+        env={**os.environ, **environment},
+    )
+
+
+def stop_when(condition, script, directory, *options):
+    """Runs a command until there is something, and kills it."""
+    process = subprocess.Popen(
+        command(script, directory, *options),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+
+
+def bits(directory):
+    """All that networks say, floats as the bits that they are."""
+    networks = confusion_store.read_networks(directory).drop(
+        columns=["seconds", "finished_at"]
+    )
+    for column in ("log2_probability", "log2_probability_without_pair", "epoch_losses"):
+        networks[column] = [values.tobytes() for values in networks[column]]
+    networks["final_training_loss"] = networks["final_training_loss"].map(float.hex)
+    return networks
+
+
+@pytest.mark.slow
+def test_confusion_study_has_the_same_bits_again(tmp_path):
+    run(
+        "run_confusion_study.py", tmp_path / "one", *CONFUSION.split(), "--workers", "1"
+    )
+    run(
+        "run_confusion_study.py",
+        tmp_path / "three",
+        *CONFUSION.split(),
+        "--workers",
+        "3",
+    )
+    stopped = tmp_path / "stopped"
+    for number in (2, 5):
+        stop_when(
+            lambda number=number: len(list(stopped.glob("networks/*"))) >= number,
+            *("run_confusion_study.py", stopped, *CONFUSION.split(), "--workers", "2"),
+        )
+    run("run_confusion_study.py", stopped, *CONFUSION.split(), "--workers", "2")
+    first = bits(tmp_path / "one")
+    assert len(first) == 9
+    pd.testing.assert_frame_equal(bits(tmp_path / "three"), first)
+    pd.testing.assert_frame_equal(bits(stopped), first)
+    # Not because everything is the same: other repeats have other bits.
+    assert first["final_training_loss"].nunique() == 9
+
+
+@pytest.mark.slow
+def test_prototype_study_has_the_same_bits_again(tmp_path):
+    script, stopped = "run_prototype_study.py", tmp_path / "stopped"
+    run(script, tmp_path / "whole", *PROTOTYPES.split())
+    stop_when(
+        lambda: (stopped / "models" / "40" / "model.json").exists(),
+        *(script, stopped, *PROTOTYPES.split()),
+    )
+    run(script, stopped, *PROTOTYPES.split())
+    first, again = (
+        prototype_store.read_prototype_study(directory).drop_vars(
+            ["seconds", "network"]
+        )
+        for directory in (tmp_path / "whole", stopped)
+    )
+    assert first["finished"].all()
+    for name, values in first.data_vars.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+
+
+@pytest.mark.slow
+def test_classifier_has_the_same_bits_again(tmp_path):
+    import keras
+
+    weights = []
+    for name in ("one", "two"):
+        options = ("--epochs", "2", "--augment")
+        run("train_classifier.py", tmp_path / name, *options)
+        model = keras.saving.load_model(tmp_path / name / "model.keras")
+        weights.append(model.get_weights())
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_packed_networks_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="one network at a time"):
+        confusion_study.run_confusion_study(
+            tmp_path / "study",
+            workers=1,
+            deterministic=True,
+            networks_per_program=2,
+            pairs=["3-8"],
+        )
+    assert not (tmp_path / "study").exists()
+
+
+def test_benchmark_counts_what_is_not_the_same(tmp_path):
+    for name, changed in (("one", 0), ("other", 3)):
+        (tmp_path / name / "networks").mkdir(parents=True)
+        for repeat in range(2):
+            labels = np.arange(20) % 4
+            # Of the second network alone.
+            labels[: changed * repeat] += 4
+            row = {
+                "arm": "baseline",
+                "class_a": None,
+                "class_b": None,
+                "repeat": repeat,
+                "seed": repeat,
+                "failed": False,
+                "final_training_loss": 2.0 + changed * repeat / 100,
+                "predictions": labels,
+                "log2_probability": [-1.0] * 4,
+            }
+            confusion_store.write_network(tmp_path / name, row, num_classes=10)
+    found = determinism.compare(tmp_path / "one", tmp_path / "other")
+    assert found == {
+        "networks": 2,
+        "same_bits": 1,
+        "answers": 40,
+        "other_answers": 3,
+        "largest_loss": pytest.approx(0.015),
+    }
+    text = determinism.table([{"dtype": "float32", "run": "again", **found}])
+    assert "| float32 | again | 1 of 2 | 3 of 40 (7.50%) | 1.5e-02 |" in text
+
+
+@pytest.mark.slow
+def test_benchmark_runs_what_it_compares(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        determinism, "STUDY", "--pairs 3-8 --repeats 1 --baseline-repeats 1 --epochs 1"
+    )
+    runs = {name: determinism.RUNS[name] for name in ("first", "without oneDNN")}
+    (row,) = determinism.measure(tmp_path, dtypes=("float32",), runs=runs)
+    assert row["run"] == "without oneDNN"
+    assert row["networks"] == 2
