@@ -15,8 +15,9 @@ import pathlib
 import sys
 import traceback
 
-from benchmarks import subjects, tables, timing
-from benchmarks.subjects import SUBJECTS
+from benchmarks import tables, timing
+from benchmarks.speed import subjects
+from benchmarks.speed.subjects import SUBJECTS
 
 
 def section(letter: str, measured: dict) -> tuple[str, str]:
@@ -29,7 +30,7 @@ def section(letter: str, measured: dict) -> tuple[str, str]:
         reference=measured["reference"],
         without_ratio=measured["without_ratio"],
     )
-    command = f"python -m benchmarks.{measured['module']}"
+    command = f"python -m benchmarks.speed.{measured['module']}"
     return title, f"\n{table}\n`{command}`, {measured['seconds'] / 60:.1f} minutes.\n"
 
 

@@ -149,7 +149,7 @@ def check(process: subprocess.Popen) -> str:
 
 def module(name: str, *arguments) -> list[str]:
     """The command that runs a module of this folder."""
-    return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
+    return [sys.executable, "-m", f"benchmarks.speed.{name}", *map(str, arguments)]
 
 
 def num_cores() -> int:

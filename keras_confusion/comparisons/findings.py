@@ -114,7 +114,7 @@ def caution(table: pd.DataFrame, test: str) -> str:
 
     The squared standard error of a few networks is sometimes far too small by chance,
     and Satterthwaite's degrees of freedom are those of the large group then: small
-    p-values come too often (`benchmarks/null_small_groups.py`).
+    p-values come too often (`benchmarks/validity/null_small_groups.py`).
 
     Args:
         table: As in `with_test`, the rows that are told.

@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks import analysis_speed, large_study, timing
+from benchmarks import timing
+from benchmarks.speed import analysis_speed, large_study
 from keras_confusion.confusion import store as confusion_store
 
 

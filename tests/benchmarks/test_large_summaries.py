@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks import large_summaries, timing
+from benchmarks import timing
+from benchmarks.speed import large_summaries
 from tb_plugin import metadata
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import (
+from benchmarks.speed import head_cost
+from benchmarks.validity import (
     confused_features,
-    head_cost,
     known_features,
     learned_features,
     planted_truth,

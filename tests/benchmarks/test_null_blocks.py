@@ -3,7 +3,7 @@ import pathlib
 import pandas as pd
 import pytest
 
-from benchmarks import null_blocks
+from benchmarks.validity import null_blocks
 
 
 @pytest.fixture

@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks import null_calibration, null_networks, null_report, null_statistics
-from benchmarks.null_statistics import BY_CLASS, BY_PAIR
+from benchmarks.validity import (
+    null_calibration,
+    null_networks,
+    null_report,
+    null_statistics,
+)
+from benchmarks.validity.null_statistics import BY_CLASS, BY_PAIR
 from keras_confusion.comparisons import responses, target_by_pair
 
 NAMES = list("abcde")

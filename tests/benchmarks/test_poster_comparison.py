@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks import (
-    generated_study,
+from benchmarks.speed import generated_study
+from benchmarks.validity import (
     poster_comparison,
     poster_points,
     poster_sections,
@@ -16,7 +16,7 @@ from benchmarks import (
     poster_statistics,
     poster_words,
 )
-from benchmarks.poster_points import BY_CLASS, BY_PAIR
+from benchmarks.validity.poster_points import BY_CLASS, BY_PAIR
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import responses
 from keras_confusion.comparisons.rates import ListedRates, Rates
@@ -375,7 +375,7 @@ def test_command_writes_page_and_figure_without_tensorflow(written, tmp_path):
     )
     command = [
         *(sys.executable, "-c"),
-        "import sys; from benchmarks import poster_comparison; "
+        "import sys; from benchmarks.validity import poster_comparison; "
         "code = poster_comparison.main(sys.argv[1:]); "
         "sys.exit(code or 'tensorflow' in sys.modules)",
         *(str(written), "--out", str(page), "--figure", str(figure)),

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import prototype_speed, timing
+from benchmarks import timing
+from benchmarks.speed import prototype_speed
 from keras_confusion.models import architectures
 
 

@@ -9,14 +9,13 @@ import scipy.stats
 import tensorflow as tf
 
 import benchmarks.__main__ as command
-from benchmarks import (
+from benchmarks import tables, timing
+from benchmarks.speed import (
     dissimilarity_speed,
     generated_study,
     peak,
     scaling,
     statistical_power,
-    tables,
-    timing,
     training_speed,
     training_steps,
 )
@@ -269,7 +268,7 @@ def test_a_subject_that_fails_is_reported_and_the_others_measured(
     def fail(*_):
         raise OSError("no disk")
 
-    monkeypatch.setattr("benchmarks.subjects.in_own_process", fail)
+    monkeypatch.setattr("benchmarks.speed.subjects.in_own_process", fail)
     out = tmp_path / "report.md"
     assert command.main(["--only", "d", "e", "--out", str(out)]) == 1
     assert out.read_text().count("Not measured: no disk") == 2

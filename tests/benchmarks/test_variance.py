@@ -10,8 +10,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from benchmarks import anova, variance, weight_averages
-from benchmarks.variance_networks import (
+from benchmarks.validity import anova, variance, weight_averages
+from benchmarks.validity.variance_networks import (
     AVERAGED,
     CHOSEN,
     LAST,
@@ -22,7 +22,7 @@ from benchmarks.variance_networks import (
     Design,
     Network,
 )
-from benchmarks.variance_report import MEMBERS, OVERALL, THIRD, WITHOUT_PAIR
+from benchmarks.validity.variance_report import MEMBERS, OVERALL, THIRD, WITHOUT_PAIR
 from keras_confusion.training import recipes
 
 # By effect, in the order of `anova.effects(3)`.
@@ -288,7 +288,9 @@ def test_networks_that_were_trained_again_are_compared_bit_by_bit():
 
 @pytest.mark.slow
 def test_the_command_from_end_to_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.statistical_power.FOLDER", tmp_path / "networks")
+    monkeypatch.setattr(
+        "benchmarks.speed.statistical_power.FOLDER", tmp_path / "networks"
+    )
     out = tmp_path / "new" / "report.md"
     monkeypatch.setattr(sys, "argv", ["variance", "--quick", "--out", str(out)])
     variance.main()

@@ -4,7 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks import large_study
+from benchmarks.speed import large_study
 from keras_confusion.comparisons import study_results, target_by_class
 from keras_confusion.confusion import compaction
 from keras_confusion.confusion import store as confusion_store

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import planted_truth
+from benchmarks.validity import planted_truth
 from keras_confusion.comparisons import measures
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import RESPONSES, StudyResponses

@@ -29,12 +29,12 @@ PROGRAMS = {
     "scripts/probe_saved_model.py": shlex.split("model --from 1 --to 2 --out probe"),
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],
-    "-m benchmarks.head_cost": [],
-    "-m benchmarks.learned_features": [],
-    "-m benchmarks.null_calibration": [],
-    "-m benchmarks.planted_truth": [],
-    "-m benchmarks.poster_comparison": ["study"],
-    "-m benchmarks.variance": [],
+    "-m benchmarks.speed.head_cost": [],
+    "-m benchmarks.validity.learned_features": [],
+    "-m benchmarks.validity.null_calibration": [],
+    "-m benchmarks.validity.planted_truth": [],
+    "-m benchmarks.validity.poster_comparison": ["study"],
+    "-m benchmarks.validity.variance": [],
 }
 
 
@@ -121,7 +121,7 @@ def test_every_command_runs(page, place, monkeypatch):
         ),
         ("python scripts/analyse_study.py studies/none", "makes studies/none"),
         ("cp -r docs/images no/such/folder/images", "ended with 1"),
-        ("python -m benchmarks.scaling", "no test runs it"),
+        ("python -m benchmarks.speed.scaling", "no test runs scaling"),
         ("tensorboard --logdir studies/none", "makes studies/none"),
     ],
 )

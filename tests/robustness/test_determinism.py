@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import determinism
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.prototypes import store as prototype_store
+from tests.robustness import determinism
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 CONFUSION = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"

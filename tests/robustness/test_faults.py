@@ -1,4 +1,4 @@
-"""Real faults, a few of each kind; `python -m benchmarks.faults` tries many."""
+"""Real faults, a few of each kind; `python -m tests.robustness.faults` tries many."""
 
 import os
 import shutil
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks import (
+from keras_confusion.confusion import store as confusion_store
+from tests.robustness import (
     fault_clock,
     fault_damage,
     fault_disks,
@@ -15,8 +16,7 @@ from benchmarks import (
     fault_studies,
     faults,
 )
-from benchmarks.fault_studies import Trial
-from keras_confusion.confusion import store as confusion_store
+from tests.robustness.fault_studies import Trial
 
 STUDY = fault_studies.confusion_study(repeats=2)
 SEED = 1

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from hypothesis import strategies as st
 
-from benchmarks import fuzz
+from tests.robustness import fuzz
 from tests.support import fuzzing
 from tests.support.fuzzing import ACCEPTED, REFUSED, Target
 

@@ -45,15 +45,11 @@ _ALWAYS: dict[str, dict[str, str]] = {
 }
 _IF_GIVEN = {"--width": "4", "--frames": "2", "--workers": "1"}
 # Benchmarks take minutes however small; each is run by its own test.
-_BENCHMARK = re.compile(r"-m benchmarks\.(\w+)")
-_TESTS = {
-    "planted_truth": "datasets/test_planted.py",
-    "head_cost": "benchmarks/test_learned_features.py",
-}
+_BENCHMARK = re.compile(r"-m (?:benchmarks\.\w+|tests\.robustness)\.(\w+)")
 # These need another machine, a browser, or minutes: only their arguments are checked.
 _ONLY_PARSED = (
-    *("-m benchmarks.training_speed", "-m benchmarks.prototype_speed"),
-    *("-m benchmarks.first_paint", "-m benchmarks.weight_averages"),
+    *("-m benchmarks.speed.training_speed", "-m benchmarks.speed.prototype_speed"),
+    *("-m benchmarks.speed.first_paint", "-m benchmarks.validity.weight_averages"),
 )
 # A study that a file on a page makes, and a command that makes the same.
 _MADE_BY_FILES = {
@@ -123,9 +119,10 @@ class Place:
             docs_commands.parse(target, given, item)
         elif benchmark := _BENCHMARK.fullmatch(target):
             name = benchmark.group(1)
-            test = docs_pages.ROOT / "tests" / _TESTS.get(name, f"test_{name}.py")
-            if not test.exists() or f"{name}." not in test.read_text():
-                raise DocumentationError(f"{item}: no test runs it, as {test} would.")
+            call = re.compile(rf"^[^#\"]*\b{name}\.(?:measure|main)\(", re.MULTILINE)
+            tests = (docs_pages.ROOT / "tests").rglob("test_*.py")
+            if not any(call.search(test.read_text()) for test in tests):
+                raise DocumentationError(f"{item}: no test runs {name}.")
         else:
             small = smaller(target, given, item)
             if "resnet18" in small and (target, *small) not in self._done:
