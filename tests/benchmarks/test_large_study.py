@@ -6,7 +6,7 @@ from keras_confusion.confusion import store as confusion_store
 
 
 def test_networks_are_written_in_files_of_many(tmp_path, monkeypatch):
-    monkeypatch.setattr(large_study.merging, "NETWORKS_A_FILE", 20)
+    monkeypatch.setattr(large_study.compaction, "NETWORKS_A_FILE", 20)
     large_study.write_large_study(
         tmp_path, num_classes=7, repeats=3, baseline_repeats=5, num_test=70
     )

@@ -301,7 +301,7 @@ def test_model_that_could_not_be_saved_is_refused_before_its_training(dataset):
 
 def test_test_agrees_with_one_image_after_another(dataset, trained, monkeypatch):
     # 30 test images in parts of 7 leave a short last one.
-    monkeypatch.setattr(training_classifier, "EVALUATION_BATCH_SIZE", 7)
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH_SIZE", 7)
     classifier = trained.classifier()
     right, losses = {0: [], 1: [], 2: []}, []
     for image, label in zip(*dataset.test.arrays(), strict=True):

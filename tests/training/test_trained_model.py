@@ -6,7 +6,7 @@ import pytest
 
 from keras_confusion import errors
 from keras_confusion.models import loading
-from keras_confusion.training import evaluation, trained_model
+from keras_confusion.training import trained_model
 from keras_confusion.training.intervals import interval_epochs
 from keras_confusion.training.settings import ClassifierSettings
 
@@ -112,7 +112,7 @@ def test_training_tells_of_every_epoch_and_of_its_end(digits, capsys):
 def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     closed = []
     monkeypatch.setattr(
-        evaluation.Progress, "close", lambda progress: closed.append(progress)
+        trained_model.Progress, "close", lambda progress: closed.append(progress)
     )
     settings = ClassifierSettings(
         model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"
