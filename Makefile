@@ -13,6 +13,8 @@ STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --test paired \
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes
 BENCH ?= --out studies/benchmarks/report.md
+# Two processes, 3 GB of memory each; tests of a file share what they make.
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: study prototypes models demo-data bench test test-slow lint clean
 
@@ -48,10 +50,10 @@ bench: .venv/installed
 	.venv/bin/python -m benchmarks $(BENCH)
 
 test: .venv/installed-test
-	.venv/bin/python -m pytest -m "not slow and not gpu"
+	.venv/bin/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
 test-slow: .venv/installed-test
-	.venv/bin/python -m pytest -m "slow and not gpu"
+	.venv/bin/python -m pytest $(PARALLEL) -m "slow and not gpu"
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .

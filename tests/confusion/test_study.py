@@ -120,6 +120,7 @@ def test_tensorflow_stays_quiet(uninterrupted):
     assert "a minute" in uninterrupted[1].stderr
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
     directory = tmp_path / "killed"
     # One worker in the process itself: other than in the uninterrupted study.
@@ -156,6 +157,7 @@ def is_running(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_workers_die_with_a_killed_parent(tmp_path):
     directory = tmp_path / "orphans"
     process = subprocess.Popen(
@@ -177,6 +179,7 @@ def test_workers_die_with_a_killed_parent(tmp_path):
     confusion_store.read_networks(directory)
 
 
+@pytest.mark.slow
 def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
     directory = tmp_path / "stopped"
     process = subprocess.Popen(
@@ -291,6 +294,7 @@ def run_null_study(directory, *options):
     )
 
 
+@pytest.mark.slow
 def test_null_study_with_own_seeds(tmp_path):
     done = run_null_study(tmp_path / "study", "--own-seeds")
     assert "A null study" in done.stdout, done.stderr
@@ -332,6 +336,7 @@ def test_paired_test_of_own_seeds_is_refused_before_training(tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_local_model_in_worker_processes(tmp_path):
     builds = tmp_path / "builds"
     builds.mkdir()
@@ -410,6 +415,7 @@ def initialisation_seed(repeat, attempt):
     return seeds["initialisation_seed"]
 
 
+@pytest.mark.slow
 def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
     bad_seeds.add(initialisation_seed(0, attempt=0))
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 2}
@@ -424,6 +430,7 @@ def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
     assert summary.retried == ["baseline, repeat 0", "3-8, repeat 0"]
 
 
+@pytest.mark.slow
 def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
     bad_seeds |= {initialisation_seed(1, attempt) for attempt in (0, 1)}
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 2, "baseline_repeats": 3}
@@ -553,6 +560,7 @@ def test_packs_share_a_repeat_and_gather_what_is_left_over():
     assert all(len(pack) == 1 for pack in confusion_plan.packs(networks, 1))
 
 
+@pytest.mark.slow
 def test_packed_study_is_the_study(tmp_path):
     """Three networks a program: packs of one repeat, and one of what is left."""
     settings = SETTINGS | {"dtype_policy": "float32"}
@@ -588,6 +596,7 @@ def test_packed_study_is_the_study(tmp_path):
     assert again.num_trained == 1
 
 
+@pytest.mark.slow
 def test_packed_study_in_worker_processes(tmp_path):
     summary = confusion_study.run_confusion_study(
         tmp_path,
@@ -601,6 +610,7 @@ def test_packed_study_in_worker_processes(tmp_path):
     assert networks[["arm", "repeat"]].drop_duplicates().shape[0] == NUM_NETWORKS
 
 
+@pytest.mark.slow
 def test_one_network_of_a_pack_diverges(tmp_path, bad_seeds):
     bad_seeds.add(initialisation_seed(1, attempt=0))
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 3}

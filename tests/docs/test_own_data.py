@@ -60,6 +60,7 @@ def test_the_files_are_short(names, most):
     assert sum(bool(line.strip()) for line in lines) <= most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "study", "dataset"),
     [

@@ -194,6 +194,7 @@ def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_workers_with_other_data_or_versions_are_refused(tmp_path):
     confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
     plan = confusion_study.StudyPlan.make(

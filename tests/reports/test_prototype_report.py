@@ -132,6 +132,7 @@ def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
     assert "2 training intervals" in made.text
 
 
+@pytest.mark.slow
 def test_study_without_boundaries_or_prototypes(write_prototype_study):
     boundaries = tuple(
         name for name in prototype_store.ARRAYS if name.startswith("boundary")
@@ -147,6 +148,7 @@ def test_study_without_any_prototypes_is_refused(write_prototype_study):
         study_report.write_report(directory)
 
 
+@pytest.mark.slow
 def test_analyse_study_rebuilds_scalars_and_report(write_prototype_study, capsys):
     directory = write_prototype_study()
     assert commands.analyse_study(directory) == 0

@@ -27,6 +27,7 @@ def test_nothing_but_answers(target):
     assert counts[fuzzing.REFUSED] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load_fast", ["true", "false"])
 def test_a_tensorboard_of_bad_runs_goes_on_serving(tmp_path, load_fast):
     fuzz_plugin.write_hostile_logdir(tmp_path, NUM_BAD_RUNS)

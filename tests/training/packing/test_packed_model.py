@@ -161,6 +161,7 @@ def test_all_forms_train_the_same_networks(dataset, form, monkeypatch):
         np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_packed_resnet18_is_three_resnets(dataset):
     tasks = three_tasks(share_images=True)
     losses, logits = alone(dataset, narrow_resnet, tasks)
