@@ -15,7 +15,7 @@ from tests.support.docs_pages import PAGES, RECORDS, ROOT, DocumentationError, I
 
 PAGE = ROOT / "docs" / "page.md"
 # Their commands take no more than a few seconds together.
-QUICK = ("http_api.md", "performance.md")
+QUICK = ("http_api.md", "performance.md", "architecture.md")
 # Blocks that are files: test_own_data.py runs the one's, and Slurm the other's.
 NOT_RUN = ("own_data_and_model.md", "cluster.md")
 # Options of programs that are not of this project.
@@ -141,6 +141,7 @@ def test_tensorboard_without_a_study_fails(place, monkeypatch):
 def test_every_page_is_looked_at():
     tracked = {ROOT / "README.md", *(ROOT / "docs").rglob("*.md")}
     tracked |= {*ROOT.glob("[!.]*/README.md"), *ROOT.glob("tb_plugin/*.md")}
+    tracked |= {ROOT / "CONTRIBUTING.md"}
     assert tracked <= {*PAGES, *RECORDS}
     assert len(commands_of(ROOT / "README.md")) > 15
 
@@ -221,6 +222,8 @@ def test_blocks_that_no_test_knows(text, message):
         ("python scripts/analyse_study.py", "required: directory"),
         ("python scripts/no_script.py --epochs 1", "There is no scripts/no_script.py"),
         ("python -m benchmarks --only nothing", "invalid choice"),
+        ("python -m pytest tests/test_fuzz.py", "no tests in tests/test_fuzz.py"),
+        ("python -m pytest tests/stats --all", "no tests in --all"),
         ("python -m benchmarks.no_module", "There is no module benchmarks.no_module"),
         ("make no-target", "No rule to make target"),
         ('make study STUDY="--pear 1-2"', "--pear"),

@@ -118,6 +118,8 @@ def _check_python(item: Item, arguments: list[str], by_make: bool) -> None:
         compile(arguments[1], "-c", "exec")
     elif arguments[:2] == ["-m", "pip"]:
         _check_pip(item, arguments[2:])
+    elif arguments[:2] == ["-m", "pytest"] and not by_make:
+        _check_pytest(item, arguments[2:])
     elif not (
         by_make and arguments[0] == "-m" and arguments[1] in _ONLY_MODULES_IN_MAKE
     ):
@@ -152,6 +154,16 @@ def _check_pip(item: Item, arguments: list[str]) -> None:
         extras = importlib.metadata.metadata(package).get_all("Provides-Extra", [])
     if extra is not None and extra not in extras:
         raise DocumentationError(f"{item}: {package} has no such extra.")
+
+
+def _check_pytest(item: Item, arguments: list[str]) -> None:
+    """Checks that the named tests exist; a marker is the only option there is."""
+    if "-m" in arguments:
+        at = arguments.index("-m")
+        arguments = arguments[:at] + arguments[at + 2 :]
+    for path in arguments:
+        if not path.startswith("tests/") or not (ROOT / path).exists():
+            raise DocumentationError(f"{item}: there are no tests in {path}.")
 
 
 def made_by_make(item: Item) -> list[Item]:

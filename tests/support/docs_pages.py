@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / "README.md", ROOT / "benchmarks" / "README.md"),
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    ROOT / "benchmarks" / "README.md",
     *(ROOT / "saved_models" / "README.md", ROOT / "tb_plugin" / "http_api.md"),
     *sorted((ROOT / "docs").glob("*.md")),
 ]

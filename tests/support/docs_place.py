@@ -39,6 +39,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     _PROBE: {"--inits": "1", "--max-iterations": "2"},
     _EXPLAIN: {"--repeats": "1", "--units": "1"},
     "docs/write_commands.py": {"--out": "commands.md"},
+    "-m docs.draw_architecture": {"--out": "architecture.svg"},
     "-m benchmarks": {"--only": "d", "--rounds": "1"},
     "-m tb_plugin.demo": {},
     "scripts/analyse_study.py": {},
@@ -96,7 +97,8 @@ class Place:
             self._once(tuple(words), item, self._run_shell, words)
         elif program == "python" and arguments[0] == "-c":
             exec(compile(arguments[1], "-c", "exec"), {})
-        elif program == "python" and "pip" not in arguments[:2]:
+        # Tests are run by tests no more than packages are installed.
+        elif program == "python" and not {"pip", "pytest"} & {*arguments[:2]}:
             self._run_python(item, arguments)
         # Programs of clusters are run by tests/execution/test_backends.py.
         elif program not in (".", "pip", "sbatch", "srun", "ray", "dask", "python"):
