@@ -1,4 +1,4 @@
-"""Errors that are told by modules which need not import those that raise them."""
+"""Exceptions shared by modules that must not import each other."""
 
 
 class StudyFolderError(RuntimeError):

@@ -87,14 +87,14 @@ def add_deterministic_argument(group: argparse._ArgumentGroup) -> None:
 
 
 def add_test_argument(group: argparse._ActionsContainer) -> None:
-    """Adds which test the findings of a confusion study are told by."""
+    """Adds the option for the test that decides what is significant."""
     group.add_argument(
         "--test",
         choices=("welch", "paired", "blocks"),
-        help="what findings are told, ordered and marked by: welch, all networks as "
+        help="the test that decides what is significant: welch, all networks as "
         "independent ones; paired, the differences within repeats, whose networks "
-        "share their seeds; or blocks, the same with the noise known from all arms, "
-        "for few repeats; the tables hold all (default: welch)",
+        "share their seeds; or blocks, the same with the noise estimated from all "
+        "arms, for few repeats; the tables hold all three (default: welch)",
     )
 
 

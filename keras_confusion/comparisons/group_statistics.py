@@ -39,7 +39,7 @@ Columns: TypeAlias = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """What is compared of a group of networks, or of several; arrays `(rows,)`.
+    """Summary statistics of one or more groups of networks; arrays `(rows,)`.
 
     Args:
         accuracy: Their accuracies.

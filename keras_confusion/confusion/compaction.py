@@ -1,7 +1,7 @@
 """Files of many networks, and what to do about damaged ones.
 
-One file a network is what workers write without a word to each other; hundreds of
-thousands of them are slow to list, copy and open. The process that runs a study merges
+Workers write one file a network, without coordination; hundreds of thousands of files
+are slow to list, copy and open. The process that runs a study merges
 them, `NETWORKS_A_FILE` at a time. A killed process leaves a network in one file or in
 two, never in none: what is in a merged file counts once and is deleted elsewhere.
 """

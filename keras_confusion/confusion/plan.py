@@ -310,8 +310,8 @@ class StudyPlan:
 def packs(networks: Sequence[Network], size: int) -> list[list[Network]]:
     """Puts networks together that are trained in one program.
 
-    Networks of one repeat share their images and are fastest together. What is left of
-    a repeat goes with what is left of others.
+    Networks of one repeat share their images and are fastest together. Incomplete
+    packs of different repeats are combined.
 
     Args:
         networks: In the order in which they should be trained.

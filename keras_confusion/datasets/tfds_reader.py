@@ -1,4 +1,4 @@
-"""The reader of TensorFlow Datasets, without a word to the network where it can be."""
+"""Reads TensorFlow Datasets, offline where possible."""
 
 import difflib
 import logging

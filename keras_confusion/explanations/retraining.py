@@ -1,4 +1,4 @@
-"""Networks of a confusion study once more, for their weights, which no study keeps.
+"""Trains networks of a study again, because studies do not store weights.
 
 A network is a function of its seeds, so that it can be trained again. Weights are kept
 in `explanations/networks/*.npz` in the study's folder, beside the labels that the

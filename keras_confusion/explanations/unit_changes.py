@@ -64,7 +64,7 @@ def compare_units(
 
     A unit is *kept* if its counterpart of `match_units` correlates with it by at least
     `MIN_CORRELATION`. If not, it is *lost*, and its counterpart is *new*: different
-    features, whose uses are not compared but go to 0 and come from it.
+    features, counted as a change to 0 (lost) and from 0 (new).
 
     The change of a product has two parts: h' w' - h w = (h' - h) (w + w') / 2 +
     (w' - w) (h + h') / 2, what the unit responds to and how it is read.

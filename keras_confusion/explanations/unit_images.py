@@ -92,7 +92,7 @@ def unit_images(
         return UnitImages(images, shares)
     starts = _starts(seed, shape)
     of_starts = probe.features(starts)
-    # Of units that are not asked for, nothing is asked.
+    # Units outside `units` have weight 1.
     asked = np.ones(of_starts.shape[1], np.float32)
     asked[units[active]] = EXCESS * strongest[active]
 
@@ -128,7 +128,7 @@ def _choose(activations: np.ndarray) -> np.ndarray:
     """For each unit the number of a start, from activations `(starts, units)`."""
     of_contrasts = activations.reshape(len(_START_CONTRASTS), _STARTS_A_CONTRAST, -1)
     strongest = of_contrasts.max(axis=1)
-    # Of the first contrast that wakes it; of the last for one that sleeps on.
+    # The first contrast that activates the unit; if none does, the strongest contrast.
     contrast = np.where(strongest > 0, np.arange(len(strongest))[:, None], np.inf)
     contrast = np.minimum(contrast.min(axis=0), len(strongest) - 1).astype(int)
     best = of_contrasts.argmax(axis=1)[contrast, np.arange(len(contrast))]

@@ -88,7 +88,7 @@ def load_probe(
         serve, features = _keras_file(path, max_bytes)
     elif (path / "model.json").exists():
         description = _checked_description(path / "model.json")
-        # What is not read here may be as it is.
+        # Only files below saved_model/ are loaded, so only they are verified.
         if damage := model_description.find_damage(path, below="saved_model/"):
             raise ModelFolderError(
                 f"Expected a model as it was saved. Received: {damage} Use a copy of "

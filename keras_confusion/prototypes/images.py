@@ -99,8 +99,7 @@ def intermediary_prototypes(
     Returns:
         `OptimizedImages` with leading axes `(..., target, origin)`. Image [k, j]
         starts as prototype j and is optimised toward class k; on the diagonal are the
-        class prototypes as they are given: no updates, and whether they have
-        converged.
+        class prototypes, copied unchanged; only `converged` is evaluated.
     """
     start = _as_origins(of_classes)
     num_classes = start.shape[-4]

@@ -81,7 +81,7 @@ def is_chunk(content: bytes, num_bytes: int) -> bool:
     try:
         return len(numcodecs.zstd.decompress(content)) == num_bytes
     except RuntimeError:
-        # All that it says of a frame that is no frame.
+        # numcodecs raises RuntimeError for invalid frames.
         return False
 
 

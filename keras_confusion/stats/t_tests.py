@@ -1,8 +1,9 @@
 """Statistics of a confusion study: arrays in, arrays out.
 
-`confused` networks saw wrong labels, those of the `comparison` group did not (or not
-those). A value is one network's response to one target class, such as its accuracy;
-networks are the last axis. A statistic that does not exist is NaN, without a warning.
+`confused` networks saw wrong labels; the `comparison` group was trained on correct
+labels, or on other wrong ones. A value is one network's response to one target class,
+such as its accuracy; networks are the last axis. A statistic that does not exist is
+NaN, without a warning.
 
 The four readings of the poster's bits and their noise floor are here too; `bits` has
 their formulas.

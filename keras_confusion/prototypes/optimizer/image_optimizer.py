@@ -4,8 +4,8 @@ Every image is optimised for itself: the gradient of its own loss, with respect 
 pixels only, so what else is in the batch does not matter. An image that is done leaves
 its place to the next; when none waits, the batch shrinks.
 
-A faster, less accurate copy of a classifier may do most of the way. What counts, and
-what is returned, is the classifier's own word.
+A faster, less accurate copy of a classifier may do most of the updates. What decides,
+and what is returned, is always the exact (float32) classifier's output.
 """
 
 import dataclasses

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 # From logits `(batch, K)` and targets `(batch, ...)` to losses `(batch,)`, whose lower
-# bound is 0, and misses `(batch,)`: by how much an image misses what else is asked.
+# bound is 0, and violations `(batch,)`: how far an image is from meeting the extra
+# constraint.
 Objective = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 

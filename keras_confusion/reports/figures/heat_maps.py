@@ -158,7 +158,7 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
 
 
 def _limit(sizes: np.ndarray) -> tuple[float, str]:
-    """The end of the scale, and at which ends values may be beyond it."""
+    """The colour limit, and Matplotlib's `extend` for values outside it."""
     shown = sizes[sizes > 0]
     if not shown.size:
         return 1.0, "neither"
@@ -168,7 +168,7 @@ def _limit(sizes: np.ndarray) -> tuple[float, str]:
 
 
 def name_cells(axis, names: list[str], cell: float, rotation: int = 0) -> None:
-    """Names rows or columns whose cells are so many inches, all or every so many."""
+    """Labels every n-th row or column, as many as fit; `cell` in inches."""
     step = max(int(np.ceil(MIN_NAME / (72 * cell))), 1)
     axis.set_ticks(range(0, len(names), step), names[::step])
     axis.set_tick_params(labelsize=float(np.clip(60 * cell * step, MIN_NAME, 9)))

@@ -19,21 +19,14 @@ from keras_confusion.comparisons import (
 from keras_confusion.datasets import class_pairs
 from tb_plugin import metadata
 
-# A snapshot is made when the networks are so many more, at least, ...
+# See `Schedule`.
 MIN_GROWTH = 0.05
-# ... and so much time has passed: while a study runs, its networks come first.
 MIN_SECONDS = 5.0
 TIMES_ITS_OWN = 10
-# Snapshots stay in the event file, and TensorBoard reads them all: larger ones are
-# made less often. While the networks double, about so many bytes may be added.
 BYTES_A_DOUBLING = 10_000_000
-
-
-# Networks are written one by one until networks x classes are so many, ...
+# See `BlockSchedule`.
 SINGLE_CELLS = 30_000
-# ... then in blocks: so many of those before, ...
 BLOCK_GROWTH = 0.01
-# ... or what comes in so much of the time, and within these seconds.
 BLOCK_SHARE_OF_TIME = 0.001
 LEAST_BLOCK_SECONDS, MOST_BLOCK_SECONDS = 5.0, 300.0
 
@@ -41,9 +34,13 @@ LEAST_BLOCK_SECONDS, MOST_BLOCK_SECONDS = 5.0, 300.0
 class BlockSchedule:
     """Says when a block of networks is to be written.
 
-    A point of a tag costs TensorBoard some kB of memory, whatever is in it: a study of
-    a quarter of a million networks gets some hundred of them where its networks are
-    written anew, and some thousand in a month of training.
+    A point of a tag costs TensorBoard some kB of memory, whatever is in it. So networks
+    are written one by one until networks x classes reach `SINGLE_CELLS`, then in
+    blocks: of the share `BLOCK_GROWTH` of those before, or of what comes in during
+    `BLOCK_SHARE_OF_TIME` of the study's time, at least `LEAST_BLOCK_SECONDS` and at
+    most `MOST_BLOCK_SECONDS`. A study of a quarter of a million networks gets some
+    hundred points where its networks are written again, and some thousand in a month
+    of training.
 
     Args:
         num_classes: Number of classes.
@@ -77,6 +74,14 @@ class BlockSchedule:
 
 class Schedule:
     """Says when the next snapshot is due.
+
+    Snapshots stay in the event file, and TensorBoard reads all of them; while a study
+    runs, its networks come first. So a snapshot is made when
+
+    - the networks have grown by the share `MIN_GROWTH`,
+    - and by so much more that, while they double, `BYTES_A_DOUBLING` are added,
+    - `MIN_SECONDS` have passed,
+    - and `TIMES_ITS_OWN` times what the last snapshot took.
 
     Args:
         clock: Returns seconds.
