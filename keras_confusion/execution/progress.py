@@ -62,6 +62,7 @@ class _Lines(tqdm.tqdm):
 
     # No thread that looks after bars.
     monitor_interval = 0
+    last_print_n: int
 
     def __init__(self, **options):
         seconds = SECONDS_BETWEEN_LINES
@@ -79,7 +80,6 @@ class _Lines(tqdm.tqdm):
 
     def close(self):
         """Writes what came after the last line."""
-        if not self.disable and self.n > self.last_print_n:
+        if self.n > self.last_print_n:
+            self.last_print_n = self.n
             self.refresh()
-        # There is nothing to clear.
-        self.disable = True
