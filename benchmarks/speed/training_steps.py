@@ -38,6 +38,7 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     runtime.start_tensorflow(threads=1)
     import keras
 
+    from benchmarks.validity import weight_averages
     from keras_confusion.training import recipes
 
     steps = 3 if quick else STEPS
@@ -55,9 +56,7 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     contenders = {
         REFERENCE: _contender(annealed, steps),
         "Keras' Adam": _contender(keras_adam, steps),
-        "averaged weights": _contender(
-            dataclasses.replace(annealed, averaging=0.1), steps
-        ),
+        "averaged weights": _contender(weight_averages.averaged(annealed, 0.1), steps),
         "float32": _contender(annealed, steps, dtype_policy="float32"),
         "rectified after pooling": _contender(annealed, steps, model=rectified_later),
     }

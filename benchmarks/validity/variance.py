@@ -5,7 +5,7 @@
 trains a full factorial of real networks: schedule of the learning rate x initial
 weights x order of the examples x which examples of one confused pair are given the
 wrong label, 2 x 3 x 3 x 3. Each is tested with its last weights, and with averages of
-its weights over the last steps (`Recipe.averaging`), which are taken beside the same
+its weights over the last steps (`weight_averages`), which are taken beside the same
 training. For every schedule and kind of weights the variance of a class's accuracy is
 split among the factors and their interactions, see `anova`. Some networks are
 trained a second time, without any averages and with the library's own, to see that

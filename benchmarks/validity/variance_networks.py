@@ -222,7 +222,7 @@ def _trainer(design: Design, schedule: str, how: str):
             recipe, exponential=EXPONENTIAL, uniform=UNIFORM
         )
     elif how == AVERAGED:
-        recipe = dataclasses.replace(recipe, averaging=EXPONENTIAL[CHOSEN])
+        recipe = weight_averages.averaged(recipe, EXPONENTIAL[CHOSEN])
     return training_trainer.Trainer(
         dataset,
         recipe=recipe,
@@ -233,13 +233,18 @@ def _trainer(design: Design, schedule: str, how: str):
 
 def _each_weights(trainer, how: str) -> Iterator[str]:
     """Names of weights, which the trained model has while each is handled."""
-    yield AVERAGED if how == AVERAGED else LAST
+    # One network alone is trained in the trainer's own model.
+    variables = trainer.model.trainable_variables
+    if how == AVERAGED:
+        (optimizer,) = trainer.recipe.optimizers
+        optimizer.finalize_variable_values(variables)
+        yield AVERAGED
+        return
+    yield LAST
     if how != OBSERVED:
         return
-    # One network alone is trained in the trainer's own model.
     (optimizer,) = trainer.recipe.optimizers
     for name, values in optimizer.averages.values.items():
-        variables = trainer.model.trainable_variables
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         yield name

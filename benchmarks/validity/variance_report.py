@@ -43,7 +43,7 @@ def report(found: dict, *, picture: pathlib.Path | None) -> str:
         "- Schedules: `annealed`, cosine decay of Adam's rate to 0; `constant`, the "
         "constant rate of `tutorial` in batches as large as those of `annealed`.",
         "- Weights: those of the last step, exponential moving averages with a time "
-        "constant of 5, 10 or 20 % of the steps (`Recipe.averaging`), and the mean "
+        "constant of 5, 10 or 20 % of the steps (`weight_averages`), and the mean "
         "over the last quarter of the steps. 10 % was settled before any network was "
         "trained. Averages were taken beside the training.",
         f"- Trained again: {same} of {len(found['checks'])} networks gave logits of "

@@ -1,4 +1,4 @@
-"""Several averages of the weights beside one training, which they do not change."""
+"""Averages of weights: several beside a training, or one in their place after it."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ class WeightAverages:
         variables: What is averaged, float32.
         num_steps: Steps of the training.
         exponential: By name the time constants of exponential moving averages, as
-            shares of the steps, see `Recipe.averaging`.
+            shares of the steps, see `AveragedRecipe`.
         uniform: By name shares of the steps, at the end, over which a plain mean is
             taken: stochastic weight averaging (Izmailov et al. 2018, arXiv
             1803.05407), after every step.
@@ -105,7 +105,41 @@ def observed(
     recipe: Recipe, *, exponential: Mapping[str, float], uniform: Mapping[str, float]
 ) -> ObservedRecipe:
     """The same recipe with averages beside it, see `WeightAverages`."""
-    fields = {
-        field.name: getattr(recipe, field.name) for field in dataclasses.fields(Recipe)
-    }
-    return ObservedRecipe(**fields, exponential=exponential, uniform=uniform)
+    return ObservedRecipe(
+        **dataclasses.asdict(recipe), exponential=exponential, uniform=uniform
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AveragedRecipe(Recipe):
+    """A recipe whose optimisers keep Keras' own moving average of the weights.
+
+    It takes their place by the optimiser's `finalize_variable_values`. Not for models
+    with batch normalisation: its statistics would be those of other weights.
+
+    Args:
+        averaging: Time constant of the exponential moving average, as a share of all
+            steps. The average lags behind by as much, and what single steps did to the
+            weights is averaged out.
+        optimizers: Every optimiser that was built, in turn.
+    """
+
+    averaging: float = 0.1
+    optimizers: list[keras.optimizers.Optimizer] = dataclasses.field(
+        default_factory=list
+    )
+
+    def build_optimizer(self, num_steps: int) -> keras.optimizers.Optimizer:
+        """As `Recipe.build_optimizer`."""
+        plain = super().build_optimizer(num_steps)
+        # Keras: average = m * average + (1 - m) * weights, after every step.
+        momentum = 1 - 1 / max(self.averaging * num_steps, 1.0)
+        average = {"use_ema": True, "ema_momentum": momentum}
+        optimizer = type(plain).from_config(plain.get_config() | average)
+        self.optimizers.append(optimizer)
+        return optimizer
+
+
+def averaged(recipe: Recipe, averaging: float) -> AveragedRecipe:
+    """The same recipe with an average in the end, see `AveragedRecipe`."""
+    return AveragedRecipe(**dataclasses.asdict(recipe), averaging=averaging)

@@ -10,6 +10,7 @@ from keras_confusion.comparisons import readings
 from keras_confusion.comparisons.responses import ResponseCollector, StudyResponses
 from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion.answers import LABEL_COLUMNS
 from keras_confusion.storage import study_folder
 
 # What is read of a network beside its answers.
@@ -29,9 +30,7 @@ ABOUT = (
     "finished_at",
 )
 _ANSWERS = (
-    "predictions",
-    "second_labels",
-    "third_labels",
+    *LABEL_COLUMNS,
     "log2_probability",
     "log2_probability_without_pair",
     *readings.COLUMNS,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion.confusion import network_files
+from keras_confusion.confusion.answers import LABEL_COLUMNS
 from keras_confusion.errors import StudyFolderError
 from keras_confusion.stats.discriminability import num_class_pairs
 
@@ -18,7 +19,6 @@ from keras_confusion.stats.discriminability import num_class_pairs
 MAX_TEST_EXAMPLES = 10**8
 # Rows whose labels are put together at a time.
 _ROWS_AT_A_TIME = 512
-_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 # Bits, above the logarithm of 1.
 _ROUNDING = 1e-3
 _LATEST_SECONDS = 1e12
@@ -107,7 +107,7 @@ def check_networks(
         rows.refuse(networks["failed"].isna().to_numpy(bool), "failed", "missing")
     finished = rows.finished()
     finished.check_times()
-    for name in _LABEL_COLUMNS:
+    for name in LABEL_COLUMNS:
         finished.check_lists(name, num_test, 0, num_classes - 1, whole=True)
     finished.check_lists("log2_probability", num_classes, -np.inf, _ROUNDING)
     finished.check_without_pair(num_classes, len(pairs))

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from keras_confusion.confusion.answers import LABEL_COLUMNS
 from keras_confusion.storage.study_folder import StudyFolderError
 
 CHECKSUM = "checksum"
@@ -58,9 +59,7 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("finished_at", pa.timestamp("ms", tz="UTC")),
         # The three most probable labels of every test example, null if failed.
-        ("predictions", pa.list_(pa.uint8())),
-        ("second_labels", pa.list_(pa.uint8())),
-        ("third_labels", pa.list_(pa.uint8())),
+        *((name, pa.list_(pa.uint8())) for name in LABEL_COLUMNS),
         # Mean log2-probability of the true class, per class (K).
         ("log2_probability", pa.list_(pa.float32())),
         # The same over the classes outside the pair: (K) for an arm, (pairs x K) row by
@@ -90,7 +89,6 @@ COMPRESSION = "zstd"
 # Of files of many networks: how many.
 _MERGED_NAME = re.compile(r"merged-\d+-(\d+)\.parquet")
 Key: TypeAlias = tuple[str, int]
-_LABEL_COLUMNS = ("predictions", "second_labels", "third_labels")
 
 
 # What reading a file raises that is not as it was written.
@@ -121,7 +119,7 @@ def network_schema(num_classes: int) -> pa.Schema:
     if num_classes <= 256:
         return SCHEMA
     schema = SCHEMA
-    for name in _LABEL_COLUMNS:
+    for name in LABEL_COLUMNS:
         field = pa.field(name, pa.list_(pa.uint16()))
         schema = schema.set(schema.get_field_index(name), field)
     return schema

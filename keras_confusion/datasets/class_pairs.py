@@ -32,9 +32,7 @@ def resolve_pairs(
         return tuple((a, b) for a in labels for b in labels if a < b)
     if isinstance(pairs, str):
         pairs = [pairs]
-    by_name = {str(label): label for label in range(len(class_names))}
-    # A class may be named "3": names go before labels.
-    by_name |= {name: label for label, name in enumerate(class_names)}
+    by_name = _labels_by_name(class_names)
     resolved = []
     for pair in pairs:
         first, second = _split_pair(pair, by_name, class_names)
@@ -65,9 +63,7 @@ def resolve_class(name: str, class_names: Sequence[str]) -> int:
     Raises:
         ValueError: If it is unknown.
     """
-    # A class may be named "3": names go before labels.
-    by_name = {str(label): label for label in range(len(class_names))}
-    by_name |= {name: label for label, name in enumerate(class_names)}
+    by_name = _labels_by_name(class_names)
     if name not in by_name:
         named = ", ".join(class_names[:_MOST_CLASSES_NAMED])
         if len(class_names) > _MOST_CLASSES_NAMED:
@@ -85,6 +81,12 @@ def has_all_pairs(pairs, num_classes: int) -> bool:
     be read as what C does.
     """
     return len(pairs) == math.comb(num_classes, 2)
+
+
+def _labels_by_name(class_names) -> dict[str, int]:
+    by_name = {str(label): label for label in range(len(class_names))}
+    # A class may be named "3": names go before labels.
+    return by_name | {name: label for label, name in enumerate(class_names)}
 
 
 def _split_pair(pair, by_name, class_names) -> tuple[int, int]:

@@ -5,16 +5,22 @@ both splits. Images come as an array, or as an `ImageStream` where they may not 
 memory; token sequences as an array.
 """
 
+import contextlib
 import dataclasses
+import io
 import os
 import stat
+import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from keras_confusion.datasets import image_headers, planted
+from keras_confusion.datasets import planted
 
 # Of one image, decoded: 89 million pixels.
 MAX_IMAGE_BYTES = 2**28
@@ -24,6 +30,8 @@ _FOLDER_TEST_FRACTION = 1 / 5
 _DIGITS_TEST_FRACTION = 1 / 3
 _IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _SPLIT_SEED = 0
+_GIF_IMAGE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
+_GIF_HAS_COLOURS = 0x80
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -233,7 +241,7 @@ def _decode_file(path, max_bytes):
     path = os.fsdecode(path)
     try:
         contents = _read_file(path, max_bytes)
-        num_bytes = 3 * image_headers.promised_pixels(contents)
+        num_bytes = 3 * _promised_pixels(contents)
         if num_bytes > max_bytes:
             raise ValueError(
                 f"it takes {num_bytes} bytes when it is decoded, where {max_bytes} are "
@@ -246,6 +254,51 @@ def _decode_file(path, max_bytes):
             "Expected a readable BMP, GIF, JPEG or PNG image. "
             f"Received: {path!a} ({reason}). Use a valid image or remove the file."
         ) from None
+
+
+def _promised_pixels(contents):
+    """Count the pixels of a file before any is decoded: kilobytes can be gigabytes."""
+    if contents.startswith((b"GIF87a", b"GIF89a")):
+        return _gif_pixels(contents)
+    # Not `Image.open`: that refuses large images whatever `max_bytes` is.
+    for image_file in (BmpImageFile, JpegImageFile, PngImageFile):
+        # What Pillow raises where the format is another one or its header is damaged.
+        with contextlib.suppress(SyntaxError):
+            width, height = image_file(io.BytesIO(contents)).size
+            return width * height
+    raise ValueError("it is of another format, or damaged")
+
+
+def _gif_pixels(contents):
+    """Count the pixels of all frames: TensorFlow reads all to give the first.
+
+    What it gives is as large as the widest and the highest of them. Pillow would tell
+    the sizes of frames only by decoding them.
+    """
+    try:
+        width, height, flags = struct.unpack_from("<HHB", contents, 6)
+        pixels, place = 0, 13 + _gif_colour_bytes(flags)
+        while (kind := contents[place]) != _GIF_END:
+            if kind == _GIF_IMAGE:
+                size = struct.unpack_from("<HH", contents, place + 5)
+                width, height = max(width, size[0]), max(height, size[1])
+                pixels += size[0] * size[1]
+                # Then the size of codes, one byte.
+                place += 10 + _gif_colour_bytes(contents[place + 9]) + 1
+            elif kind == _GIF_EXTENSION:
+                place += 2
+            else:
+                raise ValueError("a block of an unknown kind")
+            while contents[place]:
+                place += 1 + contents[place]
+            place += 1
+    except (struct.error, IndexError) as error:
+        raise ValueError("it is cut off") from error
+    return width * height + pixels
+
+
+def _gif_colour_bytes(flags):
+    return 3 * 2 ** ((flags & 7) + 1) if flags & _GIF_HAS_COLOURS else 0
 
 
 def _read_file(path, max_bytes):

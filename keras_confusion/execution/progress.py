@@ -1,12 +1,13 @@
-"""A progress bar on a terminal, a line now and then elsewhere."""
+"""A progress bar on a terminal or in a notebook, a line now and then elsewhere."""
 
 import sys
-import time
 from typing import TextIO
 
-import tqdm
+import tqdm.auto
+import tqdm.notebook
 
 SECONDS_BETWEEN_LINES = 10.0
+_IN_NOTEBOOK = issubclass(tqdm.auto.tqdm, tqdm.notebook.tqdm_notebook)
 
 
 class Progress:
@@ -23,62 +24,62 @@ class Progress:
         self, total: int, *, done: int, unit: str, stream: TextIO | None = None
     ):
         self._stream = sys.stderr if stream is None else stream
-        self._total = total
-        self._initial = self._done = done
-        self._format = (
-            "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-            + unit
-            + "{postfix} [{elapsed} elapsed, {remaining} left]"
-        )
-        self._start = self._last_line = time.monotonic()
-        self._bar = None
-        if self._stream.isatty():
-            self._bar = tqdm.tqdm(
-                total=total,
-                initial=done,
-                bar_format=self._format,
-                file=self._stream,
-                dynamic_ncols=True,
-                # The rate since the start: workers finish in bursts.
-                smoothing=0,
-            )
+        counts = " {n_fmt}/{total_fmt} " + unit + "{postfix}"
+        counts += " [{elapsed} elapsed, {remaining} left]"
+        options = {
+            "total": total,
+            "initial": done,
+            "file": self._stream,
+            # The rate since the start: workers finish in bursts.
+            "smoothing": 0,
+            "miniters": 1,
+        }
+        if self._stream.isatty() or _IN_NOTEBOOK:
+            form = "{percentage:3.0f}%|{bar}|" + counts
+            self._bar = tqdm.auto.tqdm(**options, bar_format=form, dynamic_ncols=True)
+        else:
+            self._bar = _Lines(**options, bar_format="{percentage:3.0f}%" + counts)
 
     def show(self, done: int) -> None:
         """Shows that so many are done by now."""
-        self._done = done
-        if self._bar is not None:
-            self._bar.set_postfix_str(self._rate(), refresh=False)
-            self._bar.update(done - self._bar.n)
-        elif (
-            done == self._total
-            or time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
-        ):
-            self._last_line = time.monotonic()
-            self._write_line()
+        minutes = self._bar.format_dict["elapsed"] / 60
+        if minutes > 0:
+            rate = (done - self._bar.initial) / minutes
+            self._bar.set_postfix_str(f"{rate:.1f} a minute", refresh=False)
+        self._bar.update(done - self._bar.n)
 
     def note(self, message: str) -> None:
         """Writes a message without breaking the bar."""
-        if self._bar is not None:
-            self._bar.write(message, file=self._stream)
-        else:
-            print(message, file=self._stream, flush=True)
+        self._bar.write(message, file=self._stream)
 
     def close(self) -> None:
         """Leaves the bar as it stands and goes to the next line."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
-    def _rate(self) -> str:
-        minutes = (time.monotonic() - self._start) / 60
-        return f"{(self._done - self._initial) / minutes:.1f} a minute"
 
-    def _write_line(self) -> None:
-        line = tqdm.tqdm.format_meter(
-            self._done,
-            self._total,
-            self._last_line - self._start,
-            initial=self._initial,
-            postfix=self._rate(),
-            bar_format=self._format.replace("|{bar}|", ""),
-        )
-        print(line, file=self._stream, flush=True)
+class _Lines(tqdm.tqdm):
+    """Lines in place of a bar, where nothing can be written over."""
+
+    # No thread that looks after bars.
+    monitor_interval = 0
+    last_print_n: int
+
+    def __init__(self, **options):
+        seconds = SECONDS_BETWEEN_LINES
+        super().__init__(**options, mininterval=seconds, delay=seconds)
+
+    @staticmethod
+    def status_printer(file):
+        """How tqdm writes."""
+        return lambda line: print(line, file=file, flush=True)
+
+    @classmethod
+    def write(cls, s, file=None, end="\n", nolock=False):
+        """A line of its own."""
+        print(s, file=file, end=end, flush=True)
+
+    def close(self):
+        """Writes what came after the last line."""
+        if self.n > self.last_print_n:
+            self.last_print_n = self.n
+            self.refresh()

@@ -200,11 +200,16 @@ def _shown(plan, explained, rows, by_repeat, on_progress) -> list[ShownUnit]:
     for repeat, of_repeat in rows.groupby("repeat"):
         for name, network in zip(NETWORKS, by_repeat[repeat], strict=True):
             units = of_repeat[UNIT_COLUMNS[name]].dropna().astype(int)
+
+            def tell(num_done: int, _: int, num_before: int = len(looks)) -> None:
+                if on_progress is not None:
+                    on_progress(num_before + num_done, num_images)
+
             made = unit_images.unit_images(
                 explained.probe(network.weights, plan.dataset.class_names),
                 units.to_numpy(),
                 network.maxima[units],
-                on_progress=_Tally(on_progress, len(looks), num_images),
+                on_progress=tell,
             )
             for (index, unit), image, share in zip(
                 units.items(), made.images, made.shares, strict=True
@@ -233,18 +238,6 @@ def _shown(plan, explained, rows, by_repeat, on_progress) -> list[ShownUnit]:
         )
         for index, row in rows.iterrows()
     ]
-
-
-class _Tally:
-    """Adds the images of one network to those before."""
-
-    def __init__(self, on_progress, num_before: int, num_images: int):
-        self._on_progress, self._num_before = on_progress, num_before
-        self._num_images = num_images
-
-    def __call__(self, num_done: int, _num_images: int) -> None:
-        if self._on_progress is not None:
-            self._on_progress(self._num_before + num_done, self._num_images)
 
 
 def _pictures(plan, wanted: set) -> Callable[[np.ndarray], np.ndarray]:

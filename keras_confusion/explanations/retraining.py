@@ -36,7 +36,6 @@ MIN_CLASSES = 4
 _NETWORKS = "networks"
 _MOST_PAIRS_NAMED = 50
 _SEEDS = ("initialisation_seed", "order_seed", "corruption_seed")
-_LABELS = ("predictions", "second_labels", "third_labels")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -230,12 +229,12 @@ def retrained_network(
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = kept | {"key": np.array(key)}
         write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-    labels = np.stack([kept[name] for name in _LABELS])
+    labels = np.stack([kept[name] for name in confusion_answers.LABEL_COLUMNS])
     recorded = np.asarray(row["predictions"])
     return RetrainedNetwork(
         arm=row["arm"],
         repeat=int(row["repeat"]),
-        weights=[kept[f"weights_{k}"] for k in range(len(kept) - len(_LABELS))],
+        weights=[kept[f"weights_{k}"] for k in range(len(kept) - len(labels))],
         predictions=labels[0],
         winners=confusion_answers.winners_without_pair(labels, pair),
         equal_predictions=float(np.mean(labels[0] == recorded)),
@@ -293,7 +292,8 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
     answers = confusion_answers.summarise_logits(
         plan.trainer.test_logits()[0], plan.dataset.test.labels, plan.pairs[:1]
     )
-    kept = {name: answers[name].astype(np.uint16) for name in _LABELS}
+    columns = confusion_answers.LABEL_COLUMNS
+    kept = {name: answers[name].astype(np.uint16) for name in columns}
     for k, values in enumerate(plan.trainer.model.get_weights()):
         kept[f"weights_{k}"] = values
     return kept

@@ -194,13 +194,17 @@ def build_model(
     model: str | ModelFunction,
     *,
     num_classes: int,
-    input_shape,
-    seed: int,
+    input_shape=(32, 32, 3),
+    seed: int | None = None,
     vocabulary_size: int | None = None,
     dtype_policy: str = "float32",
     **options,
 ) -> keras.Model:
     """Builds a fresh classifier whose initial weights are a function of the seed.
+
+        keras_confusion.build_model("cnn", num_classes=10)
+
+    is the poster's network for CIFAR-10.
 
     Args:
         model: A name ("cnn", "resnet18", or "text" for token sequences),
@@ -209,8 +213,10 @@ def build_model(
             sequences. It returns a Keras model from images in [0, 1], or from int32
             tokens, to logits.
         num_classes: Number of classes, K.
-        input_shape: (height, width, channels), or (length,) of token sequences.
-        seed: Integer, 0 to 2**32 - 1.
+        input_shape: (height, width, channels), by default that of the poster's images,
+            or (length,) of token sequences.
+        seed: Integer, 0 to 2**32 - 1; `None` lets the operating system draw one, so
+            that every model is another.
         vocabulary_size: Number of different tokens; None for images.
         dtype_policy: "float32" or "mixed_bfloat16", in force while the function runs.
         **options: More arguments for the function, such as `width` of "resnet18".
@@ -222,6 +228,8 @@ def build_model(
         ValueError: If the name is unknown, the model is not for such data, or its
             output is not `(batch, K)`.
     """
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
     has_tokens = vocabulary_size is not None
     if (
         isinstance(model, str)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from keras_confusion.datasets import class_pairs
 from keras_confusion.models import probe as model_probe
@@ -230,18 +231,12 @@ def num_images(settings: PairSettings) -> int:
 
 def probabilities(answers: grid.Answers) -> np.ndarray:
     """Class probabilities of answers, float64 `(..., K)`."""
-    return np.exp(_log_probabilities(answers))
+    return scipy.special.softmax(answers.logits.astype(np.float64), axis=-1)
 
 
 def comparison_column(first: str, second: str) -> str:
     """The column of `ProbedPair.dissimilarities` that compares two of `IMAGES`."""
     return f"d_{first}_{second}"
-
-
-def _log_probabilities(answers: grid.Answers) -> np.ndarray:
-    logits = answers.logits.astype(np.float64)
-    logits -= logits.max(axis=-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
 def _noise(seed: int, initialisation: int, label: int, shape) -> np.ndarray:
@@ -260,7 +255,7 @@ def _measures(answers, iterations, labels, class_names, settings) -> pd.DataFram
     parts = []
     for name in IMAGES:
         given = answers[name]
-        logs = _log_probabilities(given)
+        logs = scipy.special.log_softmax(given.logits.astype(np.float64), axis=-1)
         aim = aims.get(name, [first, second])
         # Toward one class, -log p; toward two, less the entropy of half and half.
         losses = np.maximum(-logs[:, aim].mean(axis=1) - np.log(len(aim)), 0)

@@ -13,6 +13,7 @@ from keras_confusion.explanations.result import Explanation
 from keras_confusion.explanations.retraining import FOLDER
 from keras_confusion.explanations.unit_uses import NETWORKS
 from keras_confusion.reports.figures import unit_figures
+from keras_confusion.reports.figures.style import span
 from keras_confusion.reports.figures.unit_figures import class_names_of, unit_name
 from keras_confusion.reports.report_files import Report, write_figure
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
@@ -132,14 +133,14 @@ def explanation_text(explanation: Explanation, finding: dict) -> str:
         f"{_mean_and_sd(table['change_for_others'])}.",
         *_agreement(explanation, finding),
         *_reading_lines(target, finding["readings"]),
-        f"Units of a repeat: {_span(table['kept'])} kept (median correlation "
-        f"{_span(table['kept_correlation'], '.2f')}), {_span(table['lost'])} lost, "
-        f"{_span(table['new'])} new.",
+        f"Units of a repeat: {span(table['kept'])} kept (median correlation "
+        f"{span(table['kept_correlation'], '.2f')}), {span(table['lost'])} lost, "
+        f"{span(table['new'])} new.",
         f"Sizes of all changes add up to {sizes} for {target}, and to "
         f"{sizes_for_others} for the other third "
         f"classes. Of those for {target} the largest {len(explanation.shown)} of a "
         f"repeat carry {100 * table['top_share'].mean():.0f} %, "
-        f"{_span(table['num_for_half'])} carry half.",
+        f"{span(table['num_for_half'])} carry half.",
     ]
     if table["sum_of_sizes"].mean() <= table["sum_of_sizes_for_others"].mean():
         lines.append(
@@ -255,11 +256,6 @@ def _mean_and_sd(values, unit: str = "bits", digits: str = ".3f", sign="+") -> s
     if len(values) > 1:
         text += f" (sd {values.std(ddof=1):{digits}})"
     return text
-
-
-def _span(values, digits: str = "d") -> str:
-    low, high = f"{values.min():{digits}}", f"{values.max():{digits}}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _count(number: int, noun: str) -> str:

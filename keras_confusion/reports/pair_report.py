@@ -1,12 +1,9 @@
 """A probed pair of classes -> pictures, arrays, tables, TensorBoard, a text."""
 
-import io
 import json
 import pathlib
 import shutil
 
-import matplotlib
-import matplotlib.image
 import numpy as np
 import pandas as pd
 
@@ -14,6 +11,7 @@ from keras_confusion.prototypes import pair as prototype_pair
 from keras_confusion.prototypes.pair import COMPARISONS, ProbedPair
 from keras_confusion.reports.figures import pair_figures
 from keras_confusion.reports.report_files import Report, ReportFiles
+from keras_confusion.reports.tensorboard import sprites
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from keras_confusion.storage import study_folder
 from keras_confusion.storage.files import write_atomically
@@ -124,33 +122,30 @@ def findings_text(probed: ProbedPair) -> str:
     first, second = pair_figures.names_of_pair(probed)
     titles = pair_figures.image_titles(probed)
     ways = pair_figures.image_ways(probed)
-    header = ["image", "optimised", "loss", "iterations", "converged", "predicted", ""]
-    header += [f"p({first})", f"p({second})"]
-    blocks = []
-    for initialisation, part in probed.measures.groupby("initialisation"):
-        rows = [
-            [
-                titles[row["image"]],
-                ways[row["image"]],
-                f"{row['loss']:.5f}",
-                f"{row['iterations']}",
-                "yes" if row["converged"] else "NO",
-                row["predicted"],
-                f"{row['probability']:.3f}",
-                f"{row['probability_from']:.3f}",
-                f"{row['probability_to']:.3f}",
-            ]
-            for row in part.to_dict("records")
-        ]
-        blocks.append((f"Initialisation {initialisation}", [header, *rows]))
+    measures = probed.measures
+    table = pd.DataFrame(
+        {
+            "optimised": measures["image"].map(ways),
+            "loss": measures["loss"].map("{:.5f}".format),
+            "iterations": measures["iterations"],
+            "converged": np.where(measures["converged"], "yes", "NO"),
+            "predicted": measures["predicted"]
+            + measures["probability"].map(" {:.3f}".format),
+            f"p({first})": measures["probability_from"].map("{:.3f}".format),
+            f"p({second})": measures["probability_to"].map("{:.3f}".format),
+        }
+    )
+    table.index = measures["image"].map(titles).rename(None)
+    blocks = [
+        f"Initialisation {initialisation}\n{part.to_string()}"
+        for initialisation, part in table.groupby(measures["initialisation"].to_numpy())
+    ]
     if probed.dissimilarities is not None:
         blocks.append(
-            (
-                "Dissimilarities d(x, y) = 1 - cos(g(x), g(y)) of features",
-                _dissimilarity_rows(probed, probed.dissimilarities),
-            )
+            "Dissimilarities d(x, y) = 1 - cos(g(x), g(y)) of features\n"
+            + _dissimilarity_table(probed, probed.dissimilarities)
         )
-    text = "\n\n".join(f"{title}\n{_aligned(rows)}" for title, rows in blocks)
+    text = "\n\n".join(blocks)
     text += (
         "\n\nThe loss of a boundary is the cross-entropy toward half and half, less "
         "its minimum log 2.\n"
@@ -175,7 +170,9 @@ def _write_images_and_scalars(directory: pathlib.Path, probed: ProbedPair) -> No
     every = {f"noise_{name}": images for name, images in probed.noise.items()}
     for name, images in (every | probed.images).items():
         for initialisation, image in enumerate(images):
-            png = _png(image)
+            # So that its pixels can be seen.
+            times = max(1, _IMAGE_PIXELS // max(image.shape[:2]))
+            png = sprites.png(sprites.levels(image), times=times)
             write_atomically(
                 directory / "images" / f"{initialisation}_{name}.png",
                 lambda file, png=png: file.write(png),
@@ -209,44 +206,16 @@ def _is_probe(file: pathlib.Path) -> bool:
         return False
 
 
-def _dissimilarity_rows(probed: ProbedPair, table: pd.DataFrame) -> list[list[str]]:
+def _dissimilarity_table(probed: ProbedPair, table: pd.DataFrame) -> str:
     titles = pair_figures.image_titles(probed)
+    columns = [prototype_pair.comparison_column(*images) for images in COMPARISONS]
+    shown = table[columns].head(_MOST_INITIALISATIONS_IN_TEXT).T
+    shown.columns = [f"init {k}" for k in shown.columns]
     summary = prototype_pair.dissimilarity_summary(probed).set_index("comparison")
-    shown = range(min(len(table), _MOST_INITIALISATIONS_IN_TEXT))
-    rows = [["", *(f"init {k}" for k in shown), "mean", "sd", "n"]]
-    for first, second in COMPARISONS:
-        column = prototype_pair.comparison_column(first, second)
-        of_all = summary.loc[column]
-        values = [*table[column].iloc[shown], of_all["mean"], of_all["sd"]]
-        rows.append(
-            [
-                f"d({titles[first]}, {titles[second]})",
-                *("-" if np.isnan(value) else f"{value:.3f}" for value in values),
-                f"{of_all['n']:.0f}",
-            ]
-        )
-    return rows
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """Rows as lines; columns of numbers to the right, others to the left."""
-    columns = list(zip(*rows, strict=True))
-    lines = [
-        [
-            text.rjust(max(map(len, column)))
-            if column[-1].replace(".", "").replace("-", "").isdigit()
-            else text.ljust(max(map(len, column)))
-            for text in column
-        ]
-        for column in columns
-    ]
-    return "\n".join("  " + "  ".join(row).rstrip() for row in zip(*lines, strict=True))
-
-
-def _png(image: np.ndarray) -> bytes:
-    """A PNG file, enlarged so that its pixels can be seen."""
-    times = max(1, _IMAGE_PIXELS // max(image.shape[:2]))
-    pixels = np.kron(pair_figures.rgb(image), np.ones((times, times, 1), np.uint8))
-    file = io.BytesIO()
-    matplotlib.image.imsave(file, pixels, format="png")
-    return file.getvalue()
+    summary = summary.loc[columns]
+    shown = shown.join(summary[["mean", "sd"]])
+    shown.index = [f"d({titles[one]}, {titles[other]})" for one, other in COMPARISONS]
+    counts = summary["n"].map("{:.0f}".format)
+    # Text stands two spaces apart, numbers only one.
+    table = shown.map("{:.3f}".format, na_action="ignore").astype(object)
+    return table.assign(n=counts.to_numpy()).to_string(na_rep="-")

@@ -84,13 +84,14 @@ def write_prototype_report(directory) -> Report:
 def findings_text(by_initialisation: pd.DataFrame, description: dict) -> str:
     """What a prototype study found, as a table and sentences."""
     trends = prototype_tables.trends(by_initialisation)
-    forms = [(name, form) for name, (_, form) in _TEXT_COLUMNS.items()]
-    rows = [
-        ["-" if pd.isna(row[name]) else form.format(row[name]) for name, form in forms]
-        for _, row in trends.iterrows()
-    ]
-    header = [title for title, _ in _TEXT_COLUMNS.values()]
-    lines = [_study_line(by_initialisation, description), "", _aligned([header, *rows])]
+    # Titles are of several words: columns stand two spaces apart.
+    columns = {
+        name: trends[name].map(f" {form}".format, na_action="ignore").astype(object)
+        for name, (_, form) in _TEXT_COLUMNS.items()
+    }
+    titles = [f" {title}" for title, _ in _TEXT_COLUMNS.values()]
+    table = pd.DataFrame(columns).to_string(header=titles, index=False, na_rep="-")
+    lines = [_study_line(by_initialisation, description), "", table]
     lines += ["", _poster_sentences(by_initialisation), ""]
     return "\n".join(lines)
 
@@ -148,14 +149,6 @@ def _poster_sentences(by_initialisation: pd.DataFrame) -> str:
         )
     lines.append("Initialisations repeat the images, not the training of the network.")
     return "\n".join(lines)
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = np.max([[len(text) for text in row] for row in rows], axis=0)
-    return "\n".join(
-        "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-        for row in rows
-    )
 
 
 def _write_figures(

@@ -110,16 +110,7 @@ class ClassifierTrainer:
             recipe: A `recipes.Recipe`.
             num_steps: Steps of its schedule.
             part: Number of the training, so that each draws other augmentations.
-
-        Raises:
-            ValueError: If the recipe averages weights.
         """
-        if recipe.averaging is not None:
-            # Keras' `fit` would put the average in their place after every epoch.
-            raise ValueError(
-                "Expected a recipe without averaging, as classifiers are trained epoch "
-                f"by epoch. Received: averaging={recipe.averaging}. Use None."
-            )
         self._part = part
         with self._strategy.scope():
             # Of a model around the layers: saving the classifier itself then does not

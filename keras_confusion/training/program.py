@@ -65,10 +65,6 @@ class TrainingProgram:
         ):
             variable.assign(value)
 
-    def finish(self) -> None:
-        """Puts averages in the place of the weights, if the recipe takes them."""
-        self.optimizer.finalize_variable_values(self.model.trainable_variables)
-
     def _train_epoch(self, images, order, labels):
         """Mean losses `(M,)` of an epoch.
 

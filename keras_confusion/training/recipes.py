@@ -1,7 +1,6 @@
 """How networks are trained: optimisers, their rates and batch sizes, by name."""
 
 import dataclasses
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -28,13 +27,6 @@ class Recipe:
             biases and normalisation. Where PyTorch's SGD adds a decay d to the
             gradient, this is d / (1 - momentum).
         warmup: Share of the steps in which the learning rate first rises from 0.
-        averaging: Time constant of an exponential moving average of the weights, which
-            takes their place after the training, as a share of all steps, above 0 and
-            at most 1. The average lags behind by as much, and what single steps did to
-            the weights is averaged out. `None` keeps the weights of the last step.
-
-    Raises:
-        ValueError: If `averaging` is not such a share.
     """
 
     name: str
@@ -44,15 +36,6 @@ class Recipe:
     momentum: float | None = None
     weight_decay: float | None = None
     warmup: float = 0.0
-    averaging: float | None = None
-
-    def __post_init__(self):
-        if self.averaging is not None and not 0 < self.averaging <= 1:
-            raise ValueError(
-                "Expected `averaging` above 0 and at most 1, or None. Received: "
-                f"averaging={self.averaging}. Use 0.1 to average over the last tenth "
-                "of the steps or so."
-            )
 
     def build_optimizer(self, num_steps: int) -> keras.optimizers.Optimizer:
         """A new optimiser for a training of so many steps."""
@@ -66,42 +49,18 @@ class Recipe:
                 warmup_target=self.learning_rate if warms_up else None,
                 warmup_steps=warmup_steps,
             )
-        average: dict[str, Any] = {}
-        if self.averaging is not None:
-            # Keras: average = m * average + (1 - m) * weights, after every step.
-            time_constant = max(self.averaging * num_steps, 1.0)
-            average = {"use_ema": True, "ema_momentum": 1 - 1 / time_constant}
         if self.momentum is None:
-            optimizer = FusedAdam(
-                learning_rate, weight_decay=self.weight_decay, **average
-            )
+            optimizer = FusedAdam(learning_rate, weight_decay=self.weight_decay)
         else:
             optimizer = keras.optimizers.SGD(
                 learning_rate,
                 momentum=self.momentum,
                 nesterov=True,
                 weight_decay=self.weight_decay,
-                **average,
             )
         if self.weight_decay is not None:
             optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
         return optimizer
-
-    def check_model(self, model: keras.Model) -> None:
-        """Raises `ValueError` if the recipe is not for such a model.
-
-        The statistics of a batch normalisation are those of the weights that were
-        there, not of their average.
-        """
-        not_averaged = [variable.path for variable in model.non_trainable_weights]
-        if self.averaging is not None and not_averaged:
-            raise ValueError(
-                "Expected a model all of whose weights follow gradients, as this "
-                "recipe averages them. Received: "
-                f"{model.name} with {not_averaged[0]}. "
-                "Use a recipe without averaging, or a model without batch "
-                "normalisation and frozen layers."
-            )
 
 
 class FusedAdam(keras.optimizers.Adam):

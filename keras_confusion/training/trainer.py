@@ -85,7 +85,6 @@ class Trainer:
             **(model_options or {}),
         )
         self.model = self._build(seed=0)
-        recipe.check_model(self.model)
         # All arms of a repeat start from the same weights: build them once.
         self._initial_values = functools.lru_cache(maxsize=1)(self._draw_initial_values)
         self._programs: dict[bool, training_program.TrainingProgram] = {}
@@ -146,7 +145,6 @@ class Trainer:
             epoch_losses[:, epoch] = losses.numpy()
             if not np.isfinite(epoch_losses[:, epoch]).any():
                 break
-        program.finish()
         return epoch_losses[: len(tasks)]
 
     def test_logits(self) -> np.ndarray:

@@ -286,6 +286,27 @@ def test_networks_that_were_trained_again_are_compared_bit_by_bit():
     assert wrong["network"] == "constant-plain-111"
 
 
+def test_averages_are_those_of_the_weights_after_every_step():
+    # A time constant of 0.2 x 20 = 4 steps: a quarter of what is new at every step.
+    gradients = np.random.default_rng(0).normal(size=20)
+    plain = recipes.find_recipe("tutorial", num_train=20)
+    ends = []
+    for recipe in (plain, weight_averages.averaged(plain, 0.2)):
+        optimizer, kernel = recipe.build_optimizer(20), keras.Variable(2.0)
+        expected = None
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(float(gradient))], [kernel])
+            last = float(kernel)
+            expected = last if expected is None else 0.75 * expected + 0.25 * last
+        ends.append(last)
+    # Steps are taken from the weights, not from their average.
+    assert ends[0] == ends[1]
+    optimizer.finalize_variable_values([kernel])
+    assert float(kernel) == pytest.approx(expected, rel=1e-6)
+    assert abs(expected - last) > 1e-4
+    assert recipe.optimizers == [optimizer]
+
+
 @pytest.mark.slow
 def test_the_command_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(

@@ -2,6 +2,7 @@ import io
 import re
 
 import pytest
+import tqdm
 
 from keras_confusion.execution import progress
 
@@ -16,7 +17,7 @@ def clock(monkeypatch):
     class Clock:
         now = 1000.0
 
-    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(tqdm.std, "time", lambda: Clock.now)
     return Clock
 
 
@@ -34,7 +35,27 @@ def test_lines_now_and_then_where_there_is_no_terminal(clock):
     # Networks that were there before do not count for the rate.
     assert re.match(r" *23% 14/60 networks, 20\.0 a minute", lines[0])
     assert "00:12 elapsed, 02:18 left" in lines[0]
-    assert lines[-1].startswith("100% 60/60 networks")
+    assert lines[-1] == (
+        "100% 60/60 networks, 20.0 a minute [02:30 elapsed, 00:00 left]"
+    )
+
+
+def test_what_is_done_in_no_time_is_a_single_line():
+    stream = io.StringIO()
+    shown = progress.Progress(2, done=0, unit="images", stream=stream)
+    shown.show(1)
+    shown.show(2)
+    assert stream.getvalue() == ""
+    shown.close()
+    shown.close()
+    assert re.fullmatch("100% 2/2 images, .* left]\n", stream.getvalue())
+
+
+def test_nothing_new_is_no_line():
+    stream = io.StringIO()
+    shown = progress.Progress(2, done=1, unit="images", stream=stream)
+    shown.close()
+    assert stream.getvalue() == ""
 
 
 def test_bar_on_a_terminal():

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_confusion
 from keras_confusion.models import architectures
 
 
@@ -36,6 +37,15 @@ def test_output_is_logits():
     assert logits.shape == (5, 4)
     assert not np.allclose(logits.sum(axis=1), 1)
     assert (logits < 0).any()
+
+
+def test_the_posters_network_needs_no_more_than_classes():
+    models = [keras_confusion.build_model("cnn", num_classes=10) for _ in range(5)]
+    assert {model.input_shape for model in models} == {(None, 32, 32, 3)}
+    # 122,570 parameters, see `architectures.cnn`.
+    assert {model.count_params() for model in models} == {122_570}
+    # Without a seed every network is another.
+    assert len({model.get_weights()[0].tobytes() for model in models}) == 5
 
 
 def test_weights_are_a_function_of_the_seed():
@@ -165,7 +175,7 @@ def test_any_function_serves_as_a_model():
         linear, num_classes=3, input_shape=(8, 8, 1), seed=3
     )
     assert model.output_shape == (None, 3)
-    assert architectures.model_name(linear).endswith("test_models:linear")
+    assert architectures.model_name(linear).endswith("test_architectures:linear")
 
 
 class Subclassed(keras.Model):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import struct
 import zipfile
 
 import h5py
@@ -13,7 +14,7 @@ from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.util import tensor_util
 
 from keras_confusion.datasets import loading as dataset_loading
-from keras_confusion.datasets import npz_reader
+from keras_confusion.datasets import npz_reader, readers
 from keras_confusion.explanations import retraining
 from keras_confusion.models import loading, saving
 from keras_confusion.prototypes import store_metadata
@@ -70,6 +71,34 @@ def test_pictures_that_promise_gigabytes(tmp_path):
     dataset = dataset_loading.load_dataset(tmp_path)
     with pytest.raises(OSError, match=r"\.png.*10800000000 bytes.*max_bytes"):
         dataset.train.arrays()
+
+
+def gif(*sizes):
+    """A GIF file of a single pixel, and empty frames of these sizes."""
+    frames = [struct.pack("<cHHHHBBB", b",", 0, 0, *size, 0, 2, 0) for size in sizes]
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + b"".join(frames) + b";"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "promised"),
+    [
+        ([(1, 1), (60_000, 60_000)], 3 * (60_000**2 + 1 + 60_000**2)),
+        # TensorFlow gives an image as wide and as high as any of them.
+        ([(60_000, 1), (1, 60_000)], 3 * (60_000**2 + 2 * 60_000)),
+    ],
+)
+def test_frames_that_promise_gigabytes(tmp_path, sizes, promised):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.gif").write_bytes(gif(*sizes))
+    with pytest.raises(OSError, match=rf"\.gif.* {promised} bytes.*max_bytes"):
+        dataset_loading.load_dataset(tmp_path).train.arrays()
+
+
+def test_pictures_larger_than_pillow_reads_are_read_if_asked_for():
+    pixels = readers._promised_pixels(fuzz_data.png_of_size(60_000, 60_000))
+    assert pixels == 60_000**2
 
 
 def test_pipes_are_not_waited_for(tmp_path):

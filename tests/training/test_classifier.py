@@ -278,12 +278,6 @@ def test_loss_that_is_not_finite_is_an_error(dataset, epochs):
     assert not told
 
 
-def test_recipe_that_averages_weights_is_refused(dataset):
-    trainer = make_trainer(dataset)
-    with pytest.raises(ValueError, match=r"without averaging.*averaging=0\.1"):
-        trainer.begin(find_recipe("annealed", averaging=0.1), 9)
-
-
 def test_token_sequences_are_refused():
     with pytest.raises(ValueError, match=r"data set of images.*reviews, of token seq"):
         training_classifier.ClassifierTrainer(

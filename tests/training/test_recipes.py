@@ -166,57 +166,6 @@ def test_changes_are_taken_and_none_is_no_change():
     assert large("momentum", batch_size=None) == usual
 
 
-@pytest.mark.parametrize("name", ["tutorial", "momentum"])
-def test_averages_are_those_of_the_weights_after_every_step(name):
-    # A time constant of 0.2 x 20 = 4 steps: a quarter of what is new at every step.
-    gradients = np.random.default_rng(0).normal(size=20)
-    recipe = large(name, averaging=0.2)
-    values = values_after(recipe, gradients, num_steps=20)
-    kernel = keras.Variable(2.0, name="kernel")
-    optimizer = recipe.build_optimizer(20)
-    for gradient in gradients:
-        optimizer.apply([keras.ops.convert_to_tensor(float(gradient))], [kernel])
-    # Steps are taken from the weights, not from their average.
-    assert values == values_after(large(name), gradients, num_steps=20)
-    assert float(kernel) == values[-1]
-    optimizer.finalize_variable_values([kernel])
-    expected = values[0]
-    for value in values[1:]:
-        expected = 0.75 * expected + 0.25 * value
-    assert float(kernel) == pytest.approx(expected, rel=1e-6)
-    assert abs(expected - values[-1]) > 1e-4
-
-
-def test_averages_over_less_than_a_step_are_the_last_weights():
-    optimizer = large("annealed", averaging=0.01).build_optimizer(10)
-    kernel = keras.Variable(2.0, name="kernel")
-    for _ in range(3):
-        optimizer.apply([keras.ops.convert_to_tensor(1.0)], [kernel])
-    last = float(kernel)
-    optimizer.finalize_variable_values([kernel])
-    assert float(kernel) == last < 2
-
-
-@pytest.mark.parametrize("averaging", [0.0, -0.1, 1.5])
-def test_averaging_is_a_share_of_the_training(averaging):
-    with pytest.raises(ValueError, match=rf"above 0.*averaging={averaging}"):
-        large("tutorial", averaging=averaging)
-
-
-def test_averaging_is_not_for_models_with_other_state():
-    inputs = keras.Input((4,))
-    hidden = keras.layers.Dense(3, name="hidden")(inputs)
-    plain = keras.Model(inputs, hidden)
-    normalised = keras.Model(
-        inputs, keras.layers.BatchNormalization(name="statistics")(hidden)
-    )
-    averaged = large("tutorial", averaging=0.1)
-    averaged.check_model(plain)
-    large("tutorial").check_model(normalised)
-    with pytest.raises(ValueError, match="statistics/moving_mean.*without averaging"):
-        averaged.check_model(normalised)
-
-
 def test_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match=r"'momentum', 'tutorial'.*'fast'"):
         recipes.find_recipe("fast", num_train=10)

@@ -10,7 +10,12 @@ from matplotlib.figure import Figure
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.reports.figures import heat_maps
 from keras_confusion.reports.figures.heat_maps import Measure
-from keras_confusion.reports.figures.style import MAX_LENGTH, MIN_WIDTH, style_of_width
+from keras_confusion.reports.figures.style import (
+    MAX_LENGTH,
+    MIN_WIDTH,
+    span,
+    style_of_width,
+)
 
 # Of panels beside each other, which have titles and a caption under all of them.
 MIN_PANEL = 3.7
@@ -191,18 +196,15 @@ def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
             num = of_readout["paired_n"].max()
             readout = f"  Readout: paired t of {num} baselines."
 
-    def span(column) -> str:
-        low, high = table[column].min(), table[column].max()
-        return f"{low}" if low == high else f"{low} to {high}"
-
     cell = (
-        f"A cell: {span('n_confused')} confused against {span('n_comparison')} networks"
+        f"A cell: {span(table['n_confused'])} confused against "
+        f"{span(table['n_comparison'])} networks"
     )
     if test == comparison_findings.PAIRED:
         correlation = comparison_findings.correlation_within_repeats(table)
-        cell += f" in {span('paired_n')} repeats, correlation {correlation:.2f}"
+        cell += f" in {span(table['paired_n'])} repeats, correlation {correlation:.2f}"
     if test == comparison_findings.BLOCKS:
-        cell += f" in {span('blocks_n')} repeats"
+        cell += f" in {span(table['blocks_n'])} repeats"
     return (
         f"{mark} significant ({comparison_findings.TITLES[test]}, "
         f"Benjamini–Hochberg q ≤ {comparison_findings.SIGNIFICANCE}).  "

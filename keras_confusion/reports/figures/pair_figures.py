@@ -10,6 +10,7 @@ from keras_confusion.prototypes.pair import COMPARISONS, IMAGES, ProbedPair
 from keras_confusion.reports.figures import mosaics
 from keras_confusion.reports.figures.prototype_grids import FULL_CONTRAST
 from keras_confusion.reports.figures.style import ACCENT, MUTED, STYLE
+from keras_confusion.reports.tensorboard import sprites
 
 MAX_ROWS = 6
 _OTHERS = "0.75"
@@ -151,13 +152,6 @@ def image_ways(probed: ProbedPair) -> dict[str, str]:
     }
 
 
-def rgb(image: np.ndarray) -> np.ndarray:
-    """A picture `(height, width, 3)`, uint8; grey where there are no three colours."""
-    if image.shape[-1] != 3:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
-
-
 def _start(probed: ProbedPair, name: str) -> np.ndarray:
     """What an image began as."""
     if name in probed.noise:
@@ -192,7 +186,9 @@ def _panels(probed: ProbedPair, num_rows: int, num_left: int, num_right: int):
 
 
 def _show(axis, image: np.ndarray) -> None:
-    axis.imshow(rgb(image), interpolation="nearest")
+    pixels = sprites.levels(image)
+    # Of one channel, grey.
+    axis.imshow(pixels, interpolation="nearest", cmap="gray", vmin=0, vmax=255)
 
 
 def _answer(axis, probed: ProbedPair, answers, index) -> None:

@@ -15,7 +15,13 @@ from matplotlib.figure import Figure
 
 from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
-from keras_confusion.reports.figures.style import ACCENT, MISSING_COLOR, MUTED, STYLE
+from keras_confusion.reports.figures.style import (
+    ACCENT,
+    MISSING_COLOR,
+    MUTED,
+    STYLE,
+    span,
+)
 
 MAGNITUDES = "cividis"
 MAX_SLICES = 12
@@ -101,7 +107,7 @@ def quality_figure(trends: pd.DataFrame) -> Figure:
         figure.suptitle("Quality of the network without data, from its prototypes")
         figure.supxlabel(
             f"{_initialisations(trends)}  Of these, M_g is defined for "
-            f"{_span(trends['m_g_n'])}, M_adv for {_span(trends['m_adv_n'])}.\n"
+            f"{span(trends['m_g_n'])}, M_adv for {span(trends['m_adv_n'])}.\n"
             "Vertical axes do not begin at 0.",
             **_CAPTION,
         )
@@ -232,7 +238,7 @@ def boundaries_figure(boundaries: pd.DataFrame) -> Figure:
             _name_axes(axis, names)
             if len(names) <= MAX_CLASSES_WITH_NUMBERS:
                 _write_numbers(axis, values, limits)
-            axis.set_title(f"{title} {_span(boundaries['to_target_n'])} intervals")
+            axis.set_title(f"{title} {span(boundaries['to_target_n'])} intervals")
             axis.set_xlabel("origin")
             bar = figure.colorbar(image, ax=axis, shrink=0.8, pad=0.02)
             bar.outline.set_visible(False)
@@ -272,15 +278,10 @@ def _over_training(axis, table) -> None:
 
 def _initialisations(table: pd.DataFrame, mark: str = "Bands") -> str:
     """How many initialisations stand behind a value, for a caption."""
-    number = _span(table["n_initialisations"])
+    number = span(table["n_initialisations"])
     if number == "1":
         return "One initialisation of one network: no standard deviations."
     return f"{mark}: ± sd over n = {number} initialisations of one network."
-
-
-def _span(numbers: pd.Series) -> str:
-    low, high = numbers.min(), numbers.max()
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _panels(num_classes: int) -> tuple[Figure, list]:

@@ -1,4 +1,4 @@
-"""Colours, sizes and fonts that all figures share."""
+"""Colours, sizes, fonts and words that all figures share."""
 
 from typing import Any
 
@@ -30,3 +30,14 @@ def style_of_width(width: float) -> Any:
     larger = max(width / WIDE, 1.0)
     sizes = {name: larger * STYLE[name] for name in STYLE if name.endswith("size")}
     return STYLE | sizes
+
+
+def span(values, digits: str = "") -> str:
+    """The least and the greatest of values, such as "3 to 5"; once if they are equal.
+
+    Args:
+        values: Array or column of numbers.
+        digits: How each is written, as in a format string.
+    """
+    low, high = f"{values.min():{digits}}", f"{values.max():{digits}}"
+    return low if low == high else f"{low} to {high}"

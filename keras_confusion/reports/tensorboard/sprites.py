@@ -1,4 +1,4 @@
-"""Grids of small images as PNG files. Needs neither TensorFlow nor Matplotlib."""
+"""Images as pixels and PNG files. Needs neither TensorFlow nor Matplotlib."""
 
 import io
 from collections.abc import Iterable
@@ -28,11 +28,18 @@ def levels(images: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(images), MISSING_GREY, shown).astype(np.uint8)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """A PNG file of pixels, uint8 `(height, width, channels)`, of 1 or 3 channels."""
+def png(pixels: np.ndarray, *, times: int = 1) -> bytes:
+    """A PNG file of pixels.
+
+    Args:
+        pixels: uint8 `(height, width, channels)`, of 1 or 3 channels.
+        times: How many times as high and as wide a pixel is drawn.
+    """
     grey_or_colour = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    image = Image.fromarray(grey_or_colour)
+    size = (times * image.width, times * image.height)
     file = io.BytesIO()
-    Image.fromarray(grey_or_colour).save(file, format="PNG")
+    image.resize(size, Image.Resampling.NEAREST).save(file, format="PNG")
     return file.getvalue()
 
 
@@ -86,6 +93,9 @@ def overview_and_rows(rows: Iterable[np.ndarray], cell: int) -> list[bytes]:
 
 def shrink(images: np.ndarray, height: int, width: int) -> np.ndarray:
     """Makes images smaller; a pixel is the mean over its area in full size.
+
+    Pillow's `BOX` gives each pixel to one of them as a whole: 32 pixels made 31 would
+    be all but one of them, as they were.
 
     Args:
         images: Float array `(num_images, full height, full width, channels)`.

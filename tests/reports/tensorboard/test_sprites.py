@@ -28,6 +28,12 @@ def test_png_files_keep_every_pixel(rng, channels, mode):
     np.testing.assert_array_equal(np.asarray(image).reshape(made.shape), made)
 
 
+def test_enlarged_pixels_are_squares(rng):
+    made = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    expected = np.kron(made, np.ones((4, 4, 1), np.uint8))
+    np.testing.assert_array_equal(pixels(sprites.png(made, times=4)), expected)
+
+
 def test_grid_has_images_where_they_belong(rng):
     images = rng.random((2, 3, 4, 5, 3))
     grid = sprites.grid(images)
