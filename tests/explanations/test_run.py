@@ -136,6 +136,12 @@ def test_kept_networks_are_not_trained_again(copy, capsys, monkeypatch):
     assert "networks" not in capsys.readouterr().err
 
 
+def test_study_is_read_once_to_explain_and_to_tell(copy, study_json_reads, monkeypatch):
+    monkeypatch.setattr(retraining, "_train", None)
+    assert explain(copy, repeats=1, units=1) == 0
+    assert study_json_reads == [copy / "study.json"]
+
+
 def test_networks_of_another_study_are_trained_anew(copy, monkeypatch):
     """A study that was begun anew in the same folder has other seeds."""
     kept = copy / "explanations" / "networks" / "baseline-00001.npz"
