@@ -17,6 +17,7 @@ from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import runtime
 from keras_confusion.prototypes import store as prototype_store
+from keras_confusion.storage import sealed_json, study_folder
 from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training import recipes
 from keras_confusion.training import trainer as training_trainer
@@ -253,6 +254,20 @@ def _frames(image, num_frames):
     share = xr.DataArray(np.linspace(0, 1, num_frames), dims="frame")
     frames = np.round(255 * image * share).astype(np.uint8)
     return frames.transpose(*prototype_store.ARRAYS["frames"].axes)
+
+
+@pytest.fixture
+def study_json_reads(monkeypatch):
+    """Every `study.json` that is read from here on, once for each time."""
+    reads, read_json = [], sealed_json.read_json
+
+    def read(file):
+        if file.name == study_folder.DESCRIPTION:
+            reads.append(file)
+        return read_json(file)
+
+    monkeypatch.setattr(sealed_json, "read_json", read)
+    return reads
 
 
 @pytest.fixture(scope="session")

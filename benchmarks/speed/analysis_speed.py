@@ -21,7 +21,7 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     from keras_confusion.comparisons import responses, target_by_class, target_by_pair
     from keras_confusion.confusion import store as confusion_store
     from keras_confusion.reports import study_report
-    from keras_confusion.storage import study_folder
+    from keras_confusion.storage.study_folder import StudyFolder
 
     memory_before, processor_before = peak_memory_mb(), time.process_time()
     seconds, clock = {}, time.perf_counter()
@@ -31,12 +31,12 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
         now = time.perf_counter()
         seconds[step], clock = now - clock, now
 
-    description = study_folder.read_description(directory)
-    names = description["class_names"]
+    folder = StudyFolder.open(directory)
+    names = folder.class_names
     collector = responses.ResponseCollector(
-        confusion_store.read_test_labels(directory),
+        confusion_store.read_test_labels(folder),
         num_classes=len(names),
-        pairs=description["settings"]["pairs"],
+        pairs=folder.settings["pairs"],
     )
     # Networks are never in memory all together: the steps take turns.
     reading, counting = 0.0, 0.0

@@ -283,6 +283,7 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
     from keras_confusion.confusion import store as confusion_store
     from keras_confusion.confusion import study as confusion_study
     from keras_confusion.execution import runtime
+    from keras_confusion.storage.study_folder import StudyFolder
 
     runtime.start_tensorflow(threads=1)
     workers = workers or runtime.default_num_workers()
@@ -304,7 +305,7 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
         )
         directory = pathlib.Path(temporary)
         networks = confusion_store.read_networks(directory)
-        test_labels = confusion_store.read_test_labels(directory)
+        test_labels = confusion_store.read_test_labels(StudyFolder.open(directory))
     with np.load(data) as arrays:
         num_train = len(arrays["y_train"])
     baseline = networks[networks["arm"] == confusion_store.BASELINE].iloc[0]

@@ -19,7 +19,7 @@ from keras_confusion.confusion.settings import StudySettings
 from keras_confusion.explanations import retraining
 from keras_confusion.models import architectures
 from keras_confusion.stats import discriminability
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 from keras_confusion.training import linear_heads
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
@@ -58,11 +58,9 @@ def confused_pairs(
 ) -> list[dict]:
     """AUC of a against b, by pair, of the networks that confuse them and of others."""
     directory = confused_study(dataset, workers, quick=quick)
-    networks, names = (
-        confusion_store.read_networks(directory),
-        study_folder.read_description(directory)["class_names"],
-    )
-    untrained = _untrained_d_primes(directory)
+    folder = StudyFolder.open(directory)
+    networks, names = confusion_store.read_networks(directory), folder.class_names
+    untrained = _untrained_d_primes(folder)
     rows = []
     for arm, of_arm in networks.groupby("arm", sort=False):
         if arm == confusion_store.BASELINE:
@@ -98,9 +96,9 @@ def _auc(d_primes, a: int, b: int) -> np.ndarray:
     return scipy.special.ndtr(discriminability.matrices(d_primes, num_classes)[:, a, b])
 
 
-def _untrained_d_primes(directory: pathlib.Path) -> list[np.ndarray]:
+def _untrained_d_primes(folder: StudyFolder) -> list[np.ndarray]:
     """Of networks as they begin, by right last layers on their features."""
-    plan = retraining.plan_of_study(directory)
+    plan = retraining.plan_of_study(folder)
     trainer, labels = plan.trainer, plan.dataset.test.labels
     found = []
     for seed in range(NUM_UNTRAINED):

@@ -22,7 +22,7 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.datasets import planted, reviews
 from keras_confusion.stats import discriminability, t_tests
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 
 # Of a seed that no other study has.
 TEXT_SEED = 1000
@@ -145,10 +145,9 @@ def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
 
 
 def _num_images(directory: pathlib.Path) -> np.ndarray:
-    labels = confusion_store.read_test_labels(directory)
-    return np.bincount(
-        labels, minlength=len(study_folder.read_description(directory)["class_names"])
-    )
+    folder = StudyFolder.open(directory)
+    labels = confusion_store.read_test_labels(folder)
+    return np.bincount(labels, minlength=len(folder.class_names))
 
 
 def choices(directories, kinds_of) -> list[dict]:

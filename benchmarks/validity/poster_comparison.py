@@ -38,28 +38,28 @@ def read(directory: pathlib.Path) -> tuple[dict, Measured]:
         directory: The folder of a finished study of all pairs of CIFAR-10's classes.
 
     Returns:
-        The study's description, as `study_folder.read_description`, and the study.
+        The study's description, see `StudyFolder`, and the study.
 
     Raises:
         ValueError: If classes, pairs or repeats are not enough for the comparison.
         study_folder.StudyFolderError: If the folder holds no study.
     """
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    class_names = description["class_names"]
+    folder = study_folder.StudyFolder.open(directory, kind=confusion_store.KIND)
+    class_names = folder.class_names
     named = {*poster_points.VEHICLES, *poster_points.VANISHED, "frog"}
     if missing := sorted(named - set(class_names)):
         raise ValueError(
             f"Expected the classes of CIFAR-10. Received: a study without {missing}. "
             "Use a study of --dataset cifar10."
         )
-    if not class_pairs.has_all_pairs(
-        description["settings"]["pairs"], len(class_names)
-    ):
+    pairs = folder.settings["pairs"]
+    if not class_pairs.has_all_pairs(pairs, len(class_names)):
         raise ValueError(
             f"Expected all pairs of classes. Received: "
-            f"{len(description['settings']['pairs'])} pairs. Use --pairs all."
+            f"{len(pairs)} pairs. Use --pairs all."
         )
-    return description, measure(null_networks.read_responses(directory), class_names)
+    responses = null_networks.read_responses(directory)
+    return folder.description, measure(responses, class_names)
 
 
 def measure(study, class_names) -> Measured:

@@ -28,7 +28,7 @@ def fragment(description: dict, measured: Measured) -> str:
     """Everything that is computed of the page.
 
     Args:
-        description: Of the study, as `study_folder.read_description`.
+        description: Of the study, see `StudyFolder`.
         measured: The study.
     """
     claimed = poster_points.of_classes(measured, poster_points.CLAIMED)

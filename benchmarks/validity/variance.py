@@ -45,7 +45,7 @@ from benchmarks.validity.variance_networks import (
 )
 from benchmarks.validity.variance_report import MEMBERS, OVERALL, THIRD, WITHOUT_PAIR
 from keras_confusion.execution import runtime
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 
 LEVELS, EPOCHS = 3, 6
 QUICK_LEVELS, QUICK_EPOCHS = 2, 1
@@ -82,7 +82,7 @@ def measure(dataset: str, *, quick: bool = False, levels: int = LEVELS) -> dict:
     workers = runtime.default_num_workers()
     variance_networks.train_missing(directory, design, workers=workers)
     networks = variance_networks.read_networks(directory, design)
-    description = study_folder.read_description(directory)
+    description = StudyFolder.open(directory).description
     return {
         "settings": description["settings"],
         "class_names": description["class_names"],

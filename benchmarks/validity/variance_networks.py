@@ -120,7 +120,7 @@ def train_missing(directory: pathlib.Path, design: Design, *, workers: int) -> N
     dataset = dataset_loading.load_dataset_once(design.dataset, None, None)
     directory.mkdir(parents=True, exist_ok=True)
     with study_folder.locked(directory):
-        study_folder.open_folder(
+        study_folder.StudyFolder.begin_or_resume(
             directory,
             {
                 "kind": KIND,

@@ -21,7 +21,7 @@ from keras_confusion.reports.tensorboard.confusion_events import (
 from keras_confusion.reports.tensorboard.prototype_events import (
     PrototypeSummaries,
 )
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder, StudyLockedError
 from keras_confusion.training import settings as training_settings
 from keras_confusion.training.settings import ClassifierSettings
 
@@ -79,7 +79,7 @@ def run_confusion_study(
         f"{summary.seconds / 60:.1f} minutes.\n",
         file=sys.stderr,
     )
-    _print_report(directory, test=test)
+    _print_report(StudyFolder.open(directory), test=test)
     for title, networks in (
         ("Trained a second time after a loss that was not finite", summary.retried),
         ("FAILED twice, without a result", summary.failed),
@@ -116,7 +116,7 @@ def run_prototype_study(
         f"{summary.seconds / 60:.1f} minutes.\n",
         file=sys.stderr,
     )
-    _print_report(directory)
+    _print_report(StudyFolder.open(directory))
     return EXIT_OK
 
 
@@ -171,12 +171,12 @@ def analyse_study(directory, *, test=None) -> int:
         directory: The study's folder.
         test: See `study_report.write_report`.
     """
-    directory = pathlib.Path(directory)
+    folder = StudyFolder.open(directory)
     try:
-        study_report.rewrite_events(directory)
-    except study_folder.StudyLockedError:
+        study_report.rewrite_events(folder)
+    except StudyLockedError:
         print("The study is running: its scalars are left to it.", file=sys.stderr)
-    _print_report(directory, test=test)
+    _print_report(folder, test=test)
     return EXIT_OK
 
 
@@ -243,8 +243,9 @@ def explain_generalization(
     Returns:
         0.
     """
+    folder = StudyFolder.open(directory)
     explanation = run.explain_generalization(
-        directory,
+        folder,
         target=target,
         pair=pair,
         repeats=repeats,
@@ -255,22 +256,20 @@ def explain_generalization(
     from keras_confusion.reports import explanation_report
 
     made = explanation_report.write_explanation(
-        pathlib.Path(directory),
+        folder.path,
         explanation,
-        explanation_report.study_finding(
-            pathlib.Path(directory), explanation.target, explanation.pair
-        ),
+        explanation_report.study_finding(folder, explanation.target, explanation.pair),
     )
     print(made.text)
     print("Tables:      " + "\n             ".join(map(str, made.table_files)))
-    _print_figures(directory, made)
+    _print_figures(folder.path, made)
     return EXIT_OK
 
 
-def _print_report(directory: pathlib.Path, *, test: str | None = None) -> None:
-    made = study_report.write_report(directory, test=test)
+def _print_report(folder: StudyFolder, *, test: str | None = None) -> None:
+    made = study_report.write_report(folder, test=test)
     print(made.text)
-    _print_files(directory, made)
+    _print_files(folder.path, made)
 
 
 def _print_files(directory: pathlib.Path, made: Report) -> None:

@@ -1,7 +1,6 @@
 """From the folder of a confusion study, of any size, to its responses."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from keras_confusion.comparisons.responses import ResponseCollector, StudyRespon
 from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.answers import LABEL_COLUMNS
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 
 # What is read of a network beside its answers.
 ABOUT = (
@@ -42,7 +41,7 @@ class Study:
     """A confusion study that was read.
 
     Args:
-        description: As `study_folder.read_description` returns it.
+        description: What `study.json` says, see `StudyFolder`.
         networks: One row per network, failed ones too, with the columns `ABOUT`: the
             baseline first, then pair by pair, by repeat.
         responses: Of all networks that did not fail, in the same order.
@@ -65,38 +64,36 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
     """Reads a study's networks, one after the other, and computes their responses.
 
     Args:
-        directory: The study's folder.
+        directory: The study's folder, a string or path, or an opened `StudyFolder`.
         single_networks: See `responses.ResponseCollector`.
 
     Raises:
-        study_folder.StudyFolderError: If the folder holds no confusion study, or a file
-            is damaged.
+        StudyFolderError: If the folder holds no confusion study, or a file is damaged.
     """
-    directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    pairs = description["settings"]["pairs"]
-    test_labels = confusion_store.read_test_labels(directory)
+    folder = StudyFolder.open(directory, kind=confusion_store.KIND)
+    pairs, num_classes = folder.settings["pairs"], len(folder.class_names)
+    test_labels = confusion_store.read_test_labels(folder)
     collector = ResponseCollector(
         test_labels,
-        num_classes=len(description["class_names"]),
+        num_classes=num_classes,
         pairs=pairs,
         single_networks=single_networks,
     )
-    num_images = np.bincount(test_labels, minlength=len(description["class_names"]))
+    num_images = np.bincount(test_labels, minlength=num_classes)
     of_heads = readings.ReadingCollector(num_images, pairs=pairs)
     about = []
     for some in confusion_store.iterate_networks(
-        directory, columns=[*ABOUT, *_ANSWERS]
+        folder.path, columns=[*ABOUT, *_ANSWERS]
     ):
         network_checks.check_networks(
-            some, description, test_labels=test_labels, source=directory
+            some, folder.description, test_labels=test_labels, source=folder.path
         )
         for row in some.to_dict("records"):
             collector.add(row)
             of_heads.add(row)
         about.append(some[list(ABOUT)])
     if not about:
-        about.append(confusion_store.read_networks(directory)[list(ABOUT)])
+        about.append(confusion_store.read_networks(folder.path)[list(ABOUT)])
     networks = pd.concat(about, ignore_index=True)
     networks["failed"] = networks["failed"].astype(bool)
     number = {
@@ -105,7 +102,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
     arms = networks["arm"].map(number).fillna(-1)
     order = np.lexsort((networks["repeat"].to_numpy(int), arms.to_numpy(int)))
     return Study(
-        description,
+        folder.description,
         networks.iloc[order].reset_index(drop=True),
         collector.study(),
         of_heads.studies(),

@@ -79,7 +79,7 @@ def check_networks(
 
     Args:
         networks: With the columns of `results.SCHEMA`, or some of them.
-        description: As `study_folder.read_description` returns it.
+        description: What `study.json` says, see `StudyFolder`.
         test_labels: int array `(num_test,)`.
         source: Where the rows are from, for messages.
 

@@ -30,10 +30,10 @@ from keras_confusion.confusion.network_files import (
     network_schema,
 )
 from keras_confusion.confusion.settings import ADDED_SETTINGS
-from keras_confusion.storage import files, study_folder
+from keras_confusion.storage import files
 from keras_confusion.storage.study_folder import (
+    StudyFolder,
     StudyFolderError,
-    open_folder,
     write_atomically,
 )
 
@@ -72,16 +72,16 @@ def logits_path(
 
 def open_study(
     directory: pathlib.Path, description: dict, test_labels: ArrayLike
-) -> None:
+) -> StudyFolder:
     """Creates the study's folder, or checks that the one there is the same study.
 
     Args:
         directory: The study's folder; made if missing.
-        description: See `study_folder.open_folder`.
+        description: See `StudyFolder.begin_or_resume`.
         test_labels: Integer array of shape `(num_test,)`.
 
     Raises:
-        StudyFolderError: As `study_folder.open_folder`.
+        StudyFolderError: As `StudyFolder.begin_or_resume`.
     """
     labels = np.asarray(test_labels, np.int32)
 
@@ -91,7 +91,7 @@ def open_study(
 
     # Rows without study.json are somebody's results; an empty folder is a beginning.
     has_rows = any((directory / "networks").glob("*.parquet"))
-    open_folder(
+    folder = StudyFolder.begin_or_resume(
         directory,
         {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
         begin=begin,
@@ -100,28 +100,26 @@ def open_study(
         # Networks are the same however many there are of an arm.
         growing=("repeats", "baseline_repeats"),
     )
-    _mend_labels(directory, labels)
+    _mend_labels(folder, labels)
     for name in ("networks", "logits"):
         files.remove_left_overs(directory / name)
+    return folder
 
 
-def read_test_labels(directory: pathlib.Path) -> np.ndarray:
+def read_test_labels(folder: StudyFolder) -> np.ndarray:
     """Reads the true labels of the test examples, int32 `(num_test,)`.
 
     Raises:
         StudyFolderError: If they are missing, or damaged, as far as can be said: by a
             checksum where `study.json` has one.
     """
-    directory = pathlib.Path(directory)
-    file, labels = directory / "test_labels.npy", np.empty(0, np.int32)
+    file, labels = folder.path / "test_labels.npy", np.empty(0, np.int32)
     try:
         labels = network_checks.read_labels(file)
         reason = "they are not as they were written"
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         reason = str(error)
-    expected = None
-    if (directory / study_folder.DESCRIPTION).exists():
-        expected = study_folder.read_description(directory).get(_LABELS_DIGEST)
+    expected = folder.description.get(_LABELS_DIGEST)
     if not len(labels) or (expected is not None and _digest(labels) != expected):
         raise StudyFolderError(
             f"{file} is damaged ({reason}). Run the study again: it writes the labels "
@@ -134,19 +132,19 @@ def _write_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
     write_atomically(directory / "test_labels.npy", lambda file: np.save(file, labels))
 
 
-def _mend_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
+def _mend_labels(folder: StudyFolder, labels: np.ndarray) -> None:
     """Writes labels anew that are damaged; the data set is known to be the same."""
-    file = directory / "test_labels.npy"
-    has_digest = _LABELS_DIGEST in study_folder.read_description(directory)
+    file = folder.path / "test_labels.npy"
+    has_digest = _LABELS_DIGEST in folder.description
     try:
-        if np.array_equal(read_test_labels(directory), labels) or has_digest:
+        if np.array_equal(read_test_labels(folder), labels) or has_digest:
             return
         reason = f"{file} has other labels than the data set, which are to be there."
     except StudyFolderError as error:
         reason = str(error)
     if file.exists():
         files.set_aside(file)
-    _write_labels(directory, labels)
+    _write_labels(folder.path, labels)
     _log.warning(f"{reason} This is done.")
 
 

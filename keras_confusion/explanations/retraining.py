@@ -61,22 +61,23 @@ class RetrainedNetwork:
     equal_predictions: float
 
 
-def plan_of_study(directory, data_dir=None, *, model: str | None = None) -> StudyPlan:
+def plan_of_study(
+    folder: study_folder.StudyFolder, data_dir=None, *, model: str | None = None
+) -> StudyPlan:
     """The plan by which a study was run, one network at a time.
 
     Args:
-        directory: The study's folder, a string or path.
+        folder: Of a confusion study.
         data_dir: Where TensorFlow Datasets keeps its data.
         model: The study's "package.module:function", if it has one: it is imported and
             called only if it is given here, as folders come from strangers, too.
 
     Raises:
-        study_folder.StudyFolderError: If there is no confusion study, its model is code
-            that was not allowed, or the data set that is here is not the study's.
+        study_folder.StudyFolderError: If a setting is missing or makes no sense, the
+            model is code that was not allowed, or the data set that is here is not the
+            study's.
     """
-    directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    stored = description["settings"]
+    stored, directory = folder.settings, folder.path
     _check_settings(stored, directory)
     if ":" in stored["model"] and stored["model"] != model:
         raise study_folder.StudyFolderError(
@@ -95,7 +96,7 @@ def plan_of_study(directory, data_dir=None, *, model: str | None = None) -> Stud
         baseline_repeats=stored["baseline_repeats"],
         dtype_policy=stored["dtype_policy"],
     )
-    if plan.dataset.fingerprint != description["dataset_fingerprint"]:
+    if plan.dataset.fingerprint != folder.description["dataset_fingerprint"]:
         raise study_folder.StudyFolderError(
             f"Expected the data set that the study in {directory} was trained on. "
             f"Received: {settings.dataset}, which has other images or labels by now. "
@@ -129,7 +130,7 @@ def resolve_target_and_pair(
     """Turns what a user asks to be explained into labels.
 
     Args:
-        description: Of the study, see `study_folder.read_description`.
+        description: Of the study, see `StudyFolder`.
         target: Name or label of the target class.
         pair: "a-b", by names or labels, in any order.
 

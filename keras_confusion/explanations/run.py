@@ -4,7 +4,6 @@ The networks of a pair and of the baseline are trained again (`retraining`) and 
 unit by unit (`result`).
 """
 
-import pathlib
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,7 +15,7 @@ from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import retraining
 from keras_confusion.explanations.retraining import RetrainedNetwork
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 
 if TYPE_CHECKING:
     from keras_confusion.explanations import result
@@ -40,7 +39,8 @@ def explain_generalization(
     """Finds the units behind a generalization.
 
     Args:
-        directory: The folder of a confusion study, which may still be running.
+        directory: The folder of a confusion study, which may still be running: a string
+            or path, or an opened `StudyFolder`.
         target: Name or label of the target class.
         pair: A confused pair of the study, "a-b", in any order.
         repeats: Most repeats whose networks are trained again.
@@ -54,23 +54,22 @@ def explain_generalization(
     Raises:
         ValueError: If a class, the pair or a number makes no sense, no repeat has both
             networks, or the study's model has no units that can be told apart.
-        study_folder.StudyFolderError: If the folder holds no confusion study, its data
-            set has changed, or another process explains it.
+        StudyFolderError: If the folder holds no confusion study, its data set has
+            changed, or another process explains it.
     """
-    directory = pathlib.Path(directory)
     for name, value in (("repeats", repeats), ("units", units)):
         if value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    label, labels = retraining.resolve_target_and_pair(description, target, pair)
-    rows = _paired_rows(directory, description, labels, repeats)
+    folder = StudyFolder.open(directory, kind=confusion_store.KIND)
+    label, labels = retraining.resolve_target_and_pair(folder.description, target, pair)
+    rows = _paired_rows(folder, labels, repeats)
     # In one thread, as the study's workers: networks come out the same.
-    deterministic = bool(description["settings"].get("deterministic"))
+    deterministic = bool(folder.settings.get("deterministic"))
     runtime.start_tensorflow(threads=1, deterministic=deterministic)
     from keras_confusion.explanations import explained_model, result
 
-    with retraining.locked(directory):
-        plan = retraining.plan_of_study(directory, data_dir, model=model)
+    with retraining.locked(folder.path):
+        plan = retraining.plan_of_study(folder, data_dir, model=model)
         # What is wrong with the model shows before any training.
         explained = explained_model.ExplainedModel(plan)
         retrained = _retrain(plan, rows, labels)
@@ -88,21 +87,21 @@ def explain_generalization(
             progress.close()
 
 
-def _paired_rows(directory: pathlib.Path, description: dict, pair, most: int):
+def _paired_rows(folder: StudyFolder, pair, most: int):
     """`retraining.paired_rows` of a study of any size: only those rows are kept."""
-    some = list(confusion_store.iterate_networks(directory, columns=_WHICH))
-    about = pd.concat(some) if some else confusion_store.read_networks(directory)
+    some = list(confusion_store.iterate_networks(folder.path, columns=_WHICH))
+    about = pd.concat(some) if some else confusion_store.read_networks(folder.path)
     wanted = {
         (row["arm"], row["repeat"])
         for both in retraining.paired_rows(about, pair, most)
         for row in both
     }
-    test_labels, kept = confusion_store.read_test_labels(directory), []
-    for networks in confusion_store.iterate_networks(directory):
+    test_labels, kept = confusion_store.read_test_labels(folder), []
+    for networks in confusion_store.iterate_networks(folder.path):
         keys = zip(networks["arm"], networks["repeat"], strict=True)
         some = networks[[key in wanted for key in keys]]
         network_checks.check_networks(
-            some, description, test_labels=test_labels, source=directory
+            some, folder.description, test_labels=test_labels, source=folder.path
         )
         kept.append(some)
     return retraining.paired_rows(pd.concat(kept), pair, most)

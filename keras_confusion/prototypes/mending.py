@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import store_checks
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 _log = logging.getLogger(__name__)
 
@@ -18,17 +18,17 @@ def forget_part(directory: pathlib.Path, interval: int, initialisation: int) -> 
     prototype_store.open_array(directory, "finished")[interval, initialisation] = False
 
 
-def mend_store(directory: pathlib.Path) -> None:
+def mend_store(folder: StudyFolder) -> None:
     """Forgets the parts of the store that are damaged, and tells which.
 
     Descriptions of arrays are written anew. Call it while the folder is locked.
     """
-    store = directory / prototype_store.STORE
+    store = folder.path / prototype_store.STORE
     for file in store_checks.mend_metadata(store):
         _log.warning(f"{file} was damaged; it is written anew.")
-    percentages = study_folder.read_description(directory)["settings"]["intervals"]
+    percentages = folder.settings["intervals"]
     names = [name for name in prototype_store.ARRAYS if (store / name).exists()]
-    inits = range(prototype_store.open_array(directory, "finished").shape[1])
+    inits = range(prototype_store.open_array(folder.path, "finished").shape[1])
     for part in itertools.product(range(len(percentages)), inits):
         flag = store_checks.chunk_file(store / "finished", part)
         if not flag.exists():
@@ -54,7 +54,7 @@ def check_network(
             prototypes of the damaged one are then made anew, and told.
 
     Raises:
-        study_folder.StudyFolderError: If there are some for another reason.
+        StudyFolderError: If there are some for another reason.
     """
     finished = prototype_store.finished_parts(directory)[interval]
     numbers = np.asarray(prototype_store.open_array(directory, "network")[interval])
@@ -64,7 +64,7 @@ def check_network(
     if not is_other.any():
         return
     if not was_mended:
-        raise study_folder.StudyFolderError(
+        raise StudyFolderError(
             "Expected prototypes of the network in "
             f"{prototype_store.model_directory(directory, percentage)}. Received: "
             f"{directory / prototype_store.STORE} with those of another one. Delete it "

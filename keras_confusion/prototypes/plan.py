@@ -122,7 +122,7 @@ class PrototypePlan:
         return left_out
 
     def description(self) -> dict:
-        """What `study.json` says, see `study_folder.open_folder`."""
+        """What `study.json` says, see `StudyFolder.begin_or_resume`."""
         dataset = self.dataset
         settings = self.settings.description(dataset.train.num_examples)
         return {

@@ -26,7 +26,8 @@ import zarr
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import dissimilarity, store_checks, store_metadata
 from keras_confusion.prototypes.dissimilarity import FloatArray, Kind
-from keras_confusion.storage import files, study_folder
+from keras_confusion.storage import files
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 _COMPARE = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_class}
 
@@ -95,20 +96,20 @@ def open_study(
     sizes: dict,
     *,
     left_out: Collection[str] = (),
-) -> None:
+) -> StudyFolder:
     """Creates the study's folder, or checks that the one there is the same study.
 
     Args:
         directory: The study's folder; made if missing.
-        description: See `study_folder.open_folder`.
+        description: See `StudyFolder.begin_or_resume`.
         sizes: Length of every axis in `ARRAYS`.
         left_out: Names of `ARRAYS` that this study does not hold.
 
     Raises:
-        study_folder.StudyFolderError: As `study_folder.open_folder`.
+        StudyFolderError: As `StudyFolder.begin_or_resume`.
     """
     store = directory / STORE
-    study_folder.open_folder(
+    folder = StudyFolder.begin_or_resume(
         directory,
         {"kind": KIND, **description},
         begin=lambda: None,
@@ -120,6 +121,7 @@ def open_study(
         _create_store(partial, sizes, left_out)
         store_checks.keep_metadata(partial, store)
         partial.rename(store)
+    return folder
 
 
 def _create_store(path: pathlib.Path, sizes: dict, left_out) -> None:
@@ -212,7 +214,7 @@ def read_prototype_study(directory) -> xr.Dataset:
     """Reads a prototype study, finished or running.
 
     Args:
-        directory: The study's folder, a string or path.
+        directory: The study's folder, a string or path, or an opened `StudyFolder`.
 
     Returns:
         A dataset with the variables of `ARRAYS`, read from disk when they are used,
@@ -222,36 +224,35 @@ def read_prototype_study(directory) -> xr.Dataset:
         `study.image.sel(target="dog", origin="cat", interval=100)`.
 
     Raises:
-        study_folder.StudyFolderError: If the folder holds no prototype study, or its
-            arrays cannot be read.
+        StudyFolderError: If the folder holds no prototype study, or its arrays cannot
+            be read.
     """
-    directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=KIND)
-    num_classes = len(description["class_names"])
+    folder = StudyFolder.open(directory, kind=KIND)
+    names, percentages = folder.class_names, folder.settings["intervals"]
+    path = folder.path / STORE
     lengths = {
-        "interval": len(description["settings"]["intervals"]),
-        "target": num_classes,
-        "origin": num_classes,
+        "interval": len(percentages),
+        "target": len(names),
+        "origin": len(names),
     }
-    store_metadata.check_store(directory / STORE, ARRAYS, lengths)
+    store_metadata.check_store(path, ARRAYS, lengths)
     try:
-        store = store_checks.CheckedStore(directory / STORE)
+        store = store_checks.CheckedStore(path)
         study = xr.open_zarr(store, consolidated=False, chunks=None)
     except (OSError, ValueError, KeyError) as error:
-        raise study_folder.StudyFolderError(
-            f"{directory / STORE} cannot be read ({error}). Delete it and run the "
+        raise StudyFolderError(
+            f"{path} cannot be read ({error}). Delete it and run the "
             "study again: prototypes are made anew, networks are not."
         ) from error
-    percentages = description["settings"]["intervals"]
     accuracies = [
-        _test_accuracy(model_directory(directory, percentage))
+        _test_accuracy(model_directory(folder.path, percentage))
         for percentage in percentages
     ]
     return study.assign(test_accuracy=("interval", accuracies)).assign_coords(
         interval=np.asarray(percentages, float),
         initialisation=np.arange(study.sizes["initialisation"]),
-        target=description["class_names"],
-        origin=description["class_names"],
+        target=names,
+        origin=names,
     )
 
 

@@ -120,13 +120,13 @@ def run_prototype_study(
     listener = listener or Listener()
     num_trained = num_parts = 0
     with study_folder.locked(directory):
-        prototype_store.open_study(
+        folder = prototype_store.open_study(
             directory,
             plan.description(),
             plan.sizes(networks.num_features),
             left_out=plan.left_out,
         )
-        mending.mend_store(directory)
+        mending.mend_store(folder)
         networks.set_damaged_aside()
         for interval, percentage in enumerate(plan.settings.intervals):
             num_trained += networks.train(interval)

@@ -21,7 +21,7 @@ from keras_confusion.reports import readings_report
 from keras_confusion.reports.figures import comparison_figures, network_figures
 from keras_confusion.reports.readings_report import quoted
 from keras_confusion.reports.report_files import Report, ReportFiles
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 NUM_FINDINGS = 8
 _TITLES = {
@@ -33,7 +33,7 @@ _TITLES = {
 
 
 def write_confusion_report(
-    directory, *, test: str = comparison_findings.WELCH
+    folder: StudyFolder, *, test: str = comparison_findings.WELCH
 ) -> Report:
     """Writes everything that can be said of the networks in a study's folder.
 
@@ -41,7 +41,7 @@ def write_confusion_report(
     is trained; an earlier report is replaced.
 
     Args:
-        directory: The study's folder, a string or path.
+        folder: The study's folder.
         test: One of `findings.TESTS`, which findings are told, ordered and marked
             by; the tables hold all.
 
@@ -50,20 +50,19 @@ def write_confusion_report(
 
     Raises:
         ValueError: If there is no such test.
-        study_folder.StudyFolderError: If the folder holds no study or no network, or
-            a file cannot be read.
+        StudyFolderError: If the folder holds no confusion study or no network, or a
+            file cannot be read.
     """
     comparison_findings.check_test(test)
-    directory = pathlib.Path(directory)
-    study = study_results.read_study(directory)
+    study = study_results.read_study(folder)
     description, class_names = study.description, study.class_names
     if study.networks["failed"].all():
-        raise study_folder.StudyFolderError(
-            f"Expected trained networks in {directory}. Received: "
+        raise StudyFolderError(
+            f"Expected trained networks in {folder.path}. Received: "
             f"{len(study.networks)}, all of them failed. Run the study first."
         )
     per_network = comparison_tables.networks_table(study)
-    with ReportFiles(directory) as files:
+    with ReportFiles(folder.path) as files:
         # Before other tables take memory.
         files.table(
             "networks",

@@ -18,6 +18,7 @@ from keras_confusion.reports.figures.unit_figures import class_names_of, unit_na
 from keras_confusion.reports.report_files import Report, write_figure
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage.study_folder import StudyFolder
 from tb_plugin import metadata
 
 _FIGURE = "units"
@@ -38,7 +39,7 @@ def write_explanation(
         A `Report`.
 
     Raises:
-        study_folder.StudyLockedError: If another process writes explanations.
+        StudyLockedError: If another process writes explanations.
     """
     with retraining.locked(directory):
         return _write(directory, explanation, finding)
@@ -80,11 +81,11 @@ def folder_name(target: int, pair: tuple[int, int], class_names) -> str:
     return f"{names[0]}_without_{names[1]}-{names[2]}"
 
 
-def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -> dict:
+def study_finding(folder: StudyFolder, target: int, pair: tuple[int, int]) -> dict:
     """The study's own word about a target and a pair.
 
     Args:
-        directory: The study's folder.
+        folder: The study's folder.
         target: Label of the target class.
         pair: Labels (a, b), a < b.
 
@@ -92,7 +93,7 @@ def study_finding(directory: pathlib.Path, target: int, pair: tuple[int, int]) -
         The row of `target_by_pair.target_by_pair` for accuracy_without_pair, and as
         `readings` those of `by_reading.readings_by_pair`, if there are any.
     """
-    study = study_results.read_study(directory)
+    study = study_results.read_study(folder)
 
     def rows_of_cell(table: pd.DataFrame) -> list[dict]:
         is_wanted = (

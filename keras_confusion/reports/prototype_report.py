@@ -1,7 +1,5 @@
 """A finished or running prototype study -> tables, figures, TensorBoard, a text."""
 
-import pathlib
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -11,7 +9,7 @@ from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
 from keras_confusion.reports.figures import prototype_figures, prototype_grids
 from keras_confusion.reports.report_files import Report, ReportFiles
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 # The initialisation whose images are shown.
 SHOWN = 0
@@ -32,25 +30,23 @@ _TEXT_COLUMNS = {
 _MATRICES = {"c": "C (one origin, different targets)", "r": "R (one target)"}
 
 
-def write_prototype_report(directory) -> Report:
+def write_prototype_report(folder: StudyFolder) -> Report:
     """Writes everything that can be said of the prototypes in a study's folder.
 
     Args:
-        directory: The study's folder, a string or path.
+        folder: The study's folder.
 
     Returns:
         A `Report`.
 
     Raises:
-        study_folder.StudyFolderError: If the folder holds no prototype study, or none
-            of its parts is finished.
+        StudyFolderError: If the folder holds no prototype study, or none of its parts
+            is finished.
     """
-    directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=prototype_store.KIND)
-    study = prototype_store.read_prototype_study(directory)
+    study = prototype_store.read_prototype_study(folder)
     if not study["finished"].values.any():
-        raise study_folder.StudyFolderError(
-            f"Expected prototypes in {directory}. Received: none that are finished. "
+        raise StudyFolderError(
+            f"Expected prototypes in {folder.path}. Received: none that are finished. "
             "Run the study first."
         )
     by_initialisation = prototype_tables.by_initialisation(study)
@@ -70,12 +66,12 @@ def write_prototype_report(directory) -> Report:
             "boundaries": prototype_tables.boundaries(boundary),
             "boundary_trends": prototype_tables.boundary_trends(boundary),
         }
-    with ReportFiles(directory) as files:
+    with ReportFiles(folder.path) as files:
         for name, table in all_tables.items():
             files.table(name, table)
-        _write_figures(files, study, all_tables, description)
+        _write_figures(files, study, all_tables, folder.description)
     return Report(
-        text=findings_text(by_initialisation, description),
+        text=findings_text(by_initialisation, folder.description),
         table_files=files.table_files,
         figure_files=files.figure_files,
     )

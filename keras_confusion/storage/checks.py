@@ -166,7 +166,7 @@ def check_complete(description: dict, directory: pathlib.Path) -> None:
     """Checks that `study.json` says all that a report is made from.
 
     Args:
-        description: As `study_folder.read_description` returns it.
+        description: What `study.json` says, see `StudyFolder`.
         directory: The study's folder, for messages.
 
     Raises:

@@ -5,6 +5,7 @@ a checksum and a copy, so that damage is found, and mended when the study is run
 """
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import json
@@ -37,48 +38,136 @@ _COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
 
 
-def open_folder(
-    directory: pathlib.Path,
-    description: dict,
-    *,
-    begin: Callable[[], None],
-    beginnings: Collection[str],
-    added_settings: Mapping[str, Any] = MappingProxyType({}),
-    growing: Collection[str] = (),
-) -> None:
-    """Creates the study's folder, or checks that the one there is the same study.
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyFolder:
+    """An opened folder of a study.
+
+    Whoever reads a study opens its folder once and hands it down, so that all that is
+    said of the study comes from one `study.json`. What needs a path alone takes that.
 
     Args:
-        directory: The study's folder; made if missing.
-        description: "kind" of study, "settings" (a flat dict), "class_names",
-            "dataset_fingerprint" and "provenance" (not compared), all JSON types.
-        begin: Called to fill a new folder before `study.json` is written.
-        beginnings: Names of what `begin` makes: left by a process that was killed in
-            it, they do not make the folder somebody else's.
-        added_settings: Settings that older studies do not name, and what they had.
-        growing: Names of settings that count something of which there may be more than
-            before: `study.json` is written anew with the larger number.
-
-    A damaged `study.json` is set aside and written anew from its copy, which is told.
-    Call it while the folder is `locked`.
-
-    Raises:
-        StudyFolderError: If the folder holds another study (every difference is
-            named), holds other files, or its `study.json` is damaged and the copy too.
+        path: The folder.
+        description: What `study.json` said when the folder was opened.
     """
-    study_file = directory / DESCRIPTION
-    _mend(directory)
-    if study_file.exists():
-        stored = read_description(directory, kind=description["kind"])
-        stored["settings"] = {**added_settings, **stored["settings"]}
-        _check_same(directory, stored, description, growing)
-        settings = description["settings"]
-        asked = {name: settings[name] for name in growing if name in settings}
-        grown = stored["settings"] | asked
-        if grown != stored["settings"] or not _is_kept_safe(directory):
-            _write_description(directory, stored | {"settings": grown})
-        files.remove_left_overs(directory)
-        return
+
+    path: pathlib.Path
+    description: dict = dataclasses.field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        directory: "StudyFolder | str | os.PathLike[str]",
+        *,
+        kind: str | None = None,
+    ) -> "StudyFolder":
+        """Opens the folder of a study that was begun, to read it.
+
+        Args:
+            directory: The study's folder; one that is open is not read again.
+            kind: The kind of study that it must be; `None` takes any.
+
+        Raises:
+            StudyFolderError: If `study.json` is missing, damaged, of another version or
+                kind.
+        """
+        if isinstance(directory, StudyFolder):
+            opened = directory
+        else:
+            path = pathlib.Path(directory)
+            opened = cls(path, _read_description(path))
+        if kind is not None and opened.kind != kind:
+            raise StudyFolderError(
+                f"Expected a {kind} study in {opened.path}. Received: a "
+                f"{opened.kind} study. Use another folder."
+            )
+        return opened
+
+    @classmethod
+    def begin_or_resume(
+        cls,
+        directory: pathlib.Path,
+        description: dict,
+        *,
+        begin: Callable[[], None],
+        beginnings: Collection[str],
+        added_settings: Mapping[str, Any] = MappingProxyType({}),
+        growing: Collection[str] = (),
+    ) -> "StudyFolder":
+        """Creates the study's folder, or checks that the one there is the same study.
+
+        Args:
+            directory: The study's folder; made if missing.
+            description: "kind" of study, "settings" (a flat dict), "class_names",
+                "dataset_fingerprint" and "provenance" (not compared), all JSON types.
+            begin: Called to fill a new folder before `study.json` is written.
+            beginnings: Names of what `begin` makes: left by a process that was killed
+                in it, they do not make the folder somebody else's.
+            added_settings: Settings that older studies do not name, and what they had.
+            growing: Names of settings that count something of which there may be more
+                than before: `study.json` is written anew with the larger number.
+
+        A damaged `study.json` is set aside and written anew from its copy, which is
+        told. Call it while the folder is `locked`.
+
+        Raises:
+            StudyFolderError: If the folder holds another study (every difference is
+                named), holds other files, or its `study.json` is damaged and the copy
+                too.
+        """
+        _mend(directory)
+        if (directory / DESCRIPTION).exists():
+            stored = cls.open(directory, kind=description["kind"]).description
+            _resume(directory, stored, description, added_settings, growing)
+        else:
+            _begin(directory, description, begin, beginnings)
+        return cls.open(directory)
+
+    @property
+    def kind(self) -> str:
+        """The kind of study."""
+        return self.description["kind"]
+
+    @property
+    def settings(self) -> dict:
+        """The study's settings."""
+        return self.description["settings"]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names in the order of the labels."""
+        return self.description["class_names"]
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Holds the folder for one writing process, see `study_folder.locked`."""
+        return locked(self.path)
+
+
+def _resume(
+    directory: pathlib.Path,
+    stored: dict,
+    asked: dict,
+    added_settings: Mapping[str, Any],
+    growing: Collection[str],
+) -> None:
+    """Checks that what is stored is what is asked for, and lets it grow."""
+    stored = stored | {"settings": {**added_settings, **stored["settings"]}}
+    _check_same(directory, stored, asked, growing)
+    larger = {
+        name: asked["settings"][name] for name in growing if name in asked["settings"]
+    }
+    grown = stored["settings"] | larger
+    if grown != stored["settings"] or not _is_kept_safe(directory):
+        _write_description(directory, stored | {"settings": grown})
+    files.remove_left_overs(directory)
+
+
+def _begin(
+    directory: pathlib.Path,
+    description: dict,
+    begin: Callable[[], None],
+    beginnings: Collection[str],
+) -> None:
+    """Makes the folder of a new study, in a place where there is nothing else."""
     strangers = {
         path.name for path in directory.glob("*") if not path.name.startswith(".")
     }
@@ -172,17 +261,7 @@ def _check_same(
         )
 
 
-def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dict:
-    """Reads `study.json`.
-
-    Args:
-        directory: The study's folder.
-        kind: The kind of study that it must be; `None` takes any.
-
-    Raises:
-        StudyFolderError: If it is missing, damaged, of another version or kind.
-    """
-    directory = pathlib.Path(directory)
+def _read_description(directory: pathlib.Path) -> dict:
     study_file = directory / DESCRIPTION
     if not study_file.exists():
         if _read_copy(directory) is not None:
@@ -203,11 +282,6 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
         )
     # The first studies did not say: there was one kind.
     description.setdefault("kind", _FIRST_KIND)
-    if kind is not None and description["kind"] != kind:
-        raise StudyFolderError(
-            f"Expected a {kind} study in {directory}. Received: a "
-            f"{description['kind']} study. Use another folder."
-        )
     checks.check_study(description, study_file)
     return description
 

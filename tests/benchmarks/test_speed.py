@@ -218,7 +218,7 @@ def test_pairs_are_spread_over_the_classes(num_classes):
 
 def test_a_generated_study_can_be_analysed(tmp_path):
     generated_study.write_study(tmp_path, num_networks=60, num_classes=4, num_test=1000)
-    description = study_folder.read_description(tmp_path)
+    folder = study_folder.StudyFolder.open(tmp_path)
     networks = confusion_store.read_networks(tmp_path)
     assert len(networks) == 60
     for first, second, third in zip(
@@ -227,13 +227,13 @@ def test_a_generated_study_can_be_analysed(tmp_path):
         assert len({first, second, third}) == 3
     study = responses.study_responses(
         networks,
-        confusion_store.read_test_labels(tmp_path),
+        confusion_store.read_test_labels(folder),
         num_classes=4,
-        pairs=description["settings"]["pairs"],
+        pairs=folder.settings["pairs"],
     )
     # Right by design, or by chance in a quarter of the rest.
     assert study.baseline.accuracy.mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.02)
-    table = target_by_class.target_by_class(study, description["class_names"])
+    table = target_by_class.target_by_class(study, folder.class_names)
     assert table["p_value"].notna().all()
 
 

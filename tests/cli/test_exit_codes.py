@@ -177,7 +177,9 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
     assert "No room to write" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "study" / "networks").iterdir()) == []
-    labels = confusion_store.read_test_labels(tmp_path / "study")
+    labels = confusion_store.read_test_labels(
+        study_folder.StudyFolder.open(tmp_path / "study")
+    )
     assert np.bincount(labels).min() > 50
     again = run(
         "run_confusion_study.py",

@@ -8,7 +8,7 @@ from benchmarks.speed import large_study
 from keras_confusion.comparisons import study_results, target_by_class
 from keras_confusion.confusion import compaction
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.storage.study_folder import StudyFolderError
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 
 def write(directory, *, num_classes=6, repeats=3, baseline=4, num_test=240):
@@ -50,7 +50,7 @@ def test_networks_and_responses_are_in_one_order(tmp_path):
     # The row of one network, by its arm and repeat.
     rows = confusion_store.read_networks(tmp_path)
     (one,) = rows[(rows["arm"] == "2-3") & (rows["repeat"] == 1)].to_dict("records")
-    labels = confusion_store.read_test_labels(tmp_path)
+    labels = confusion_store.read_test_labels(StudyFolder.open(tmp_path))
     hits = np.mean(one["predictions"][labels == 5] == 5)
     number = done["arm"].tolist()[4:].index("2-3") + 1
     assert study.responses.confused.accuracy[number, 5] == hits

@@ -13,6 +13,7 @@ from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.datasets import corruption
+from keras_confusion.storage.study_folder import StudyFolder
 from keras_confusion.training import linear_heads, recipes
 from keras_confusion.training import trainer as training_trainer
 
@@ -122,7 +123,7 @@ def test_readout_is_of_the_first_baselines_only(rows):
 
 
 def test_d_primes_are_those_of_the_logits_that_are_kept(rows, directory):
-    labels = confusion_store.read_test_labels(directory)
+    labels = confusion_store.read_test_labels(StudyFolder.open(directory))
     for (arm, repeat), row in rows.items():
         pair = PAIR if arm == "3-8" else None
         with np.load(confusion_store.logits_path(directory, pair, repeat)) as kept:
@@ -363,7 +364,9 @@ def test_texts_have_features_and_a_readout(tmp_path, capsys):
     assert np.any(features[0] != features[1])
     # Swapped labels of others change a head, though not by much.
     right = means_without(
-        features[0], (0, 1), confusion_store.read_test_labels(tmp_path)
+        features[0],
+        (0, 1),
+        confusion_store.read_test_labels(StudyFolder.open(tmp_path)),
     )
     swapped = rows["baseline", 0]["readout_discriminability"]
     assert np.isnan(swapped).tolist() == np.isnan(right).tolist()

@@ -13,6 +13,7 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.explanations import run
 from keras_confusion.reports import confusion_report
+from keras_confusion.storage.study_folder import StudyFolder
 
 # Half of a study, written by commit 367166e: before there was d'.
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "confusion_study_of_367166e"
@@ -135,7 +136,7 @@ def test_reading_changes_nothing(old_study):
 
 
 def test_report_of_an_old_study_says_what_is_not_known(old_study):
-    report = confusion_report.write_confusion_report(old_study)
+    report = confusion_report.write_confusion_report(StudyFolder.open(old_study))
     assert "What the features learned is not known" in report.text
     assert "Baseline accuracy" in report.text
     tables = {path.name.split(".")[0] for path in report.table_files}
@@ -200,7 +201,7 @@ def test_readings_are_those_of_the_new_networks(went_on):
 
 
 def test_report_of_few_new_networks_has_no_test_of_them(finished):
-    report = confusion_report.write_confusion_report(finished)
+    report = confusion_report.write_confusion_report(StudyFolder.open(finished))
     assert "  Target x pairs, third classes: 0 of 0 tests at q <= 0.05" in report.text
     assert "is not known" not in report.text
 

@@ -89,7 +89,9 @@ def test_failed_network_is_a_row_without_answers(study):
 
 def test_same_study_opens_again_and_keeps_its_labels(study):
     confusion_store.open_study(study, DESCRIPTION, [2, 2, 2])
-    assert confusion_store.read_test_labels(study).tolist() == [0, 1, 2]
+    assert confusion_store.read_test_labels(
+        study_folder.StudyFolder.open(study)
+    ).tolist() == [0, 1, 2]
 
 
 def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
@@ -113,17 +115,19 @@ def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
 
 
 def test_study_is_a_confusion_study(study):
-    description = study_folder.read_description(study, kind=confusion_store.KIND)
-    assert description["class_names"] == ["a", "b", "c"]
+    opened = study_folder.StudyFolder.open(study, kind=confusion_store.KIND)
+    assert opened.class_names == ["a", "b", "c"]
     with pytest.raises(study_folder.StudyFolderError, match="a confusion study"):
-        study_folder.read_description(study, kind="prototypes")
+        study_folder.StudyFolder.open(study, kind="prototypes")
 
 
 def test_study_that_was_killed_at_its_beginning_is_begun_again(tmp_path):
     (tmp_path / "networks").mkdir()
     np.save(tmp_path / "test_labels.npy", [7])
     confusion_store.open_study(tmp_path, DESCRIPTION, [0, 1, 2])
-    assert confusion_store.read_test_labels(tmp_path).tolist() == [0, 1, 2]
+    assert confusion_store.read_test_labels(
+        study_folder.StudyFolder.open(tmp_path)
+    ).tolist() == [0, 1, 2]
 
 
 def test_networks_without_their_study_are_refused(study):

@@ -71,7 +71,11 @@ def test_every_network_of_the_plan_is_there_once(uninterrupted):
     }
     assert not networks["failed"].any()
     for answers in networks["predictions"]:
-        assert len(answers) == len(confusion_store.read_test_labels(uninterrupted[0]))
+        assert len(answers) == len(
+            confusion_store.read_test_labels(
+                study_folder.StudyFolder.open(uninterrupted[0])
+            )
+        )
 
 
 def test_arms_of_a_repeat_share_seeds_of_weights_and_order(uninterrupted):
@@ -258,7 +262,7 @@ def test_a_study_can_be_given_more_repeats_and_not_fewer(tmp_path, uninterrupted
     # The result is that of the study that was asked for at once.
     pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
     stored, at_once = (
-        study_folder.read_description(folder)["settings"]
+        study_folder.StudyFolder.open(folder).settings
         for folder in (directory, uninterrupted[0])
     )
     assert stored == at_once

@@ -10,6 +10,7 @@ from keras_confusion.confusion import study as confusion_study
 from keras_confusion.datasets import class_pairs, reviews
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.storage.study_folder import StudyFolder
 
 SENTIMENT_PAIRS = [f"{topic} praised-{topic} panned" for topic in reviews.TOPICS]
 TOPIC_OF = dict(enumerate(name.split()[0] for name in reviews.CLASS_NAMES))
@@ -183,7 +184,7 @@ def test_a_study_finds_the_planted_relations_and_no_others(tmp_path):
     )
     study = responses.study_responses(
         confusion_store.read_networks(tmp_path),
-        confusion_store.read_test_labels(tmp_path),
+        confusion_store.read_test_labels(StudyFolder.open(tmp_path)),
         num_classes=8,
         pairs=[(0, 1), (2, 3), (4, 5), (6, 7)],
     )

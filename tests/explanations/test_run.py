@@ -136,10 +136,16 @@ def test_kept_networks_are_not_trained_again(copy, capsys, monkeypatch):
     assert "networks" not in capsys.readouterr().err
 
 
+def test_study_is_read_once_to_explain_and_to_tell(copy, study_json_reads, monkeypatch):
+    monkeypatch.setattr(retraining, "_train", None)
+    assert explain(copy, repeats=1, units=1) == 0
+    assert study_json_reads == [copy / "study.json"]
+
+
 def test_networks_of_another_study_are_trained_anew(copy, monkeypatch):
     """A study that was begun anew in the same folder has other seeds."""
     kept = copy / "explanations" / "networks" / "baseline-00001.npz"
-    plan = retraining.plan_of_study(copy)
+    plan = retraining.plan_of_study(study_folder.StudyFolder.open(copy))
     networks = confusion_store.read_networks(copy)
     row = networks[networks["arm"] == "baseline"].iloc[1].to_dict()
     assert retraining.is_kept(plan, row)
@@ -232,7 +238,7 @@ def scaled_end(*, input_shape, num_classes, seed):
     [(no_dense_end, "conv2d"), (scaled_end, "something follows the layer dense")],
 )
 def test_models_whose_units_cannot_be_told_apart(study, model, message):
-    plan = retraining.plan_of_study(study)
+    plan = retraining.plan_of_study(study_folder.StudyFolder.open(study))
     object.__setattr__(plan.settings, "model", model)
     with pytest.raises(ValueError, match=message):
         explained_model.ExplainedModel(plan)
@@ -256,7 +262,7 @@ def test_only_repeats_with_the_same_seeds_are_compared(study):
 
 @pytest.fixture(scope="module")
 def explanation(explained_here):
-    plan = retraining.plan_of_study(explained_here)
+    plan = retraining.plan_of_study(study_folder.StudyFolder.open(explained_here))
     rows = retraining.paired_rows(
         confusion_store.read_networks(explained_here), PAIR, 1
     )

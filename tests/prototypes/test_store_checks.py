@@ -9,6 +9,7 @@ from keras_confusion.errors import StudyFolderError
 from keras_confusion.prototypes import mending, store_checks
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.storage import sealed_json
+from keras_confusion.storage.study_folder import StudyFolder
 
 NUM_CLASSES = 3
 PARTS = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -67,7 +68,7 @@ def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
         with pytest.raises(StudyFolderError, match="Run the study again") as error:
             read_all(folder)
         assert str(chunk) in str(error.value)
-        mending.mend_store(folder)
+        mending.mend_store(StudyFolder.open(folder))
         told = capsys.readouterr().err
         assert str(chunk) in told
         assert "initialisation 0 at 40 % are made anew" in told
@@ -86,7 +87,7 @@ def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
 
 def test_whole_store_is_left_alone(folder, store, capsys):
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
-    mending.mend_store(folder)
+    mending.mend_store(StudyFolder.open(folder))
     assert capsys.readouterr().err == ""
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
@@ -101,7 +102,7 @@ def test_damaged_descriptions_of_arrays_are_written_anew(
         file.unlink()
     else:
         file.write_bytes(content)
-    mending.mend_store(folder)
+    mending.mend_store(StudyFolder.open(folder))
     assert f"{name} was damaged" in capsys.readouterr().err
     assert read_all(folder).identical(whole)
 
@@ -114,7 +115,7 @@ def test_copy_of_descriptions_that_is_damaged_itself_is_not_believed(folder, sto
     with pytest.raises(sealed_json.DamagedJSONError):
         sealed_json.read(copy)
     whole = read_all(folder)
-    mending.mend_store(folder)
+    mending.mend_store(StudyFolder.open(folder))
     assert read_all(folder).identical(whole)
 
 
@@ -123,7 +124,7 @@ def test_flag_that_is_damaged_is_found(folder, store, capsys):
     flag.write_bytes(flag.read_bytes()[:-1])
     with pytest.raises(StudyFolderError, match="finished/c/0/1 is damaged"):
         read_all(folder)
-    mending.mend_store(folder)
+    mending.mend_store(StudyFolder.open(folder))
     assert "finished/c/0/1" in capsys.readouterr().err
     finished = prototype_store.finished_parts(folder)
     assert finished.tolist() == [[True, False], [True, True]]
@@ -150,7 +151,7 @@ def test_store_of_before_there_were_checksums_is_read_and_grows(folder, store, c
     old.rename(store)
     assert not store_checks.has_checksums(store / "image")
     assert read_all(folder).identical(whole)
-    mending.mend_store(folder)
+    mending.mend_store(StudyFolder.open(folder))
     assert capsys.readouterr().err == ""
     # Chunks of nothing but fill values were left out then.
     assert read_all(folder).identical(whole)

@@ -384,7 +384,7 @@ def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
     with pytest.raises(study_folder.StudyFolderError, match="thesis.tex"):
         run(tmp_path)
     confusion = tmp_path / "confusion"
-    study_folder.open_folder(
+    study_folder.StudyFolder.begin_or_resume(
         confusion,
         {"kind": "confusion", "settings": {}, "class_names": []},
         begin=lambda: None,

@@ -48,7 +48,7 @@ def findings(directory):
     study = prototype_store.read_prototype_study(directory)
     return prototype_report.findings_text(
         prototype_tables.by_initialisation(study),
-        study_folder.read_description(directory),
+        study_folder.StudyFolder.open(directory).description,
     )
 
 

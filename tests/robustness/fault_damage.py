@@ -11,6 +11,7 @@ from keras_confusion.errors import StudyFolderError
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import store_checks
+from keras_confusion.storage.study_folder import StudyFolder
 from tests.robustness import fault_studies
 from tests.robustness.fault_studies import Expectations, Study, Trial
 
@@ -198,7 +199,7 @@ def _says_the_same(study: Study, folder, undisturbed) -> bool:
     What is read of a row is covered by its checksum, and the rest is not read.
     """
     try:
-        confusion_store.read_test_labels(folder)
+        confusion_store.read_test_labels(StudyFolder.open(folder))
         return study.difference(folder, undisturbed) == (0, [])
     except StudyFolderError:
         return False
@@ -246,7 +247,10 @@ def _read(study: Study, folder, name, undisturbed) -> str:
         if damage := model_description.find_damage(model):
             raise StudyFolderError(damage)
     if name.name == "test_labels.npy":
-        labels, expected = map(confusion_store.read_test_labels, (folder, undisturbed))
+        labels, expected = (
+            confusion_store.read_test_labels(StudyFolder.open(of_study))
+            for of_study in (folder, undisturbed)
+        )
         return "" if np.array_equal(labels, expected) else "other labels"
     lost, differences = study.difference(folder, undisturbed)
     return "; ".join([*(["rows lost"] if lost else []), *differences])

@@ -188,13 +188,13 @@ def test_code_that_a_study_names_is_not_imported_unasked(tmp_path, monkeypatch):
     name = "a_model_of_a_stranger:build"
     write_study(tmp_path, model=name)
     with pytest.raises(study_folder.StudyFolderError, match=f"Use --model {name}"):
-        retraining.plan_of_study(tmp_path)
+        retraining.plan_of_study(study_folder.StudyFolder.open(tmp_path))
     # Allowed, it goes on, and stops at the data set, which is another one.
     with pytest.raises(study_folder.StudyFolderError, match="other images or labels"):
-        retraining.plan_of_study(tmp_path, model=name)
+        retraining.plan_of_study(study_folder.StudyFolder.open(tmp_path), model=name)
     write_study(tmp_path, unknown=1)
     with pytest.raises(study_folder.StudyFolderError, match="unknown missing or unk"):
-        retraining.plan_of_study(tmp_path)
+        retraining.plan_of_study(study_folder.StudyFolder.open(tmp_path))
 
 
 def promised(number):

@@ -6,6 +6,7 @@ import pytest
 
 from keras_confusion.storage import sealed_json, study_folder
 from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage.study_folder import StudyFolder
 
 DESCRIPTION = {
     "kind": "tea",
@@ -23,7 +24,9 @@ def open_folder(directory, description=DESCRIPTION, *, begun=None, beginnings=()
         names = sorted(path.name for path in directory.iterdir())
         (begun if begun is not None else []).append(names)
 
-    study_folder.open_folder(directory, description, begin=begin, beginnings=beginnings)
+    StudyFolder.begin_or_resume(
+        directory, description, begin=begin, beginnings=beginnings
+    )
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_new_folder_is_begun_before_it_says_what_it_is(tmp_path):
     begun = []
     open_folder(tmp_path / "new" / "study", begun=begun)
     assert begun == [[]]
-    description = study_folder.read_description(tmp_path / "new" / "study")
+    description = StudyFolder.open(tmp_path / "new" / "study").description
     # As JSON has it.
     assert description == json.loads(json.dumps(DESCRIPTION)) | {"format_version": 1}
 
@@ -48,9 +51,11 @@ def test_folder_whose_beginning_fails_is_not_a_study(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        study_folder.open_folder(tmp_path, DESCRIPTION, begin=fail, beginnings=["half"])
+        StudyFolder.begin_or_resume(
+            tmp_path, DESCRIPTION, begin=fail, beginnings=["half"]
+        )
     with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
-        study_folder.read_description(tmp_path)
+        StudyFolder.open(tmp_path)
     # It may be begun again.
     begun = []
     open_folder(tmp_path, begun=begun, beginnings=["half"])
@@ -63,7 +68,7 @@ def test_same_study_opens_again_and_keeps_its_provenance(study):
     again = DESCRIPTION | {"provenance": {"commit": "other"}}
     open_folder(study, again, begun=begun)
     assert begun == []
-    assert study_folder.read_description(study)["provenance"] == {"commit": None}
+    assert StudyFolder.open(study).description["provenance"] == {"commit": None}
 
 
 def test_study_with_results_opens_again(study):
@@ -99,8 +104,39 @@ def test_study_of_another_kind_is_refused(study):
     with pytest.raises(
         study_folder.StudyFolderError, match="a coffee study.*Received: a tea study"
     ):
-        study_folder.read_description(study, kind="coffee")
-    assert study_folder.read_description(study, kind="tea")["kind"] == "tea"
+        StudyFolder.open(study, kind="coffee")
+    assert StudyFolder.open(study, kind="tea").kind == "tea"
+
+
+def test_an_opened_folder_is_not_read_again(study):
+    opened = StudyFolder.open(str(study))
+    (study / "study.json").unlink()
+    assert StudyFolder.open(opened, kind="tea") is opened
+    assert opened.path == study
+    assert opened.class_names == ["a", "b", "c"]
+    with pytest.raises(
+        study_folder.StudyFolderError, match="a coffee study.*Received: a tea study"
+    ):
+        StudyFolder.open(opened, kind="coffee")
+
+
+def test_a_folder_that_is_begun_or_resumed_says_what_is_stored(tmp_path):
+    options = {"begin": list, "beginnings": (), "growing": ("epochs",)}
+    begun = StudyFolder.begin_or_resume(tmp_path, DESCRIPTION, **options)
+    assert begun.description == StudyFolder.open(tmp_path).description
+    larger = DESCRIPTION | {"settings": DESCRIPTION["settings"] | {"epochs": 9}}
+    resumed = StudyFolder.begin_or_resume(tmp_path, larger, **options)
+    assert resumed.settings["epochs"] == 9
+    assert resumed.description == StudyFolder.open(tmp_path).description
+
+
+def test_an_opened_folder_can_be_held(study):
+    with (
+        StudyFolder.open(study).locked(),
+        pytest.raises(study_folder.StudyLockedError, match="Another process"),
+        study_folder.locked(study),
+    ):
+        pass
 
 
 def test_study_from_before_there_were_kinds_is_one_of_confusion(study):
@@ -108,7 +144,7 @@ def test_study_from_before_there_were_kinds_is_one_of_confusion(study):
     description = sealed_json.read(file)
     del description["kind"]
     file.write_text(json.dumps(description))
-    read = study_folder.read_description(study, kind="confusion")
+    read = StudyFolder.open(study, kind="confusion").description
     assert read["kind"] == "confusion"
 
 
@@ -133,17 +169,17 @@ def test_damaged_newer_and_missing_descriptions_are_refused(study, tmp_path):
     text = json.dumps(DESCRIPTION | {"format_version": 99})
     (study / "study.json").write_text(text)
     with pytest.raises(study_folder.StudyFolderError, match="Received: 99"):
-        study_folder.read_description(study)
+        StudyFolder.open(study)
     (study / "study.json").write_text('{"format_')
     with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
-        study_folder.read_description(study)
+        StudyFolder.open(study)
     (study / ".study.json.copy").write_text("{")
     with pytest.raises(study_folder.StudyFolderError, match="not valid JSON"):
         open_folder(study)
     assert (study / "study.json").read_text() == '{"format_'
     for missing in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(study_folder.StudyFolderError, match="without study.json"):
-            study_folder.read_description(missing)
+            StudyFolder.open(missing)
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -206,7 +242,7 @@ def test_damaged_description_is_mended_by_a_run_and_named_by_a_reader(
         study_folder.StudyFolderError,
         match=r"study\.json is damaged \(.*Run the study again: it is mended",
     ):
-        study_folder.read_description(study)
+        StudyFolder.open(study)
     assert not file.exists() if content is None else file.read_bytes() == content
     begun = []
     open_folder(study, begun=begun)
@@ -226,7 +262,7 @@ def test_description_whose_copy_is_damaged_too_is_refused_and_left(study):
     damaged = whole.replace(b'"epochs": 6', b'"epochs": 7')
     for name in ("study.json", ".study.json.copy"):
         (study / name).write_bytes(damaged)
-    for attempt in (open_folder, study_folder.read_description):
+    for attempt in (open_folder, StudyFolder.open):
         with pytest.raises(
             study_folder.StudyFolderError, match="Its copy is of no use either"
         ):
@@ -250,7 +286,7 @@ def test_study_of_before_there_were_checksums_is_given_one(study):
     description = sealed_json.read(study / "study.json")
     (study / "study.json").write_text(json.dumps(description))
     (study / ".study.json.copy").unlink()
-    assert study_folder.read_description(study) == description
+    assert StudyFolder.open(study).description == description
     open_folder(study)
     assert sealed_json.is_sealed(study / "study.json")
     assert sealed_json.read(study / ".study.json.copy") == description
@@ -258,12 +294,12 @@ def test_study_of_before_there_were_checksums_is_given_one(study):
 
 def test_copy_grows_with_the_study(study):
     grown = DESCRIPTION | {"settings": DESCRIPTION["settings"] | {"epochs": 9}}
-    study_folder.open_folder(
+    StudyFolder.begin_or_resume(
         study, grown, begin=list, beginnings=(), growing=("epochs",)
     )
     (study / "study.json").unlink()
     open_folder(study, grown)
-    assert study_folder.read_description(study)["settings"]["epochs"] == 9
+    assert StudyFolder.open(study).settings["epochs"] == 9
 
 
 def test_left_overs_of_killed_writers_go(study):

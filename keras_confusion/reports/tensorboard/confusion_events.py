@@ -6,7 +6,6 @@ deleted and written anew whenever a study is taken up or a report is made.
 
 import collections
 import functools
-import pathlib
 import time
 
 import numpy as np
@@ -16,7 +15,7 @@ from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 from tb_plugin import metadata
 
 
@@ -26,13 +25,13 @@ class StudySummaries:
     Scalars for TensorBoard's own dashboard, the rest for the plugin.
 
     Args:
-        directory: The study's folder, with `study.json` when the first network is
-            added. Then what an earlier process wrote is deleted: add every network on
-            disk first.
+        directory: The study's folder, which may be begun after this, or an opened
+            `StudyFolder`. With the first network it is opened, and what an earlier
+            process wrote is deleted: add every network on disk first.
     """
 
     def __init__(self, directory):
-        self._directory = pathlib.Path(directory)
+        self._directory = directory
         self._block = NetworkBlock()
         self._num_done = 0
         self._num_failed = 0
@@ -114,7 +113,7 @@ class StudySummaries:
         """Compares the networks that were added, and no others."""
         begun = time.monotonic()
         arrays = confusion_snapshots.snapshot(
-            self._description, self._collector.study()
+            self._folder.description, self._collector.study()
         )
         for tag, array in arrays.items():
             self._writer.tensor(tag, array, self._num_done)
@@ -136,12 +135,12 @@ class StudySummaries:
             self._writer.close()
 
     @functools.cached_property
-    def _description(self) -> dict:
-        return study_folder.read_description(self._directory, kind=confusion_store.KIND)
+    def _folder(self) -> StudyFolder:
+        return StudyFolder.open(self._directory, kind=confusion_store.KIND)
 
     @functools.cached_property
     def _test_labels(self) -> np.ndarray:
-        return confusion_store.read_test_labels(self._directory)
+        return confusion_store.read_test_labels(self._folder)
 
     @functools.cached_property
     def _test_images(self) -> np.ndarray:
@@ -155,11 +154,11 @@ class StudySummaries:
 
     @property
     def _class_names(self) -> list[str]:
-        return self._description["class_names"]
+        return self._folder.class_names
 
     @property
     def _pairs(self) -> list[list[int]]:
-        return self._description["settings"]["pairs"]
+        return self._folder.settings["pairs"]
 
     @functools.cached_property
     def _number_of_pair(self) -> dict[tuple[int, ...], int]:
@@ -167,7 +166,7 @@ class StudySummaries:
 
     @functools.cached_property
     def _has_baseline_cells(self) -> bool:
-        return confusion_snapshots.has_baseline_cells(self._description)
+        return confusion_snapshots.has_baseline_cells(self._folder.description)
 
     @functools.cached_property
     def _schedule(self) -> confusion_snapshots.Schedule:
@@ -180,21 +179,20 @@ class StudySummaries:
 
     @functools.cached_property
     def _writer(self) -> RunWriter:
-        writer = RunWriter(self._directory / metadata.TRAINING_RUN)
-        study = confusion_snapshots.describe(self._description)
+        writer = RunWriter(self._folder.path / metadata.TRAINING_RUN)
+        study = confusion_snapshots.describe(self._folder.description)
         writer.text(metadata.TAG_STUDY, strict_json(study), step=0)
         writer.tensor(metadata.TAG_TEST_IMAGES, self._test_images, 0)
         return writer
 
 
-def write_confusion_summaries(directory: pathlib.Path) -> None:
+def write_confusion_summaries(folder: StudyFolder) -> None:
     """Writes the event files of a confusion study again, from its rows."""
-    writer = StudySummaries(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
-    test_labels = confusion_store.read_test_labels(directory)
-    for networks in confusion_store.iterate_networks(directory):
+    writer = StudySummaries(folder)
+    test_labels = confusion_store.read_test_labels(folder)
+    for networks in confusion_store.iterate_networks(folder.path):
         network_checks.check_networks(
-            networks, description, test_labels=test_labels, source=directory
+            networks, folder.description, test_labels=test_labels, source=folder.path
         )
         for row in networks.to_dict("records"):
             writer.add_network(row)

@@ -110,7 +110,7 @@ def describe(description: dict) -> dict:
     """What the study is about, with the keys of `metadata.CONFUSION_KEYS`.
 
     Args:
-        description: As `study_folder.read_description` returns it.
+        description: What `study.json` says, see `StudyFolder`.
     """
     settings = dict(description["settings"])
     pairs = settings.pop("pairs")
@@ -185,7 +185,7 @@ def snapshot(
     """All comparisons of some networks, by tag.
 
     Args:
-        description: As `study_folder.read_description` returns it.
+        description: What `study.json` says, see `StudyFolder`.
         study: The responses of the networks. Where there are too few of them, cells
             are NaN and have a reason.
 

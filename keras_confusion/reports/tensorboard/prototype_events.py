@@ -1,7 +1,6 @@
 """What a running prototype study shows in TensorBoard. Needs no TensorFlow."""
 
 import functools
-import pathlib
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
 from keras_confusion.reports.tensorboard import sprites
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
-from keras_confusion.storage import study_folder
+from keras_confusion.storage.study_folder import StudyFolder
 from tb_plugin import metadata
 
 _IMAGE = ("height", "width", "channel")
@@ -27,18 +26,19 @@ class PrototypeSummaries:
     of epochs is read from the study's folder.
 
     Args:
-        directory: The study's folder. What an earlier process wrote is deleted when
-            the first network is reported.
+        directory: The study's folder, which may be begun after this, or an opened
+            `StudyFolder`. With the first network it is opened, and what an earlier
+            process wrote is deleted.
     """
 
     def __init__(self, directory):
-        self._directory = pathlib.Path(directory)
+        self._directory = directory
         self._num_epochs = 0
         self._is_described = False
 
     def add_network(self, percentage: float) -> None:
         """Adds the network of one interval: its accuracies and the loss by epoch."""
-        folder = prototype_store.model_directory(self._directory, percentage)
+        folder = prototype_store.model_directory(self._folder.path, percentage)
         description = model_description.read_of_study(
             folder / "model.json",
             *("class_names", "test_accuracy", "test_class_accuracies", "training"),
@@ -64,7 +64,7 @@ class PrototypeSummaries:
 
     def add_prototypes(self, percentage: float) -> None:
         """Adds one interval, its parts that are finished; after those before it."""
-        study = prototype_store.read_prototype_study(self._directory)
+        study = prototype_store.read_prototype_study(self._folder)
         interval = study["interval"].values.tolist().index(percentage)
         study = study.isel(interval=[interval])
         if not study["finished"].values.any():
@@ -95,12 +95,11 @@ class PrototypeSummaries:
         self, study: xr.Dataset, measures: pd.DataFrame, trends: pd.DataFrame
     ) -> dict:
         """What the study is about, with the keys of `metadata.PROTOTYPE_KEYS`."""
-        description = study_folder.read_description(self._directory)
-        settings = dict(description["settings"])
+        settings = dict(self._folder.settings)
         height, width, channels = (study.sizes[axis] for axis in _IMAGE)
         return {
             "kind": metadata.KIND_PROTOTYPES,
-            "class_names": description["class_names"],
+            "class_names": self._folder.class_names,
             "intervals": settings.pop("intervals"),
             "num_initialisations": study.sizes["initialisation"],
             # Other numbers of channels are drawn in grey.
@@ -155,12 +154,16 @@ class PrototypeSummaries:
                 getattr(self, name).close()
 
     @functools.cached_property
+    def _folder(self) -> StudyFolder:
+        return StudyFolder.open(self._directory, kind=prototype_store.KIND)
+
+    @functools.cached_property
     def _training(self) -> RunWriter:
-        return RunWriter(self._directory / metadata.TRAINING_RUN)
+        return RunWriter(self._folder.path / metadata.TRAINING_RUN)
 
     @functools.cached_property
     def _prototypes(self) -> RunWriter:
-        return RunWriter(self._directory / metadata.PROTOTYPES_RUN)
+        return RunWriter(self._folder.path / metadata.PROTOTYPES_RUN)
 
 
 def _cell_side(study: xr.Dataset) -> int:
@@ -177,10 +180,10 @@ def _has_frames(study: xr.Dataset) -> bool:
     return "frames" in study and study.sizes["target"] <= metadata.MAX_FULL_CLASSES
 
 
-def write_prototype_summaries(directory: pathlib.Path) -> None:
+def write_prototype_summaries(folder: StudyFolder) -> None:
     """Writes the event files of a prototype study again, from its store."""
-    writer = PrototypeSummaries(directory)
-    study = prototype_store.read_prototype_study(directory)
+    writer = PrototypeSummaries(folder)
+    study = prototype_store.read_prototype_study(folder)
     for percentage in study["interval"].values[study["test_accuracy"].notnull()]:
         writer.add_network(float(percentage))
         writer.add_prototypes(float(percentage))

@@ -74,12 +74,12 @@ def write_study(directory, rows, **settings):
     begin_study(directory, **settings)
     for row in rows:
         confusion_store.write_network(directory, row, num_classes=4)
-    confusion_events.write_confusion_summaries(directory)
+    confusion_events.write_confusion_summaries(study_folder.StudyFolder.open(directory))
 
 
 def read_study(directory, *, single_networks=False):
     """The tables, of everything on disk."""
-    pairs = study_folder.read_description(directory)["settings"]["pairs"]
+    pairs = study_folder.StudyFolder.open(directory).settings["pairs"]
     study = responses.study_responses(
         confusion_store.read_networks(directory),
         TEST_LABELS,

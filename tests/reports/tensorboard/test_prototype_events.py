@@ -9,6 +9,7 @@ from keras_confusion.prototypes import dissimilarity
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.reports.tensorboard import prototype_events, sprites
+from keras_confusion.storage.study_folder import StudyFolder
 from tb_plugin import metadata
 
 RUN = metadata.PROTOTYPES_RUN
@@ -29,7 +30,7 @@ def written(write_prototype_study, read_plugin_data):
 
     def write(**options):
         directory = write_prototype_study(**options)
-        prototype_events.write_prototype_summaries(directory)
+        prototype_events.write_prototype_summaries(StudyFolder.open(directory))
         study = prototype_store.read_prototype_study(directory)
         return study, read_plugin_data(directory, RUN)
 
@@ -97,7 +98,7 @@ def test_images_that_did_not_converge_are_nowhere_in_c_and_r(
     directory = write_prototype_study()
     store = prototype_store.open_array(directory, "converged")
     store[1, 0, 2, 3] = False
-    prototype_events.write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(StudyFolder.open(directory))
     found = read_plugin_data(directory, RUN)
     assert found[f"{metadata.PREFIX_CELLS}0"][1][2, 3].tolist()[2] == 0
     c, r = found[f"{metadata.PREFIX_C}0"][1], found[f"{metadata.PREFIX_R}0"][1]
@@ -125,11 +126,11 @@ def test_study_that_is_taken_up_again_is_written_anew(
     write_prototype_study, read_plugin_data
 ):
     directory = write_prototype_study(finished={(0, 0)})
-    prototype_events.write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(StudyFolder.open(directory))
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0]
     for init in (0, 1):
         prototype_store.write_part(directory, 1, init, {})
-    prototype_events.write_prototype_summaries(directory)
+    prototype_events.write_prototype_summaries(StudyFolder.open(directory))
     assert len(list((directory / RUN).iterdir())) == 1
     assert list(read_plugin_data(directory, RUN)[metadata.TAG_MEASURES]) == [0, 1]
 
