@@ -71,16 +71,10 @@ class StudyFolder:
                 kind.
         """
         if isinstance(directory, StudyFolder):
-            opened = directory
-        else:
-            path = pathlib.Path(directory)
-            opened = cls(path, _read_description(path))
-        if kind is not None and opened.kind != kind:
-            raise StudyFolderError(
-                f"Expected a {kind} study in {opened.path}. Received: a "
-                f"{opened.kind} study. Use another folder."
-            )
-        return opened
+            _check_kind(directory.path, directory.kind, kind)
+            return directory
+        path = pathlib.Path(directory)
+        return cls(path, _read_description(path, kind))
 
     @classmethod
     def begin_or_resume(
@@ -261,7 +255,7 @@ def _check_same(
         )
 
 
-def _read_description(directory: pathlib.Path) -> dict:
+def _read_description(directory: pathlib.Path, kind: str | None) -> dict:
     study_file = directory / DESCRIPTION
     if not study_file.exists():
         if _read_copy(directory) is not None:
@@ -282,8 +276,17 @@ def _read_description(directory: pathlib.Path) -> dict:
         )
     # The first studies did not say: there was one kind.
     description.setdefault("kind", _FIRST_KIND)
+    _check_kind(directory, description["kind"], kind)
     checks.check_study(description, study_file)
     return description
+
+
+def _check_kind(directory: pathlib.Path, stored: str, asked: str | None) -> None:
+    if asked is not None and stored != asked:
+        raise StudyFolderError(
+            f"Expected a {asked} study in {directory}. Received: a {stored} study. "
+            "Use another folder."
+        )
 
 
 @contextlib.contextmanager

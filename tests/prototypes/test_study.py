@@ -386,7 +386,7 @@ def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
     confusion = tmp_path / "confusion"
     study_folder.StudyFolder.begin_or_resume(
         confusion,
-        {"kind": "confusion", "settings": {}, "class_names": []},
+        {"kind": "confusion", "settings": {}, "class_names": ["a"]},
         begin=lambda: None,
         beginnings=(),
     )
