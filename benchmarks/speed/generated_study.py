@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 
 MOST_PAIRS = 45
@@ -94,7 +95,7 @@ def _row(rng, pair, repeat, test_labels, num_classes, num_pairs) -> dict:
     other += other >= one
     without_pair = rng.uniform(-2, -1, (num_pairs if pair is None else 1, num_classes))
     return {
-        "arm": confusion_store.arm_name(pair),
+        "arm": network_files.arm_name(pair),
         "class_a": None if pair is None else pair[0],
         "class_b": None if pair is None else pair[1],
         "repeat": repeat,

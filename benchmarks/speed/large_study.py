@@ -231,7 +231,7 @@ def _table(pair, repeats, top, bits, without_pair, num_classes: int) -> pa.Table
     n = len(repeats)
     seconds = np.full(n, 1.0)
     columns = {
-        "arm": pa.array([confusion_store.arm_name(pair)] * n),
+        "arm": pa.array([network_files.arm_name(pair)] * n),
         "class_a": pa.array([pair and pair[0]] * n, pa.int16()),
         "class_b": pa.array([pair and pair[1]] * n, pa.int16()),
         "repeat": pa.array(repeats, pa.int32()),

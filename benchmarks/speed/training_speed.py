@@ -280,6 +280,7 @@ def run_study(
 
 def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
     """Trains a study of one pair and counts what comes after each worker's first."""
+    from keras_confusion.confusion import network_files
     from keras_confusion.confusion import store as confusion_store
     from keras_confusion.confusion import study as confusion_study
     from keras_confusion.execution import runtime
@@ -308,7 +309,7 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
         test_labels = confusion_store.read_test_labels(StudyFolder.open(directory))
     with np.load(data) as arrays:
         num_train = len(arrays["y_train"])
-    baseline = networks[networks["arm"] == confusion_store.BASELINE].iloc[0]
+    baseline = networks[networks["arm"] == network_files.BASELINE].iloc[0]
     accuracy = float((baseline["predictions"] == test_labels).mean())
     rates = steady_rates(
         networks["finished_at"].dt.as_unit("ms").astype("int64").to_numpy() / 1e3,

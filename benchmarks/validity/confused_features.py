@@ -12,6 +12,7 @@ import scipy.special
 import scipy.stats
 
 from benchmarks import timing
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion.plan import StudyPlan
@@ -63,10 +64,10 @@ def confused_pairs(
     untrained = _untrained_d_primes(folder)
     rows = []
     for arm, of_arm in networks.groupby("arm", sort=False):
-        if arm == confusion_store.BASELINE:
+        if arm == network_files.BASELINE:
             continue
         a, b = (int(of_arm[column].iloc[0]) for column in ("class_a", "class_b"))
-        baseline = networks[networks["arm"] == confusion_store.BASELINE]
+        baseline = networks[networks["arm"] == network_files.BASELINE]
         values = {
             "own last layer": _auc(of_arm["discriminability"], a, b),
             "features": _auc(of_arm["features_discriminability"], a, b),

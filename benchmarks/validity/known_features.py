@@ -18,6 +18,7 @@ import scipy.stats
 from benchmarks.validity import planted_truth
 from keras_confusion.comparisons import by_reading, study_results
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.datasets import planted, reviews
@@ -137,7 +138,7 @@ def _cells(directory: pathlib.Path) -> pd.DataFrame:
 def _mean_d_prime(directory: pathlib.Path) -> np.ndarray:
     """Mean d' of the baselines by the right last layer, `(K, K)`."""
     networks = confusion_store.read_networks(directory)
-    baseline = networks[networks["arm"] == confusion_store.BASELINE]
+    baseline = networks[networks["arm"] == network_files.BASELINE]
     d = np.stack(baseline["features_discriminability"].to_list())
     num_images = _num_images(directory)
     d = discriminability.shrunken(d, num_images).mean(axis=0)
@@ -209,7 +210,7 @@ def _choice(directory: pathlib.Path, kinds_of, rule: str, centre: str) -> pd.Dat
     )
     values = np.stack(networks["features_discriminability"].to_list())
     d = discriminability.matrices(RULES[rule](values, num_images), len(num_images))
-    is_baseline = (networks["arm"] == confusion_store.BASELINE).to_numpy(bool)
+    is_baseline = (networks["arm"] == network_files.BASELINE).to_numpy(bool)
     without_pairs = discriminability.WithoutPairs(d)
     parts = []
     for arm, of_arm in networks[~is_baseline].groupby("arm"):

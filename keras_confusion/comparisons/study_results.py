@@ -7,7 +7,7 @@ import pandas as pd
 
 from keras_confusion.comparisons import readings
 from keras_confusion.comparisons.responses import ResponseCollector, StudyResponses
-from keras_confusion.confusion import network_checks
+from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.answers import LABEL_COLUMNS
 from keras_confusion.storage.study_folder import StudyFolder
@@ -97,7 +97,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
     networks = pd.concat(about, ignore_index=True)
     networks["failed"] = networks["failed"].astype(bool)
     number = {
-        confusion_store.arm_name(tuple(pair)): index for index, pair in enumerate(pairs)
+        network_files.arm_name(tuple(pair)): index for index, pair in enumerate(pairs)
     }
     arms = networks["arm"].map(number).fillna(-1)
     order = np.lexsort((networks["repeat"].to_numpy(int), arms.to_numpy(int)))

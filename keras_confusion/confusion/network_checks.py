@@ -152,7 +152,7 @@ class _Rows:
         if "arm" not in self._networks.columns:
             return
         names = [
-            "baseline" if baseline else f"{a}-{b}"
+            network_files.arm_name(None if baseline else (a, b))
             for baseline, (a, b) in zip(is_baseline, of_rows, strict=True)
         ]
         is_other = self._networks["arm"].to_numpy(object) != np.array(names, object)

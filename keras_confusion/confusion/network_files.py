@@ -88,6 +88,7 @@ COLUMNS = [name for name in SCHEMA.names if name != CHECKSUM]
 COMPRESSION = "zstd"
 # Of files of many networks: how many.
 _MERGED_NAME = re.compile(r"merged-\d+-(\d+)\.parquet")
+BASELINE = "baseline"
 Key: TypeAlias = tuple[str, int]
 
 
@@ -201,9 +202,19 @@ def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
     ):
         raise DamagedFileError(path, f"column {checksum} of another type")
     if not is_merged(path) and [
-        f"{arm}-{repeat:05d}" for arm, repeat in network_keys(table)
+        network_name(arm, repeat) for arm, repeat in network_keys(table)
     ] != [path.stem]:
         raise DamagedFileError(path, "the network of another file")
+
+
+def arm_name(pair: tuple[int, int] | None) -> str:
+    """The name of an arm: "baseline", or "3-5" for the classes 3 and 5."""
+    return BASELINE if pair is None else f"{pair[0]}-{pair[1]}"
+
+
+def network_name(arm: str, repeat: int) -> str:
+    """What a network's files are called, without what they end in."""
+    return f"{arm}-{repeat:05d}"
 
 
 def _same_kind(one: pa.DataType, other: pa.DataType) -> bool:

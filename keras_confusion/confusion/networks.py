@@ -8,8 +8,7 @@ import numpy as np
 
 from keras_confusion import errors
 from keras_confusion.confusion import answers as confusion_answers
-from keras_confusion.confusion import head_responses
-from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import head_responses, network_files
 from keras_confusion.confusion.plan import Network, StudyPlan
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -69,7 +68,7 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     rows = []
     for number, (pair, repeat) in enumerate(networks):
         row: dict[str, Any] = {
-            "arm": confusion_store.arm_name(pair),
+            "arm": network_files.arm_name(pair),
             "class_a": None if pair is None else pair[0],
             "class_b": None if pair is None else pair[1],
             "repeat": repeat,

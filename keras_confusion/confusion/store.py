@@ -27,6 +27,8 @@ from keras_confusion.confusion.network_files import (
     COLUMNS,
     SCHEMA,
     DamagedFileError,
+    arm_name,
+    network_name,
     network_schema,
 )
 from keras_confusion.confusion.settings import ADDED_SETTINGS
@@ -42,21 +44,15 @@ _log = logging.getLogger(__name__)
 KIND = "confusion"
 # In memory, of networks that are read together.
 BATCH_BYTES = 64_000_000
-BASELINE = "baseline"
 # What `study.json` says of `test_labels.npy`.
 _LABELS_DIGEST = "test_labels_sha256"
-
-
-def arm_name(pair: tuple[int, int] | None) -> str:
-    """The name of an arm: "baseline", or "3-5" for the classes 3 and 5."""
-    return BASELINE if pair is None else f"{pair[0]}-{pair[1]}"
 
 
 def network_path(
     directory: pathlib.Path, pair: tuple[int, int] | None, repeat: int
 ) -> pathlib.Path:
     """Where one network's row is kept."""
-    return directory / "networks" / f"{arm_name(pair)}-{repeat:05d}.parquet"
+    return directory / "networks" / f"{network_name(arm_name(pair), repeat)}.parquet"
 
 
 def logits_path(
@@ -67,7 +63,7 @@ def logits_path(
     An `.npz` file of float16 logits `(num_test, K)`: `total` by the network's own last
     layer and, of models with features, `features`, see `head_responses`.
     """
-    return directory / "logits" / f"{arm_name(pair)}-{repeat:05d}.npz"
+    return directory / "logits" / f"{network_name(arm_name(pair), repeat)}.npz"
 
 
 def open_study(

@@ -12,7 +12,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 
-from keras_confusion.confusion import compaction, worker
+from keras_confusion.confusion import compaction, network_files, worker
 from keras_confusion.confusion import networks as confusion_networks
 from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import store as confusion_store
@@ -209,7 +209,7 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
                 take_from_disk()
     finally:
         progress.close()
-    of_plan = ((confusion_store.arm_name(pair), repeat) for pair, repeat in planned)
+    of_plan = ((network_files.arm_name(pair), repeat) for pair, repeat in planned)
     noted = [taken[key] for key in of_plan if taken[key]["note"]]
     return StudySummary(
         directory=plan.directory,
@@ -223,7 +223,7 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
 
 def describe_network(plan: StudyPlan, row: dict) -> str:
     """For example "cat-dog, repeat 2"."""
-    if row["arm"] == confusion_store.BASELINE:
+    if row["arm"] == network_files.BASELINE:
         return f"baseline, repeat {row['repeat']}"
     names = plan.dataset.class_names
     a, b = names[int(row["class_a"])], names[int(row["class_b"])]
@@ -234,7 +234,7 @@ def _missing(planned, taken) -> list[Network]:
     return [
         (pair, repeat)
         for pair, repeat in planned
-        if (confusion_store.arm_name(pair), repeat) not in taken
+        if (network_files.arm_name(pair), repeat) not in taken
     ]
 
 

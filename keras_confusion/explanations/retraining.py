@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from keras_confusion.confusion import answers as confusion_answers
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import StudyPlan
 from keras_confusion.confusion.settings import (
@@ -43,7 +44,7 @@ class RetrainedNetwork:
     """A network that was trained again.
 
     Args:
-        arm: Its arm, see `store.arm_name`.
+        arm: Its arm, see `network_files.arm_name`.
         repeat: Its repeat.
         weights: Of all variables, as `keras.Model.get_weights` orders them.
         predictions: int array `(num_test,)`, the most probable labels.
@@ -192,8 +193,8 @@ def paired_rows(
         arm: {(row["repeat"], row["seed"]): row for row in rows.to_dict("records")}
         for arm, rows in done.groupby("arm")
     }
-    baseline = of_arm.get(confusion_store.BASELINE, {})
-    confused = of_arm.get(confusion_store.arm_name(pair), {})
+    baseline = of_arm.get(network_files.BASELINE, {})
+    confused = of_arm.get(network_files.arm_name(pair), {})
     both = sorted(set(baseline) & set(confused))
     if not both:
         raise ValueError(
@@ -277,7 +278,7 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
 
     seeds = _seeds(row)
     pair = None
-    if row["arm"] != confusion_store.BASELINE:
+    if row["arm"] != network_files.BASELINE:
         pair = int(row["class_a"]), int(row["class_b"])
     task = training_trainer.TrainingTask(
         seeds["initialisation_seed"],
@@ -301,7 +302,7 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
 
 
 def _path(plan: StudyPlan, row: dict) -> pathlib.Path:
-    name = f"{row['arm']}-{row['repeat']:05d}.npz"
+    name = f"{network_files.network_name(row['arm'], row['repeat'])}.npz"
     return plan.directory / FOLDER / _NETWORKS / name
 
 

@@ -15,7 +15,7 @@ from keras_confusion.comparisons import (
 )
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import tables as comparison_tables
-from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import network_files
 from keras_confusion.datasets import class_pairs
 from keras_confusion.reports import readings_report
 from keras_confusion.reports.figures import comparison_figures, network_figures
@@ -211,8 +211,8 @@ def _study_line(arms: pd.DataFrame, description: dict) -> str:
         f"{settings['dataset']}: {total} networks, {settings['epochs']} epochs, recipe "
         f"{settings['recipe']}, {arms['mean_seconds'].mean():.1f} s a network. "
     )
-    if confusion_store.BASELINE in arms.index:
-        baseline = arms.loc[confusion_store.BASELINE]
+    if network_files.BASELINE in arms.index:
+        baseline = arms.loc[network_files.BASELINE]
         line += (
             f"Baseline accuracy {baseline['mean_accuracy']:.3f} "
             f"(sd {baseline['sd_accuracy']:.3f}, n = {baseline['n']})."

@@ -2,6 +2,7 @@ import pytest
 
 from benchmarks import timing
 from benchmarks.speed import analysis_speed, large_study
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 
 
@@ -18,7 +19,7 @@ def test_networks_are_written_in_files_of_many(tmp_path, monkeypatch):
     for row in networks.to_dict("records")[::9]:
         top = row["predictions"], row["second_labels"], row["third_labels"]
         assert all(len({*labels}) == 3 for labels in zip(*top, strict=True))
-        of_pairs = 21 if row["arm"] == confusion_store.BASELINE else 1
+        of_pairs = 21 if row["arm"] == network_files.BASELINE else 1
         assert len(row["log2_probability_without_pair"]) == of_pairs * 7
 
 

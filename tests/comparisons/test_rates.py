@@ -11,7 +11,7 @@ from keras_confusion.comparisons.rates import (
     ListedRates,
 )
 from keras_confusion.confusion import answers as confusion_answers
-from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion import network_files
 
 NUM_CLASSES = 6
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
@@ -29,7 +29,7 @@ def networks(*, baseline=NUM_BASELINE, repeats=2, seed=3):
             logits[np.arange(len(TEST_LABELS)), TEST_LABELS] += 1.5
             rows.append(
                 {
-                    "arm": confusion_store.arm_name(pair),
+                    "arm": network_files.arm_name(pair),
                     "class_a": pair and pair[0],
                     "class_b": pair and pair[1],
                     "repeat": repeat,

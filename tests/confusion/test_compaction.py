@@ -17,7 +17,7 @@ NUM_NETWORKS = 10
 def row(repeat, rng, pair=(3, 5), *, num_classes=10):
     labels = rng.permuted(np.tile(np.arange(num_classes), (NUM_TEST, 1)), axis=1)
     return {
-        "arm": confusion_store.arm_name(pair),
+        "arm": network_files.arm_name(pair),
         "class_a": None if pair is None else pair[0],
         "class_b": None if pair is None else pair[1],
         "repeat": repeat,

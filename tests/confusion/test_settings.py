@@ -3,6 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.settings import StudySettings
@@ -28,7 +29,7 @@ def test_studies_on_disk_go_on_with_the_seeds_that_they_began_with():
     networks = confusion_store.read_networks(OLD_STUDY)
     for row in networks[networks["repeat"] < 2].to_dict("records"):
         pair = None
-        if row["arm"] != confusion_store.BASELINE:
+        if row["arm"] != network_files.BASELINE:
             pair = (int(row["class_a"]), int(row["class_b"]))
         seeds = confusion_settings.network_seeds(
             StudySettings(), row["repeat"], pair, 0

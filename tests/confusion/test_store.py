@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage import study_folder
 
@@ -17,7 +18,7 @@ DESCRIPTION = {
 
 def network(pair, repeat, predictions=(0, 1, 2)):
     return {
-        "arm": confusion_store.arm_name(pair),
+        "arm": network_files.arm_name(pair),
         "class_a": pair and pair[0],
         "class_b": pair and pair[1],
         "repeat": repeat,

@@ -11,6 +11,7 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from keras_confusion.confusion import answers as confusion_answers
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports import confusion_report, study_report
 from keras_confusion.storage import study_folder
@@ -60,7 +61,7 @@ def write_study(
     for pair, count in arms:
         for repeat in range(count):
             row = {
-                "arm": confusion_store.arm_name(pair),
+                "arm": network_files.arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,

@@ -19,6 +19,7 @@ from keras_confusion.cli import commands, exit_codes
 from keras_confusion.comparisons import study_results
 from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
+from keras_confusion.confusion.network_files import arm_name
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.storage import checks, sealed_json, study_folder
@@ -113,7 +114,7 @@ def good_study() -> pathlib.Path:
             labels = np.argsort(rng.random((NUM_TEST, 3)), axis=1)
             bits = -rng.random((1 if pair else len(PAIRS), 3))
             row = {
-                "arm": confusion_store.arm_name(pair),
+                "arm": arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,

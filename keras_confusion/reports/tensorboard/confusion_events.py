@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from keras_confusion.comparisons import responses
-from keras_confusion.confusion import network_checks
+from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
@@ -68,7 +68,7 @@ class StudySummaries:
         """Adds the accuracies of a network, for TensorBoard and for the plugin."""
         num_classes, pair = len(self._class_names), -1
         of_pairs = self._pairs if self._has_baseline_cells else []
-        if row["arm"] != confusion_store.BASELINE:
+        if row["arm"] != network_files.BASELINE:
             of_pairs = [[int(row["class_a"]), int(row["class_b"])]]
             pair = self._number_of_pair[tuple(of_pairs[0])]
         accuracy = own = np.full(num_classes, np.nan)
@@ -94,7 +94,7 @@ class StudySummaries:
 
     def _add_scalars(self, row: dict, accuracy: np.ndarray) -> None:
         names, count = self._class_names, self._block.count
-        is_baseline = row["arm"] == confusion_store.BASELINE
+        is_baseline = row["arm"] == network_files.BASELINE
         of_all = np.mean(np.asarray(row["predictions"]) == self._test_labels)
         groups = metadata.TAG_BASELINE_ACCURACY, metadata.TAG_CONFUSED_ACCURACY
         count(groups[not is_baseline], of_all)

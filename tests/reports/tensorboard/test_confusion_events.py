@@ -16,6 +16,7 @@ from keras_confusion.comparisons import (
     target_by_pair,
 )
 from keras_confusion.confusion import answers as confusion_answers
+from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_events, confusion_snapshots
 from keras_confusion.reports.tensorboard.confusion_events import StudySummaries
@@ -36,7 +37,7 @@ def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1
     for pair, count in [(None, baseline), *((tuple(pair), repeats) for pair in pairs)]:
         for repeat in range(count):
             row = {
-                "arm": confusion_store.arm_name(pair),
+                "arm": network_files.arm_name(pair),
                 "class_a": pair and pair[0],
                 "class_b": pair and pair[1],
                 "repeat": repeat,
