@@ -18,7 +18,6 @@ import pandas as pd
 
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import network_files
-from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import StudyPlan
 from keras_confusion.confusion.settings import (
     ADDED_SETTINGS,
