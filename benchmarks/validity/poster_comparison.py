@@ -44,7 +44,7 @@ def read(directory: pathlib.Path) -> tuple[dict, Measured]:
         ValueError: If classes, pairs or repeats are not enough for the comparison.
         study_folder.StudyFolderError: If the folder holds no study.
     """
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    description = confusion_store.read_description(directory)
     class_names = description["class_names"]
     named = {*poster_points.VEHICLES, *poster_points.VANISHED, "frog"}
     if missing := sorted(named - set(class_names)):

@@ -10,7 +10,6 @@ from keras_confusion.comparisons import readings
 from keras_confusion.comparisons.responses import ResponseCollector, StudyResponses
 from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.storage import study_folder
 
 # What is read of a network beside its answers.
 ABOUT = (
@@ -74,7 +73,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
             is damaged.
     """
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    description = confusion_store.read_description(directory)
     pairs = description["settings"]["pairs"]
     test_labels = confusion_store.read_test_labels(directory)
     collector = ResponseCollector(

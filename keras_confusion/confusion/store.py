@@ -29,7 +29,7 @@ from keras_confusion.confusion.network_files import (
     DamagedFileError,
     network_schema,
 )
-from keras_confusion.confusion.settings import ADDED_SETTINGS
+from keras_confusion.confusion.settings import ADDED_SETTINGS, check_stored
 from keras_confusion.storage import files, study_folder
 from keras_confusion.storage.study_folder import (
     StudyFolderError,
@@ -96,6 +96,7 @@ def open_study(
         {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
         begin=begin,
         beginnings=() if has_rows else ("test_labels.npy", "networks"),
+        check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
         # Networks are the same however many there are of an arm.
         growing=("repeats", "baseline_repeats"),
@@ -103,6 +104,17 @@ def open_study(
     _mend_labels(directory, labels)
     for name in ("networks", "logits"):
         files.remove_left_overs(directory / name)
+
+
+def read_description(directory: pathlib.Path) -> dict:
+    """Reads the `study.json` of a confusion study, and checks its settings.
+
+    Raises:
+        StudyFolderError: As `study_folder.read_description`.
+    """
+    return study_folder.read_description(
+        directory, kind=KIND, check_settings=check_stored
+    )
 
 
 def read_test_labels(directory: pathlib.Path) -> np.ndarray:
@@ -121,7 +133,7 @@ def read_test_labels(directory: pathlib.Path) -> np.ndarray:
         reason = str(error)
     expected = None
     if (directory / study_folder.DESCRIPTION).exists():
-        expected = study_folder.read_description(directory).get(_LABELS_DIGEST)
+        expected = read_description(directory).get(_LABELS_DIGEST)
     if not len(labels) or (expected is not None and _digest(labels) != expected):
         raise StudyFolderError(
             f"{file} is damaged ({reason}). Run the study again: it writes the labels "
@@ -137,7 +149,7 @@ def _write_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
 def _mend_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
     """Writes labels anew that are damaged; the data set is known to be the same."""
     file = directory / "test_labels.npy"
-    has_digest = _LABELS_DIGEST in study_folder.read_description(directory)
+    has_digest = _LABELS_DIGEST in read_description(directory)
     try:
         if np.array_equal(read_test_labels(directory), labels) or has_digest:
             return

@@ -16,7 +16,6 @@ from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import retraining
 from keras_confusion.explanations.retraining import RetrainedNetwork
-from keras_confusion.storage import study_folder
 
 if TYPE_CHECKING:
     from keras_confusion.explanations import result
@@ -61,7 +60,7 @@ def explain_generalization(
     for name, value in (("repeats", repeats), ("units", units)):
         if value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    description = confusion_store.read_description(directory)
     label, labels = retraining.resolve_target_and_pair(description, target, pair)
     rows = _paired_rows(directory, description, labels, repeats)
     # In one thread, as the study's workers: networks come out the same.

@@ -26,7 +26,7 @@ def mend_store(directory: pathlib.Path) -> None:
     store = directory / prototype_store.STORE
     for file in store_checks.mend_metadata(store):
         _log.warning(f"{file} was damaged; it is written anew.")
-    percentages = study_folder.read_description(directory)["settings"]["intervals"]
+    percentages = prototype_store.read_description(directory)["settings"]["intervals"]
     names = [name for name in prototype_store.ARRAYS if (store / name).exists()]
     inits = range(prototype_store.open_array(directory, "finished").shape[1])
     for part in itertools.product(range(len(percentages)), inits):

@@ -26,14 +26,13 @@ import zarr
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import dissimilarity, store_checks, store_metadata
 from keras_confusion.prototypes.dissimilarity import FloatArray, Kind
+from keras_confusion.prototypes.settings import ADDED_SETTINGS, check_stored
 from keras_confusion.storage import files, study_folder
 
 _COMPARE = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_class}
 
 KIND = "prototypes"
 STORE = "prototypes.zarr"
-# What studies had that were begun before they said so in `study.json`.
-_ADDED_SETTINGS = {"deterministic": False}
 _PART = ("interval", "initialisation")
 _CELL = (*_PART, "target", "origin")
 _IMAGE = ("height", "width", "channel")
@@ -113,13 +112,25 @@ def open_study(
         {"kind": KIND, **description},
         begin=lambda: None,
         beginnings=(),
-        added_settings=_ADDED_SETTINGS,
+        check_settings=check_stored,
+        added_settings=ADDED_SETTINGS,
     )
     if not store.exists():
         partial = directory / f".{STORE}.partial"
         _create_store(partial, sizes, left_out)
         store_checks.keep_metadata(partial, store)
         partial.rename(store)
+
+
+def read_description(directory: pathlib.Path) -> dict:
+    """Reads the `study.json` of a prototype study, and checks its settings.
+
+    Raises:
+        study_folder.StudyFolderError: As `study_folder.read_description`.
+    """
+    return study_folder.read_description(
+        directory, kind=KIND, check_settings=check_stored
+    )
 
 
 def _create_store(path: pathlib.Path, sizes: dict, left_out) -> None:
@@ -226,7 +237,7 @@ def read_prototype_study(directory) -> xr.Dataset:
             arrays cannot be read.
     """
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=KIND)
+    description = read_description(directory)
     num_classes = len(description["class_names"])
     lengths = {
         "interval": len(description["settings"]["intervals"]),

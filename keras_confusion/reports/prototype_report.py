@@ -46,7 +46,7 @@ def write_prototype_report(directory) -> Report:
             of its parts is finished.
     """
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory, kind=prototype_store.KIND)
+    description = prototype_store.read_description(directory)
     study = prototype_store.read_prototype_study(directory)
     if not study["finished"].values.any():
         raise study_folder.StudyFolderError(

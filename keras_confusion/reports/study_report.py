@@ -8,7 +8,16 @@ from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.reports import confusion_report, prototype_report
 from keras_confusion.reports.report_files import Report
 from keras_confusion.reports.tensorboard import confusion_events, prototype_events
-from keras_confusion.storage import checks, study_folder
+from keras_confusion.storage import study_folder
+from keras_confusion.storage.checks import echo
+
+# The settings that reports and event files are made from.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    confusion_store.KIND: (
+        *("dataset", "pairs", "repeats", "baseline_repeats", "epochs", "recipe"),
+    ),
+    prototype_store.KIND: ("dataset", "model", "width", "intervals"),
+}
 
 
 def write_report(directory, *, test: str | None = None) -> Report:
@@ -30,9 +39,7 @@ def write_report(directory, *, test: str | None = None) -> Report:
         study_folder.StudyFolderError: If the folder holds no study or no result yet,
             or a file cannot be read.
     """
-    description = study_folder.read_description(directory)
-    checks.check_complete(description, directory)
-    kind = description["kind"]
+    kind = _complete_kind(directory)
     if kind == confusion_store.KIND:
         return confusion_report.write_confusion_report(
             directory, test=test or comparison_findings.WELCH
@@ -58,11 +65,28 @@ def rewrite_events(directory) -> None:
             be read.
     """
     directory = pathlib.Path(directory)
-    description = study_folder.read_description(directory)
-    checks.check_complete(description, directory)
     write = {
         confusion_store.KIND: confusion_events.write_confusion_summaries,
         prototype_store.KIND: prototype_events.write_prototype_summaries,
-    }[description["kind"]]
+    }[_complete_kind(directory)]
     with study_folder.locked(directory):
         write(directory)
+
+
+def _complete_kind(directory) -> str:
+    """The kind of a study whose `study.json` says all that a report is made from."""
+    description = study_folder.read_description(directory)
+    kind, settings = description["kind"], description["settings"]
+    if kind not in _NEEDED:
+        raise study_folder.StudyFolderError(
+            f"Expected a study of {' or '.join(_NEEDED)} in {directory}. Received: "
+            f"{echo(kind)}. Use another folder."
+        )
+    missing = [name for name in _NEEDED[kind] if name not in settings]
+    if missing:
+        raise study_folder.StudyFolderError(
+            f"Expected the settings {', '.join(_NEEDED[kind])} in the study.json of "
+            f"{directory}. Received: none of {', '.join(missing)}. "
+            "Use the file that keras-confusion wrote."
+        )
+    return kind

@@ -15,7 +15,7 @@ import socket
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import filelock
 
@@ -35,6 +35,7 @@ FORMAT_VERSION = 1
 DESCRIPTION = "study.json"
 _COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
+SettingsCheck: TypeAlias = Callable[[dict, pathlib.Path], None]
 
 
 def open_folder(
@@ -43,6 +44,7 @@ def open_folder(
     *,
     begin: Callable[[], None],
     beginnings: Collection[str],
+    check_settings: SettingsCheck | None = None,
     added_settings: Mapping[str, Any] = MappingProxyType({}),
     growing: Collection[str] = (),
 ) -> None:
@@ -55,6 +57,7 @@ def open_folder(
         begin: Called to fill a new folder before `study.json` is written.
         beginnings: Names of what `begin` makes: left by a process that was killed in
             it, they do not make the folder somebody else's.
+        check_settings: See `read_description`.
         added_settings: Settings that older studies do not name, and what they had.
         growing: Names of settings that count something of which there may be more than
             before: `study.json` is written anew with the larger number.
@@ -69,10 +72,13 @@ def open_folder(
     study_file = directory / DESCRIPTION
     _mend(directory)
     if study_file.exists():
-        stored = read_description(directory, kind=description["kind"])
+        stored = read_description(
+            directory, kind=description["kind"], check_settings=check_settings
+        )
         stored["settings"] = {**added_settings, **stored["settings"]}
-        _check_same(directory, stored, description, growing)
         settings = description["settings"]
+        asked_for = description | {"settings": {**added_settings, **settings}}
+        _check_same(directory, stored, asked_for, growing)
         asked = {name: settings[name] for name in growing if name in settings}
         grown = stored["settings"] | asked
         if grown != stored["settings"] or not _is_kept_safe(directory):
@@ -155,9 +161,11 @@ def _check_same(
     directory: pathlib.Path, stored: dict, asked: dict, growing: Collection[str]
 ) -> None:
     asked = json.loads(json.dumps(asked))
+    # A setting that is at its default may be in neither of the two.
+    wanted = dict.fromkeys(stored["settings"]) | asked["settings"]
     differences = [
         f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
-        for key, value in asked["settings"].items()
+        for key, value in wanted.items()
         if stored["settings"].get(key) != value
         and not (key in growing and stored["settings"][key] < value)
     ]
@@ -172,15 +180,23 @@ def _check_same(
         )
 
 
-def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dict:
-    """Reads `study.json`.
+def read_description(
+    directory: pathlib.Path,
+    *,
+    kind: str | None = None,
+    check_settings: SettingsCheck | None = None,
+) -> dict:
+    """Reads `study.json`; settings that are used are read by each study's own store.
 
     Args:
         directory: The study's folder.
         kind: The kind of study that it must be; `None` takes any.
+        check_settings: Of that kind: takes the description and its file, and raises
+            `ValueError` for a setting that no study can have.
 
     Raises:
-        StudyFolderError: If it is missing, damaged, of another version or kind.
+        StudyFolderError: If it is missing, damaged, of another version or kind, or says
+            what no study can say.
     """
     directory = pathlib.Path(directory)
     study_file = directory / DESCRIPTION
@@ -208,7 +224,12 @@ def read_description(directory: pathlib.Path, *, kind: str | None = None) -> dic
             f"Expected a {kind} study in {directory}. Received: a "
             f"{description['kind']} study. Use another folder."
         )
-    checks.check_study(description, study_file)
+    try:
+        checks.check_study(description, study_file)
+        if check_settings is not None:
+            check_settings(description, study_file)
+    except ValueError as error:
+        raise StudyFolderError(str(error)) from error
     return description
 
 

@@ -196,7 +196,7 @@ def read_description(content: bytes) -> str:
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
         (directory / "study.json").write_bytes(content)
-        return _read(lambda: study_folder.read_description(directory))
+        return _read(lambda: confusion_store.read_description(directory))
 
 
 def read_model_description(content: bytes) -> str:

@@ -16,7 +16,6 @@ from keras_confusion.confusion import network_checks
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.reports.tensorboard import confusion_snapshots
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
-from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 
@@ -137,7 +136,7 @@ class StudySummaries:
 
     @functools.cached_property
     def _description(self) -> dict:
-        return study_folder.read_description(self._directory, kind=confusion_store.KIND)
+        return confusion_store.read_description(self._directory)
 
     @functools.cached_property
     def _test_labels(self) -> np.ndarray:
@@ -190,7 +189,7 @@ class StudySummaries:
 def write_confusion_summaries(directory: pathlib.Path) -> None:
     """Writes the event files of a confusion study again, from its rows."""
     writer = StudySummaries(directory)
-    description = study_folder.read_description(directory, kind=confusion_store.KIND)
+    description = confusion_store.read_description(directory)
     test_labels = confusion_store.read_test_labels(directory)
     for networks in confusion_store.iterate_networks(directory):
         network_checks.check_networks(

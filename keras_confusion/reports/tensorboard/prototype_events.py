@@ -13,7 +13,6 @@ from keras_confusion.prototypes import tables as prototype_tables
 from keras_confusion.prototypes.dissimilarity import Kind
 from keras_confusion.reports.tensorboard import sprites
 from keras_confusion.reports.tensorboard.event_writer import RunWriter, strict_json
-from keras_confusion.storage import study_folder
 from tb_plugin import metadata
 
 _IMAGE = ("height", "width", "channel")
@@ -95,7 +94,7 @@ class PrototypeSummaries:
         self, study: xr.Dataset, measures: pd.DataFrame, trends: pd.DataFrame
     ) -> dict:
         """What the study is about, with the keys of `metadata.PROTOTYPE_KEYS`."""
-        description = study_folder.read_description(self._directory)
+        description = prototype_store.read_description(self._directory)
         settings = dict(description["settings"])
         height, width, channels = (study.sizes[axis] for axis in _IMAGE)
         return {
