@@ -73,7 +73,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
         help="for a model that takes images of any size",
     )
     images = parser.add_argument_group("optimiser")
-    arguments.add_image_optimizer_arguments(images, learning_rate="--learning-rate")
+    arguments.add_image_optimizer_arguments(images)
     return parser.parse_args(given)
 
 

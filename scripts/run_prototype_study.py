@@ -14,67 +14,14 @@ import argparse
 import sys
 
 from keras_confusion.cli import arguments
+from keras_confusion.prototypes.settings import PrototypeSettings
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_classifier_arguments(parser)
-    study = parser.add_argument_group("intervals")
-    study.add_argument(
-        "--intervals",
-        type=float,
-        nargs="+",
-        default=[25, 40, 60, 70, 80, 90, 100],
-        metavar="P",
-        help="percentages of the training (default: 25 40 60 70 80 90 100)",
-    )
-    study.add_argument(
-        "--interval-of",
-        choices=("data", "steps"),
-        default="data",
-        help="data: one network goes on training on growing parts of every class; "
-        "steps: it is looked at during one training (default: %(default)s)",
-    )
-    images = parser.add_argument_group("prototypes")
-    images.add_argument(
-        "--inits",
-        type=int,
-        default=5,
-        metavar="N",
-        help="initialisations of the images (default: %(default)s)",
-    )
-    images.add_argument(
-        "--start",
-        choices=("previous", "noise"),
-        default="previous",
-        help="class prototypes go on from the interval before, or begin afresh "
-        "(default: %(default)s)",
-    )
-    arguments.add_image_optimizer_arguments(
-        images, learning_rate="--prototype-learning-rate"
-    )
-    images.add_argument(
-        "--no-boundaries",
-        dest="boundaries",
-        action="store_false",
-        help="make no boundary prototypes, which take as long as the others",
-    )
-    images.add_argument(
-        "--frames",
-        type=int,
-        default=0,
-        metavar="N",
-        help="pictures kept of every prototype's way (default: none)",
-    )
-    images.add_argument(
-        "--prototype-dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="bfloat16: images are optimised in it and finished in float32, which "
-        "decides; auto: that where the machine computes in it",
-    )
+    images = arguments.add_settings(parser, PrototypeSettings)["prototypes"]
     images.add_argument(
         "--inits-at-a-time",
         type=int,
@@ -103,9 +50,6 @@ def main() -> int:
 
     from keras_confusion.cli import commands, exit_codes
 
-    options["intervals"] = tuple(options["intervals"])
-    if options["image_size"] is not None:
-        options["image_size"] = tuple(options["image_size"])
     directory = options.pop("out") or (
         f"studies/prototypes_{pathlib.Path(options['dataset']).stem}"
     )

@@ -12,13 +12,14 @@ import argparse
 import sys
 
 from keras_confusion.cli import arguments
+from keras_confusion.training.settings import TrainingSettings
 
 
 def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_classifier_arguments(parser)
+    arguments.add_settings(parser, TrainingSettings)
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -34,8 +35,6 @@ def main() -> int:
 
     from keras_confusion.cli import commands, exit_codes
 
-    if options["image_size"] is not None:
-        options["image_size"] = tuple(options["image_size"])
     directory = options.pop("out") or (
         f"models/{pathlib.Path(options['dataset']).stem}_"
         f"{options['model'].rpartition(':')[2]}"

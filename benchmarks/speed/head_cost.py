@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import timing
 from keras_confusion.confusion.plan import StudyPlan
-from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.confusion.settings import ConfusionSettings
 from keras_confusion.execution import runtime
 from keras_confusion.stats import discriminability
 from keras_confusion.training import linear_heads
@@ -28,7 +28,9 @@ def measure(dataset: str = "cifar10", *, epochs: int = 6, rounds: int = 3) -> di
     runtime.start_tensorflow(threads=1)
     from keras_confusion.training import trainer as training_trainer
 
-    plan = StudyPlan.make(StudySettings(dataset=dataset, epochs=epochs), "unused", None)
+    plan = StudyPlan.make(
+        ConfusionSettings(dataset=dataset, epochs=epochs), "unused", None
+    )
     labels = plan.dataset.train.labels
     test_labels = plan.dataset.test.labels
     seconds: dict[str, list[float]] = {name: [] for name in STEPS}

@@ -16,7 +16,7 @@ from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion.plan import StudyPlan
-from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.confusion.settings import ConfusionSettings
 from keras_confusion.explanations import retraining
 from keras_confusion.models import architectures
 from keras_confusion.stats import discriminability
@@ -127,7 +127,9 @@ def readout_of_accuracies() -> list[dict]:
     from keras_confusion.training import trainer as training_trainer
 
     plan = StudyPlan.make(
-        StudySettings(dataset="cifar10", epochs=CONFUSED["cifar10"][-1]), FOLDER, None
+        ConfusionSettings(dataset="cifar10", epochs=CONFUSED["cifar10"][-1]),
+        FOLDER,
+        None,
     )
     pairs, num_classes = plan.pairs, plan.dataset.num_classes
     test_labels = plan.dataset.test.labels

@@ -44,7 +44,7 @@ def read(directory: pathlib.Path) -> tuple[dict, Measured]:
         ValueError: If classes, pairs or repeats are not enough for the comparison.
         study_folder.StudyFolderError: If the folder holds no study.
     """
-    folder = study_folder.StudyFolder.open(directory, kind=confusion_store.KIND)
+    folder = confusion_store.open_to_read(directory)
     class_names = folder.class_names
     named = {*poster_points.VEHICLES, *poster_points.VANISHED, "frog"}
     if missing := sorted(named - set(class_names)):

@@ -5,14 +5,17 @@ import pathlib
 import shlex
 import shutil
 import sys
+from typing import Unpack
 
 from keras_confusion.cli.exit_codes import EXIT_ERROR, EXIT_OK
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion.settings import ConfusionOptions, ConfusionSettings
 from keras_confusion.execution import backends, provenance, runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import run
 from keras_confusion.prototypes import study as prototype_study
+from keras_confusion.prototypes.settings import PrototypeOptions, PrototypeSettings
 from keras_confusion.reports import study_report
 from keras_confusion.reports.report_files import Report
 from keras_confusion.reports.tensorboard.confusion_events import (
@@ -22,8 +25,7 @@ from keras_confusion.reports.tensorboard.prototype_events import (
     PrototypeSummaries,
 )
 from keras_confusion.storage.study_folder import StudyFolder, StudyLockedError
-from keras_confusion.training import settings as training_settings
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 
 def run_confusion_study(
@@ -37,7 +39,7 @@ def run_confusion_study(
     networks_per_program=None,
     readout_baselines=confusion_study.READOUT_BASELINES,
     keep_logits=False,
-    **settings,
+    **options: Unpack[ConfusionOptions],
 ) -> int:
     """Runs a confusion study with a progress bar, writes the report and prints it.
 
@@ -52,8 +54,9 @@ def run_confusion_study(
             seeds, and as `study.run_confusion_study`.
     """
     directory = pathlib.Path(directory)
+    settings = ConfusionSettings(**options)
     within_repeats = test in (comparison_findings.PAIRED, comparison_findings.BLOCKS)
-    if within_repeats and not settings.get("shared_seeds", True):
+    if within_repeats and not settings.shared_seeds:
         raise ValueError(
             "Expected networks that share the seeds of their repeat for a test within "
             "repeats. Received: --own-seeds. Use --test welch, whose networks need not."
@@ -62,6 +65,7 @@ def run_confusion_study(
     try:
         summary = confusion_study.run_confusion_study(
             directory,
+            settings,
             workers=workers,
             backend=backend,
             address=address,
@@ -70,7 +74,6 @@ def run_confusion_study(
             keep_logits=keep_logits,
             data_dir=data_dir,
             on_network=writer.add_network,
-            **settings,
         )
     finally:
         writer.close()
@@ -90,7 +93,12 @@ def run_confusion_study(
 
 
 def run_prototype_study(
-    directory, *, data_dir=None, inits_at_a_time=None, images_at_a_time=None, **settings
+    directory,
+    *,
+    data_dir=None,
+    inits_at_a_time=None,
+    images_at_a_time=None,
+    **options: Unpack[PrototypeOptions],
 ) -> int:
     """Runs a prototype study with progress bars, writes the report and prints it.
 
@@ -98,15 +106,16 @@ def run_prototype_study(
         0.
     """
     directory = pathlib.Path(directory)
+    settings = PrototypeSettings(**options)
     listener = _PrototypeListener(directory)
     try:
         summary = prototype_study.run_prototype_study(
             directory,
+            settings,
             data_dir=data_dir,
             inits_at_a_time=inits_at_a_time,
             images_at_a_time=images_at_a_time,
             listener=listener,
-            **settings,
         )
     finally:
         listener.summaries.close()
@@ -131,25 +140,26 @@ class _PrototypeListener(prototype_study.Listener):
         self.summaries.add_prototypes(percentage)
 
 
-def train_classifier(directory, *, data_dir=None, **settings) -> int:
+def train_classifier(
+    directory, *, data_dir=None, **options: Unpack[TrainingOptions]
+) -> int:
     """Trains a classifier with a progress bar, tests it and saves it.
 
     Args:
         directory: The folder of the saved model; replaced if it is one already.
         data_dir: Where TensorFlow Datasets keeps its data.
-        **settings: The fields of `settings.ClassifierSettings`.
+        **options: The fields of `settings.TrainingSettings`.
 
     Returns:
         0.
     """
     directory = pathlib.Path(directory)
-    chosen = ClassifierSettings(**settings)
-    training_settings.check_settings(chosen)
-    runtime.start_tensorflow(deterministic=chosen.deterministic)
+    settings = TrainingSettings(**options)
+    runtime.start_tensorflow(deterministic=settings.deterministic)
     from keras_confusion.training import trained_model
 
     trained, dataset = trained_model.train_and_save(
-        directory, chosen, data_dir=data_dir
+        directory, settings, data_dir=data_dir
     )
     print(
         f"Test accuracy {trained.tested.accuracy:.4f} (cross-entropy "

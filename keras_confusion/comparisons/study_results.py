@@ -10,7 +10,6 @@ from keras_confusion.comparisons.responses import ResponseCollector, StudyRespon
 from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.answers import LABEL_COLUMNS
-from keras_confusion.storage.study_folder import StudyFolder
 
 # What is read of a network beside its answers.
 ABOUT = (
@@ -70,7 +69,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
     Raises:
         StudyFolderError: If the folder holds no confusion study, or a file is damaged.
     """
-    folder = StudyFolder.open(directory, kind=confusion_store.KIND)
+    folder = confusion_store.open_to_read(directory)
     pairs, num_classes = folder.settings["pairs"], len(folder.class_names)
     test_labels = confusion_store.read_test_labels(folder)
     collector = ResponseCollector(

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from keras_confusion.confusion import settings as confusion_settings
-from keras_confusion.confusion.settings import StudySettings, transition_of
+from keras_confusion.confusion.settings import ConfusionSettings, transition_of
 from keras_confusion.datasets import class_pairs
 from keras_confusion.execution import provenance, runtime
 
@@ -45,7 +45,7 @@ class StudyPlan:
             `store.logits_path`.
     """
 
-    settings: StudySettings
+    settings: ConfusionSettings
     directory: pathlib.Path
     data_dir: str | None
     pairs: tuple[tuple[int, int], ...]
@@ -58,7 +58,7 @@ class StudyPlan:
     @classmethod
     def make(
         cls,
-        settings: StudySettings,
+        settings: ConfusionSettings,
         directory,
         data_dir,
         *,
@@ -83,9 +83,6 @@ class StudyPlan:
 
         machine = machine or runtime.this_machine()
         data_dir = None if data_dir is None else str(data_dir)
-        if settings.image_size is not None:
-            height, width = settings.image_size
-            settings = dataclasses.replace(settings, image_size=(height, width))
         dataset = load_dataset_once(settings.dataset, data_dir, settings.image_size)
         if dataset.num_classes < MIN_CLASSES:
             raise ValueError(
@@ -155,14 +152,7 @@ class StudyPlan:
     @property
     def recipe(self):
         """The `recipes.Recipe`, with what was asked for in place of its own."""
-        from keras_confusion.training import recipes
-
-        return recipes.find_recipe(
-            self.settings.recipe,
-            num_train=self.dataset.train.num_examples,
-            batch_size=self.settings.batch_size,
-            learning_rate=self.settings.learning_rate,
-        )
+        return self.settings.recipe_for(self.dataset.train.num_examples)
 
     @functools.cached_property
     def trainer(self):
@@ -285,18 +275,19 @@ class StudyPlan:
         from keras_confusion.models import architectures
 
         recipe = self.recipe
-        settings = dataclasses.asdict(self.settings) | {
+        settled = {
             "dataset": str(self.settings.dataset),
             "model": architectures.model_name(self.settings.model),
             "pairs": self.pairs,
             "baseline_repeats": self.baseline_repeats,
+            "recipe": recipe.name,
             "batch_size": recipe.batch_size,
             "learning_rate": recipe.learning_rate,
             "dtype_policy": self.dtype_policy,
             "fraction": self.settings.settled_fraction,
         }
         return {
-            "settings": settings,
+            "settings": confusion_settings.to_store(self.settings, settled),
             "class_names": list(self.dataset.class_names),
             # By the name that it had when there were images only.
             "image_shape": list(self.dataset.input_shape),

@@ -1,78 +1,121 @@
 """Settings of a confusion study, and which of them make sense."""
 
 import dataclasses
+import math
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_confusion.training.settings import DTYPE_POLICIES
+from keras_confusion.storage.checks import echo, is_whole
+from keras_confusion.training import setting_fields
+from keras_confusion.training.setting_fields import setting, with_default
+from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
 ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
+# What every `study.json` says, in this order. A setting that came later follows where
+# it is not at its default, so that studies from before it go on as they are.
+ALWAYS_STORED = (
+    *("dataset", "pairs", "repeats", "baseline_repeats", "epochs", "recipe"),
+    *("batch_size", "learning_rate", "seed", "model", "width", "dtype_policy"),
+    *("corruption", "fraction", "shared_seeds", "image_size", "streaming"),
+    "deterministic",
+)
 HALF = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class StudySettings:
-    """Everything that decides the result of a study.
+class ConfusionSettings(TrainingSettings):
+    """Everything that decides the result of a confusion study.
 
-    Args:
-        dataset: A name or path, see `loading.load_dataset`.
-        pairs: "all", or pairs of classes as "a-b" strings or (a, b), by name or label.
-        repeats: Networks per confused pair. The poster has 50.
-        baseline_repeats: Baseline networks. `None` takes repeats times the square root
-            of the number of pairs (Dunnett's rule, as the baseline is compared with
-            every pair), rounded.
-        epochs: Passes over the training set.
-        recipe: A name of `recipes.find_recipe`.
-        batch_size: Images a step; `None` takes the recipe's.
-        learning_rate: Adam's; `None` takes the recipe's.
-        seed: Integer, 0 or more, from which every draw of the study is derived.
-        model: A model name or function, see `architectures.build_model`.
-        width: Channels of the first stage of "resnet18"; `None` takes the model's.
-        dtype_policy: "auto", "float32" or "mixed_bfloat16".
-        corruption: "swap" exchanges a fraction of both classes' labels, "one_way"
-            gives a fraction of a the label b, "merge" gives all of b the label a; a
-            is the class with the lower label. "null" treats every arm as it treats
-            the baseline, whatever its pair, so that every difference is chance: a
-            fraction of every class, drawn anew for every network, is given the labels
-            of the other classes in equal parts.
-        fraction: Share of a class that is given a wrong label, 0 to 1; not for "merge".
-            `None` takes half, and 0 for "null".
-        shared_seeds: Whether the networks of a repeat start from the same weights and
-            see the images in the same order. If not, every network draws its own, and
-            there is nothing to pair within a repeat.
-        image_size: (height, width) to which images of other sizes are brought.
-        streaming: Reads images through tf.data in every epoch, for data sets that do
-            not fit in memory.
-        deterministic: Holds TensorFlow to operations that give the same bits whenever
-            they are run, and trains one network at a time.
+    Raises:
+        ValueError: If a value makes no sense with any data set.
     """
 
-    dataset: str = "digits"
-    pairs: Any = "all"
-    repeats: int = 4
-    baseline_repeats: int | None = None
-    epochs: int = 10
-    recipe: str = "annealed"
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    model: Any = "cnn"
-    width: int | None = None
-    dtype_policy: str = "auto"
-    corruption: str = "swap"
-    fraction: float | None = None
-    shared_seeds: bool = True
-    image_size: tuple[int, int] | None = None
-    streaming: bool = False
-    deterministic: bool = False
+    recipe: str | None = with_default(TrainingSettings, "recipe", "annealed")
+    epochs: int = with_default(TrainingSettings, "epochs", 10)
+    # Not an option: the trainer of many networks moves no images.
+    augment: bool = setting(False, "always off in confusion studies")
+    # "a-b" strings or (a, b), by name or label, see `class_pairs.resolve_pairs`.
+    pairs: str | Sequence[Any] = setting(
+        "all",
+        "'all', or pairs by class name or label: 3-8 cat-dog",
+        group="study",
+        metavar="A-B",
+    )
+    repeats: int = setting(
+        4,
+        "networks per pair; the poster has 50",
+        group="study",
+        metavar="N",
+        minimum=1,
+    )
+    # The default is Dunnett's rule, as the baseline is compared with every pair.
+    baseline_repeats: int | None = setting(
+        None,
+        "networks without confusion",
+        group="study",
+        metavar="N",
+        unset="repeats x sqrt(number of pairs)",
+        minimum=1,
+    )
+    corruption: str = setting(
+        "swap",
+        "how a pair is confused: swap exchanges labels of both classes, one_way gives "
+        "some of a the label b, merge gives all of b the label a (a has the lower "
+        "label); null treats every arm as the baseline, to see what chance finds",
+        group="study",
+        choices=CORRUPTIONS,
+    )
+    fraction: float | None = setting(
+        None,
+        "share of a class that is given the wrong label; with null of all classes in "
+        "all networks",
+        group="study",
+        metavar="F",
+        unset="0.5, and 0 with null",
+        minimum=0,
+        maximum=1,
+    )
+    shared_seeds: bool = setting(
+        True,
+        "initial weights and order for every network, not for every repeat",
+        group="study",
+        # What the option does, which sets it to false.
+        option="--own-seeds",
+    )
+    streaming: bool = setting(
+        False,
+        "read images from disk in every epoch, for data that does not fit in memory",
+        group="data",
+    )
 
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """More arguments of the model function."""
-        return {} if self.width is None else {"width": self.width}
+    def __post_init__(self):
+        super().__post_init__()
+        if self.augment:
+            raise ValueError(
+                "Expected no `augment` in a confusion study, which trains on images as "
+                "they are. Received: True. Use a model with layers that augment."
+            )
+        if self.corruption == "merge" and self.settled_fraction != HALF:
+            raise ValueError(
+                "Expected no `fraction` with `merge`, which gives all of b the label "
+                f"a. Received: {self.fraction}. Use 'one_way' to give a part of it."
+            )
+        if (
+            self.corruption == "null"
+            and self.shared_seeds
+            and self.settled_fraction == 0
+        ):
+            raise ValueError(
+                "Expected networks that differ. Received: corruption 'null' with "
+                "untouched labels and shared seeds, which trains the same network "
+                "again and again within a repeat. Use --own-seeds, or --fraction 0.2 "
+                "for labels that are wrong at random in every network."
+            )
 
     @property
     def settled_fraction(self) -> float:
@@ -82,62 +125,71 @@ class StudySettings:
         return 0.0 if self.corruption == "null" else HALF
 
 
-def check_settings(settings: StudySettings) -> None:
-    """Raises `ValueError` for a setting that makes no sense with any data set."""
-    at_least_one: dict[str, int | None] = {
-        "repeats": settings.repeats,
-        "baseline_repeats": settings.baseline_repeats,
-        "epochs": settings.epochs,
-        "batch_size": settings.batch_size,
-        "width": settings.width,
-    }
-    for name, value in at_least_one.items():
-        if value is not None and value < 1:
-            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    if settings.learning_rate is not None and not settings.learning_rate > 0:
+class ConfusionOptions(TrainingOptions, total=False):
+    """The fields of `ConfusionSettings` as keyword arguments of a function."""
+
+    pairs: str | Sequence[Any]
+    repeats: int
+    baseline_repeats: int | None
+    corruption: str
+    fraction: float | None
+    shared_seeds: bool
+    streaming: bool
+
+
+def to_store(settings: ConfusionSettings, settled: dict[str, Any]) -> dict[str, Any]:
+    """The settings of `study.json`, in its order.
+
+    Args:
+        settings: What was asked for.
+        settled: Values that stand in the place of some of them, JSON types.
+    """
+    values = dataclasses.asdict(settings)
+    added = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.name not in ALWAYS_STORED and values[field.name] != field.default
+    ]
+    values |= settled
+    return {name: values[name] for name in (*ALWAYS_STORED, *added)}
+
+
+def check_stored(description: dict, file: pathlib.Path) -> None:
+    """Raises `ValueError` for a setting in `study.json` that no study can have."""
+    stored = description["settings"]
+    setting_fields.check_stored(ConfusionSettings, stored, file)
+    if "pairs" in stored:
+        _check_pairs(stored["pairs"], len(description["class_names"]), file)
+
+
+def _check_pairs(pairs, num_classes: int, file) -> None:
+    most = math.comb(num_classes, 2)
+    if not isinstance(pairs, list) or not 0 < len(pairs) <= most:
+        number = len(pairs) if isinstance(pairs, list) else echo(pairs)
         raise ValueError(
-            f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
+            f"Expected 1 to {most} pairs of {num_classes} classes in {file}. "
+            f"Received: {number}. Use the file that keras-confusion wrote."
         )
-    if settings.width is not None and settings.model in ("cnn", "text"):
-        raise ValueError(
-            f"Expected no `width` for the {settings.model!r} model, whose layers are "
-            f"fixed. Received: {settings.width}. Use the 'resnet18' model."
-        )
-    if settings.seed < 0:
-        raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
-    if not 0 <= settings.settled_fraction <= 1:
-        raise ValueError(
-            f"Expected `fraction` in [0, 1]. Received: {settings.fraction}. "
-            "Use 0.5 to swap half of the labels of both classes."
-        )
-    if settings.corruption == "merge" and settings.settled_fraction != HALF:
-        raise ValueError(
-            "Expected no `fraction` with `merge`, which gives all of b the label a. "
-            f"Received: {settings.fraction}. Use 'one_way' to give a part of it."
-        )
-    if (
-        settings.corruption == "null"
-        and settings.shared_seeds
-        and settings.settled_fraction == 0
-    ):
-        raise ValueError(
-            "Expected networks that differ. Received: corruption 'null' with untouched "
-            "labels and shared seeds, which trains the same network again and again "
-            "within a repeat. Use --own-seeds, or --fraction 0.2 for labels that are "
-            "wrong at random in every network."
-        )
-    choices = {
-        "corruption": (settings.corruption, CORRUPTIONS),
-        "dtype_policy": (settings.dtype_policy, DTYPE_POLICIES),
-    }
-    for name, (choice, known) in choices.items():
-        if choice not in known:
+    for pair in pairs:
+        if not (
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(is_whole(label, 0, num_classes - 1) for label in pair)
+            and pair[0] < pair[1]
+        ):
             raise ValueError(
-                f"Expected `{name}` to be one of {known}. Received: {choice!r}."
+                f"Expected pairs of labels [a, b], a < b, below {num_classes} in "
+                f"{file}. Received: {echo(pair)}. Use the file that keras-confusion "
+                "wrote."
             )
+    if len({(a, b) for a, b in pairs}) < len(pairs):
+        raise ValueError(
+            f"Expected each pair once in {file}. Received: one twice. "
+            "Use the file that keras-confusion wrote."
+        )
 
 
-def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray:
+def transition_of(settings: ConfusionSettings, num_classes: int, pair) -> np.ndarray:
     """The study's `transition[true, given]` for one pair; see `corruption`."""
     from keras_confusion.datasets import corruption
 
@@ -151,7 +203,7 @@ def transition_of(settings: StudySettings, num_classes: int, pair) -> np.ndarray
 
 
 def network_seeds(
-    settings: StudySettings, repeat: int, pair, attempt: int
+    settings: ConfusionSettings, repeat: int, pair, attempt: int
 ) -> dict[str, Any]:
     """Seeds of one network.
 

@@ -13,6 +13,7 @@ Everything but `study.json`, `test_labels.npy` and `networks/` can be rebuilt.
 import datetime
 import hashlib
 import logging
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -31,7 +32,7 @@ from keras_confusion.confusion.network_files import (
     network_name,
     network_schema,
 )
-from keras_confusion.confusion.settings import ADDED_SETTINGS
+from keras_confusion.confusion.settings import ADDED_SETTINGS, check_stored
 from keras_confusion.storage import files
 from keras_confusion.storage.study_folder import (
     StudyFolder,
@@ -92,6 +93,7 @@ def open_study(
         {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
         begin=begin,
         beginnings=() if has_rows else ("test_labels.npy", "networks"),
+        check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
         # Networks are the same however many there are of an arm.
         growing=("repeats", "baseline_repeats"),
@@ -100,6 +102,18 @@ def open_study(
     for name in ("networks", "logits"):
         files.remove_left_overs(directory / name)
     return folder
+
+
+def open_to_read(directory: StudyFolder | str | os.PathLike[str]) -> StudyFolder:
+    """Opens the folder of a confusion study to read it, and checks its settings.
+
+    Args:
+        directory: The study's folder, a string or path, or an opened `StudyFolder`.
+
+    Raises:
+        StudyFolderError: As `StudyFolder.open`.
+    """
+    return StudyFolder.open(directory, kind=KIND, check_settings=check_stored)
 
 
 def read_test_labels(folder: StudyFolder) -> np.ndarray:

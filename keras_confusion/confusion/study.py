@@ -11,13 +11,14 @@ import logging
 import pathlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Unpack
 
 from keras_confusion.confusion import compaction, network_files, worker
 from keras_confusion.confusion import networks as confusion_networks
 from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import Network, StudyPlan
-from keras_confusion.confusion.settings import StudySettings, check_settings
+from keras_confusion.confusion.settings import ConfusionOptions, ConfusionSettings
 from keras_confusion.errors import WorkersKilledError
 from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
@@ -59,6 +60,7 @@ class StudySummary:
 
 def run_confusion_study(
     directory,
+    settings: ConfusionSettings | None = None,
     *,
     workers: int | None = None,
     backend: str = backends.LOKY,
@@ -68,7 +70,7 @@ def run_confusion_study(
     keep_logits: bool = False,
     data_dir=None,
     on_network: Callable[[dict], None] | None = None,
-    **settings,
+    **options: Unpack[ConfusionOptions],
 ) -> StudySummary:
     """Runs a confusion study, or what is missing of it.
 
@@ -77,6 +79,7 @@ def run_confusion_study(
 
     Args:
         directory: The study's folder, a string or path.
+        settings: What decides the result; `None` takes the defaults.
         workers: Processes; `None` takes one per core, or one on a GPU, and on a cluster
             see `backends.connect`. On CPUs each computes in one thread, and results do
             not depend on their number.
@@ -93,7 +96,7 @@ def run_confusion_study(
         data_dir: Where TensorFlow Datasets keeps its data.
         on_network: Called in this process with every network's row: first those
             already on disk, then each new one as it is finished.
-        **settings: The fields of `StudySettings`.
+        **options: Fields of `ConfusionSettings`, in the place of those in `settings`.
 
     Returns:
         A `StudySummary`.
@@ -107,13 +110,12 @@ def run_confusion_study(
     """
     # Worker processes that are used again keep the working directory they had.
     directory = pathlib.Path(directory).absolute()
-    study_settings = StudySettings(**settings)
-    check_settings(study_settings)
+    settings = dataclasses.replace(settings or ConfusionSettings(), **options)
     at_least_one = {"workers": workers, "networks_per_program": networks_per_program}
     for name, value in at_least_one.items():
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    if study_settings.deterministic and networks_per_program not in (None, 1):
+    if settings.deterministic and networks_per_program not in (None, 1):
         raise ValueError(
             "Expected one network at a time in a deterministic study: in other company "
             f"a network has other last digits. Received: {networks_per_program} in a "
@@ -128,11 +130,11 @@ def run_confusion_study(
     runtime.start_tensorflow(
         threads=1,
         gpus=backend == backends.LOKY,
-        deterministic=study_settings.deterministic,
+        deterministic=settings.deterministic,
     )
     with backends.connect(backend, address=address, workers=workers) as found:
         plan = StudyPlan.make(
-            study_settings,
+            settings,
             directory,
             data_dir,
             networks_per_program=networks_per_program,

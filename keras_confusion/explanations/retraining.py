@@ -21,8 +21,9 @@ from keras_confusion.confusion import network_files
 from keras_confusion.confusion.plan import StudyPlan
 from keras_confusion.confusion.settings import (
     ADDED_SETTINGS,
-    StudySettings,
-    check_settings,
+    ALWAYS_STORED,
+    ConfusionSettings,
+    to_store,
 )
 from keras_confusion.datasets import class_pairs
 from keras_confusion.storage import study_folder
@@ -78,21 +79,18 @@ def plan_of_study(
             study's.
     """
     stored, directory = folder.settings, folder.path
-    _check_settings(stored, directory)
+    settings = _settings(stored, directory)
     if ":" in stored["model"] and stored["model"] != model:
         raise study_folder.StudyFolderError(
             f"Expected leave to import the model of the study in {directory}, which is "
             f"code. Received: {stored['model']}. Use --model {stored['model']} if you "
             "know and trust it."
         )
-    pairs = tuple((int(a), int(b)) for a, b in stored["pairs"])
-    image_size = stored["image_size"] and tuple(stored["image_size"])
-    settings = StudySettings(**stored | {"pairs": pairs, "image_size": image_size})
     plan = StudyPlan(
         settings=settings,
         directory=directory,
         data_dir=None if data_dir is None else str(data_dir),
-        pairs=pairs,
+        pairs=tuple((int(a), int(b)) for a, b in stored["pairs"]),
         baseline_repeats=stored["baseline_repeats"],
         dtype_policy=stored["dtype_policy"],
     )
@@ -105,10 +103,10 @@ def plan_of_study(
     return plan
 
 
-def _check_settings(stored: dict, directory: pathlib.Path) -> None:
-    """Raises an error where `study.json` lacks a setting, or has one we do not know."""
-    known = {field.name for field in dataclasses.fields(StudySettings)}
-    needed = known - ADDED_SETTINGS.keys()
+def _settings(stored: dict, directory: pathlib.Path) -> ConfusionSettings:
+    """Settings of `study.json`, which must be all there are, and none unknown."""
+    known = {field.name for field in dataclasses.fields(ConfusionSettings)}
+    needed = set(ALWAYS_STORED) - ADDED_SETTINGS.keys()
     wrong = (needed - stored.keys()) | (stored.keys() - known)
     if wrong:
         raise study_folder.StudyFolderError(
@@ -117,7 +115,7 @@ def _check_settings(stored: dict, directory: pathlib.Path) -> None:
             "version of keras-confusion that ran it."
         )
     try:
-        check_settings(StudySettings(**stored))
+        return ConfusionSettings(**stored)
     except ValueError as error:
         raise study_folder.StudyFolderError(
             f"The settings of the study in {directory} make no sense. {error}"
@@ -308,11 +306,12 @@ def _path(plan: StudyPlan, row: dict) -> pathlib.Path:
 def _key(plan: StudyPlan, row: dict) -> str:
     """What decides the weights: a study that was begun anew has others."""
     # Without defaults, so that a setting that is new here changes no key.
+    usual = {field.name: field.default for field in dataclasses.fields(plan.settings)}
     settings = {
-        field.name: getattr(plan.settings, field.name)
-        for field in dataclasses.fields(plan.settings)
-        if field.name not in ("pairs", "repeats", "baseline_repeats", "seed")
-        and getattr(plan.settings, field.name) != field.default
+        name: value
+        for name, value in to_store(plan.settings, {}).items()
+        if name not in ("pairs", "repeats", "baseline_repeats", "seed")
+        and value != usual[name]
     }
     decisive = [settings, _seeds(row), row["arm"], plan.dataset.fingerprint]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()

@@ -60,7 +60,7 @@ def explain_generalization(
     for name, value in (("repeats", repeats), ("units", units)):
         if value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    folder = StudyFolder.open(directory, kind=confusion_store.KIND)
+    folder = confusion_store.open_to_read(directory)
     label, labels = retraining.resolve_target_and_pair(folder.description, target, pair)
     rows = _paired_rows(folder, labels, repeats)
     # In one thread, as the study's workers: networks come out the same.

@@ -5,85 +5,161 @@ The defaults are those of the prototype poster; its learning rates are
 """
 
 import dataclasses
+import pathlib
 
-from keras_confusion.execution import runtime
 from keras_confusion.training import intervals as training_intervals
-from keras_confusion.training import settings as training_settings
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training import setting_fields
+from keras_confusion.training.setting_fields import setting
+from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
-STARTS = ("previous", "noise")
-PROTOTYPE_DTYPES = ("auto", "float32", "bfloat16")
+# What studies had that were begun before they said so in `study.json`.
+ADDED_SETTINGS = {"deterministic": False}
 # From this many classes on the poster's learning rate is ten times as high.
 _MANY_CLASSES = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class PrototypeSettings(ClassifierSettings):
+class PrototypeSettings(TrainingSettings):
     """Everything that decides the result of a prototype study, after the network's.
 
-    Args:
-        intervals: Percentages of the training after which prototypes are made.
-        interval_of: "data" or "steps", see `intervals.interval_epochs`.
-        inits: Independent initialisations of the prototypes.
-        start: "previous": class prototypes go on from those of the interval before.
-            "noise": they begin afresh, from the same noise, in every interval.
-        update_rule: See `image_optimizer.OptimizerSettings`, as the next ones.
-        prototype_learning_rate: `None` takes the poster's: 0.01, and 0.1 from 100
-            classes on.
-        loss_threshold: In nats.
-        max_iterations: Updates after which an image is given up.
-        boundaries: Whether boundary prototypes are made.
-        boundary_learning_rate: Their longest step.
-        gap_tolerance: See `images.boundary_prototypes`.
-        frames: Pictures that are kept of every prototype's way, 0 or at least 2.
-        prototype_dtype: "float32"; "bfloat16" for images that are optimised on a copy
-            of the network in it first, see `drafting.with_draft`; "auto" for that where
-            the machine computes in it.
+    Raises:
+        ValueError: If a value makes no sense with any data set.
     """
 
-    intervals: tuple[float, ...] = training_intervals.PERCENTAGES
-    interval_of: str = "data"
-    inits: int = 5
-    start: str = "previous"
-    update_rule: str = "normalized"
-    prototype_learning_rate: float | None = None
-    loss_threshold: float = 0.01
-    max_iterations: int = 2000
-    boundaries: bool = True
-    boundary_learning_rate: float = 0.1
-    gap_tolerance: float = 0.01
-    frames: int = 0
-    prototype_dtype: str = "auto"
+    intervals: tuple[float, ...] = setting(
+        training_intervals.PERCENTAGES,
+        "percentages of the training after which prototypes are made",
+        group="intervals",
+        metavar="P",
+    )
+    interval_of: str = setting(
+        "data",
+        "data: one network goes on training on growing parts of every class; steps: it "
+        "is looked at during one training",
+        group="intervals",
+        choices=training_intervals.INTERVALS_OF,
+    )
+    inits: int = setting(
+        5,
+        "initialisations of the images",
+        group="prototypes",
+        metavar="N",
+        minimum=1,
+    )
+    start: str = setting(
+        "previous",
+        "class prototypes go on from those of the interval before, or begin afresh, "
+        "from the same noise in every interval",
+        group="prototypes",
+        choices=("previous", "noise"),
+    )
+    update_rule: str = setting(
+        "normalized",
+        "how images follow the gradient; boundaries have a rule of their own",
+        group="prototypes",
+        choices=("normalized", "sgd", "adam", "polyak"),
+    )
+    prototype_learning_rate: float | None = setting(
+        None,
+        "learning rate of the images",
+        group="prototypes",
+        metavar="R",
+        unset="0.01, and 0.1 from 100 classes on",
+        above=0,
+    )
+    loss_threshold: float = setting(
+        0.01,
+        "cross-entropy, in nats, below which an image is done",
+        group="prototypes",
+        metavar="L",
+        above=0,
+    )
+    max_iterations: int = setting(
+        2000,
+        "updates after which an image is given up",
+        group="prototypes",
+        metavar="N",
+        minimum=1,
+    )
+    boundaries: bool = setting(
+        True,
+        "make no boundary prototypes, which take as long as the others",
+        group="prototypes",
+        # What the option does, which sets it to false.
+        option="--no-boundaries",
+    )
+    boundary_learning_rate: float = setting(
+        0.1, "longest step of a boundary prototype", above=0
+    )
+    gap_tolerance: float = setting(
+        0.01,
+        "largest difference of the two logits at a boundary, see "
+        "`images.boundary_prototypes`",
+        above=0,
+    )
+    frames: int = setting(
+        0,
+        "pictures kept of every prototype's way, 0 or at least 2",
+        group="prototypes",
+        metavar="N",
+        minimum=0,
+    )
+    prototype_dtype: str = setting(
+        "auto",
+        "bfloat16: images are optimised in it and finished in float32, which decides; "
+        "auto: that where the machine computes in it",
+        group="prototypes",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        training_intervals.check_percentages(self.intervals, self.interval_of)
+        if self.frames == 1:
+            raise ValueError(
+                "Expected `frames` of 0, or of at least 2 for the first and the last. "
+                f"Received: {self.frames}."
+            )
 
     def settled_prototype_dtype(self) -> str:
         """The type for this machine. Imports TensorFlow."""
+        # --help need not wait for it.
+        from keras_confusion.execution import runtime
+
         if self.prototype_dtype == "auto":
             return runtime.default_dtype_policy().removeprefix("mixed_")
         return self.prototype_dtype
 
 
+class PrototypeOptions(TrainingOptions, total=False):
+    """The fields of `PrototypeSettings` as keyword arguments of a function."""
+
+    intervals: tuple[float, ...]
+    interval_of: str
+    inits: int
+    start: str
+    update_rule: str
+    prototype_learning_rate: float | None
+    loss_threshold: float
+    max_iterations: int
+    boundaries: bool
+    boundary_learning_rate: float
+    gap_tolerance: float
+    frames: int
+    prototype_dtype: str
+
+
+def check_stored(description: dict, file: pathlib.Path) -> None:
+    """Raises `ValueError` for a setting in `study.json` that no study can have."""
+    stored = description["settings"]
+    setting_fields.check_stored(PrototypeSettings, stored, file)
+    if "intervals" in stored:
+        try:
+            training_intervals.check_percentages(stored["intervals"], "data")
+        except ValueError as error:
+            raise ValueError(f"The settings in {file} make no sense. {error}") from None
+
+
 def poster_learning_rate(num_classes: int) -> float:
     """The prototype poster's: 0.01 for CIFAR-10 and 0.1 for CIFAR-100."""
     return 0.1 if num_classes >= _MANY_CLASSES else 0.01
-
-
-def check_settings(settings: PrototypeSettings) -> None:
-    """Raises `ValueError` for a setting that makes no sense with any data set."""
-    training_settings.check_settings(settings)
-    training_intervals.check_percentages(settings.intervals, settings.interval_of)
-    if settings.inits < 1:
-        raise ValueError(f"Expected `inits` of at least 1. Received: {settings.inits}.")
-    if settings.start not in STARTS:
-        raise ValueError(
-            f"Expected `start` to be one of {STARTS}. Received: {settings.start!r}."
-        )
-    if settings.prototype_dtype not in PROTOTYPE_DTYPES:
-        raise ValueError(
-            f"Expected `prototype_dtype` to be one of {PROTOTYPE_DTYPES}. "
-            f"Received: {settings.prototype_dtype!r}."
-        )
-    if settings.frames < 0 or settings.frames == 1:
-        raise ValueError(
-            "Expected `frames` of 0, or of at least 2 for the first and the last. "
-            f"Received: {settings.frames}."
-        )

@@ -15,6 +15,7 @@ An image that did not converge is no prototype: its features count as undefined.
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -26,6 +27,7 @@ import zarr
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import dissimilarity, store_checks, store_metadata
 from keras_confusion.prototypes.dissimilarity import FloatArray, Kind
+from keras_confusion.prototypes.settings import ADDED_SETTINGS, check_stored
 from keras_confusion.storage import files
 from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
@@ -33,8 +35,6 @@ _COMPARE = {"inter": dissimilarity.inter_class, "intra": dissimilarity.intra_cla
 
 KIND = "prototypes"
 STORE = "prototypes.zarr"
-# What studies had that were begun before they said so in `study.json`.
-_ADDED_SETTINGS = {"deterministic": False}
 _PART = ("interval", "initialisation")
 _CELL = (*_PART, "target", "origin")
 _IMAGE = ("height", "width", "channel")
@@ -114,7 +114,8 @@ def open_study(
         {"kind": KIND, **description},
         begin=lambda: None,
         beginnings=(),
-        added_settings=_ADDED_SETTINGS,
+        check_settings=check_stored,
+        added_settings=ADDED_SETTINGS,
     )
     if not store.exists():
         partial = directory / f".{STORE}.partial"
@@ -122,6 +123,18 @@ def open_study(
         store_checks.keep_metadata(partial, store)
         partial.rename(store)
     return folder
+
+
+def open_to_read(directory: StudyFolder | str | os.PathLike[str]) -> StudyFolder:
+    """Opens the folder of a prototype study to read it, and checks its settings.
+
+    Args:
+        directory: The study's folder, a string or path, or an opened `StudyFolder`.
+
+    Raises:
+        StudyFolderError: As `StudyFolder.open`.
+    """
+    return StudyFolder.open(directory, kind=KIND, check_settings=check_stored)
 
 
 def _create_store(path: pathlib.Path, sizes: dict, left_out) -> None:
@@ -227,7 +240,7 @@ def read_prototype_study(directory) -> xr.Dataset:
         StudyFolderError: If the folder holds no prototype study, or its arrays cannot
             be read.
     """
-    folder = StudyFolder.open(directory, kind=KIND)
+    folder = open_to_read(directory)
     names, percentages = folder.class_names, folder.settings["intervals"]
     path = folder.path / STORE
     lengths = {

@@ -9,17 +9,17 @@ import dataclasses
 import functools
 import pathlib
 import time
+from typing import Unpack
 
 import numpy as np
 
 from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.prototypes import mending
-from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
 from keras_confusion.prototypes.plan import PrototypePlan
-from keras_confusion.prototypes.settings import PrototypeSettings
+from keras_confusion.prototypes.settings import PrototypeOptions, PrototypeSettings
 from keras_confusion.storage import study_folder
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -61,12 +61,13 @@ class PrototypeSummary:
 
 def run_prototype_study(
     directory,
+    settings: PrototypeSettings | None = None,
     *,
     data_dir=None,
     inits_at_a_time: int | None = None,
     images_at_a_time: int | None = None,
     listener: Listener | None = None,
-    **settings,
+    **options: Unpack[PrototypeOptions],
 ) -> PrototypeSummary:
     """Runs a prototype study, or what is missing of it.
 
@@ -75,6 +76,7 @@ def run_prototype_study(
 
     Args:
         directory: The study's folder, a string or path.
+        settings: What decides the result; `None` takes the defaults.
         data_dir: Where TensorFlow Datasets keeps its data.
         inits_at_a_time: Initialisations that are optimised and written together;
             `None` takes as many as fill the batches (of ten classes five, of a
@@ -82,7 +84,7 @@ def run_prototype_study(
         images_at_a_time: Images in one batch; `None` takes 100, or 1,000 on a GPU. The
             result of an image depends on neither of the two.
         listener: Is told of everything that is finished.
-        **settings: The fields of `PrototypeSettings`.
+        **options: Fields of `PrototypeSettings`, in the place of those in `settings`.
 
     Returns:
         A `PrototypeSummary`.
@@ -100,18 +102,19 @@ def run_prototype_study(
     ):
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    chosen = PrototypeSettings(**settings)
-    prototype_settings.check_settings(chosen)
-    runtime.start_tensorflow(deterministic=chosen.deterministic)
+    settings = dataclasses.replace(settings or PrototypeSettings(), **options)
+    runtime.start_tensorflow(deterministic=settings.deterministic)
     has_gpu = runtime.num_gpus() > 0
     plan = PrototypePlan(
-        chosen,
+        settings,
         directory,
         None if data_dir is None else str(data_dir),
         images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
     networks = IntervalNetworks(plan)
-    enough = chosen.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
+    enough = (
+        settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
+    )
     inits_at_a_time = inits_at_a_time or max(enough, 1)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,16 @@ from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.reports import confusion_report, prototype_report
 from keras_confusion.reports.report_files import Report
 from keras_confusion.reports.tensorboard import confusion_events, prototype_events
-from keras_confusion.storage import checks
-from keras_confusion.storage.study_folder import StudyFolder
+from keras_confusion.storage.checks import echo
+from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
+
+# The settings that reports and event files are made from.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    confusion_store.KIND: (
+        *("dataset", "pairs", "repeats", "baseline_repeats", "epochs", "recipe"),
+    ),
+    prototype_store.KIND: ("dataset", "model", "width", "intervals"),
+}
 
 
 def write_report(directory, *, test: str | None = None) -> Report:
@@ -63,6 +71,19 @@ def rewrite_events(directory) -> None:
 
 
 def _open_complete(directory) -> StudyFolder:
+    """The folder of a study whose `study.json` says all that a report is made from."""
     folder = StudyFolder.open(directory)
-    checks.check_complete(folder.description, folder.path)
+    if folder.kind not in _NEEDED:
+        raise StudyFolderError(
+            f"Expected a study of {' or '.join(_NEEDED)} in {folder.path}. Received: "
+            f"{echo(folder.kind)}. Use another folder."
+        )
+    needed = _NEEDED[folder.kind]
+    missing = [name for name in needed if name not in folder.settings]
+    if missing:
+        raise StudyFolderError(
+            f"Expected the settings {', '.join(needed)} in the study.json of "
+            f"{folder.path}. Received: none of {', '.join(missing)}. "
+            "Use the file that keras-confusion wrote."
+        )
     return folder

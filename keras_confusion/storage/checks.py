@@ -1,4 +1,4 @@
-"""Checks of what came out of a file: of single values, and of what `study.json` says.
+"""Checks of what came out of a file: of single values, and of what all studies say.
 
 Folders come from strangers, too. Whatever passes has the types and ranges that the rest
 of the package counts on; limits are far above what any study needs, and keep a file
@@ -7,13 +7,10 @@ right, and what was expected, in words.
 """
 
 import collections
-import math
 import pathlib
 import unicodedata
 from collections.abc import Callable
 from typing import Any, TypeAlias
-
-from keras_confusion.errors import StudyFolderError
 
 MAX_NAME_LENGTH = 200
 MAX_TEXT_LENGTH = 4096
@@ -22,7 +19,6 @@ _MAX_COUNT = 10**9
 _MAX_ECHO = 80
 # Labels are kept as int16.
 MAX_CLASSES = 2**15 - 1
-MAX_INTERVALS = 1000
 # Control characters, surrogate code points, and the ends of lines and paragraphs.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 _HEX_DIGITS = set("0123456789abcdef")
@@ -115,77 +111,31 @@ NAME: Check = (
     f"a printable text of at most {MAX_NAME_LENGTH} characters",
 )
 OBJECT: Check = (lambda value: isinstance(value, dict), "an object")
-BOOL: Check = (lambda value: type(value) is bool, "true or false")
 COUNT = whole(1, _MAX_COUNT)
 FROM_0 = whole(0, _MAX_COUNT)
-AMOUNT = number(0, 1e9)
-# Infinity and NaN, too.
-ANY_NUMBER: Check = (
-    lambda value: type(value) is float or is_whole(value, -MAX_SEED, MAX_SEED),
-    "a number",
-)
 SHARE = number(0, 1)
 NUMBERS = list_of(number(-1e300, 1e300), 10**6)
 DIGEST: Check = (is_digest, "a sha256 of 64 hexadecimal digits")
 
 
 def check_study(description: dict, file: pathlib.Path) -> None:
-    """Checks what `study.json` says, of any kind of study.
+    """Checks what `study.json` of any kind of study says, but for its settings.
 
     Args:
         description: As `read_json` returns it, with its "kind".
         file: Its path, for messages.
 
     Raises:
-        StudyFolderError: If something is missing, or is not what it should be.
+        ValueError: If something is missing, or is not what it should be.
     """
-    try:
-        _check_study(description, file)
-    except ValueError as error:
-        raise StudyFolderError(str(error)) from error
-
-
-def _check_study(description: dict, file: pathlib.Path) -> None:
-    kind = description.get("kind")
-    require(file, "kind", kind, TEXT)
+    require(file, "kind", description.get("kind"), TEXT)
     check_class_names(description.get("class_names"), file)
     require(file, "settings", description.get("settings"), OBJECT)
-    settings: dict = description["settings"]
-    for name, value in settings.items():
+    for name in description["settings"]:
         require(file, "the name of a setting", name, NAME)
-        if name in _SETTINGS:
-            require(file, f"the setting {name!r}", value, _SETTINGS[name])
     for name, check in _STUDY.items():
         if name in description:
             require(file, name, description[name], check)
-    if "pairs" in settings:
-        _check_pairs(settings["pairs"], len(description["class_names"]), file)
-
-
-def check_complete(description: dict, directory: pathlib.Path) -> None:
-    """Checks that `study.json` says all that a report is made from.
-
-    Args:
-        description: What `study.json` says, see `StudyFolder`.
-        directory: The study's folder, for messages.
-
-    Raises:
-        StudyFolderError: If the kind of study is none that has reports, or a setting is
-            missing.
-    """
-    kind, settings = description["kind"], description["settings"]
-    if kind not in _NEEDED:
-        raise StudyFolderError(
-            f"Expected a study of {' or '.join(_NEEDED)} in {directory}. Received: "
-            f"{echo(kind)}. Use another folder."
-        )
-    missing = [name for name in _NEEDED[kind] if name not in settings]
-    if missing:
-        raise StudyFolderError(
-            f"Expected the settings {', '.join(_NEEDED[kind])} in the study.json of "
-            f"{directory}. Received: none of {', '.join(missing)}. "
-            "Use the file that keras-confusion wrote."
-        )
 
 
 def check_class_names(names, source) -> None:
@@ -223,81 +173,6 @@ def check_class_names(names, source) -> None:
         )
 
 
-def _check_pairs(pairs, num_classes: int, file) -> None:
-    most = math.comb(num_classes, 2)
-    if not isinstance(pairs, list) or not 0 < len(pairs) <= most:
-        number = len(pairs) if isinstance(pairs, list) else echo(pairs)
-        raise ValueError(
-            f"Expected 1 to {most} pairs of {num_classes} classes in {file}. "
-            f"Received: {number}. Use the file that keras-confusion wrote."
-        )
-    for pair in pairs:
-        if not (
-            isinstance(pair, list)
-            and len(pair) == 2
-            and all(is_whole(label, 0, num_classes - 1) for label in pair)
-            and pair[0] < pair[1]
-        ):
-            raise ValueError(
-                f"Expected pairs of labels [a, b], a < b, below {num_classes} in "
-                f"{file}. Received: {echo(pair)}. Use the file that keras-confusion "
-                "wrote."
-            )
-    if len({(a, b) for a, b in pairs}) < len(pairs):
-        raise ValueError(
-            f"Expected each pair once in {file}. Received: one twice. "
-            "Use the file that keras-confusion wrote."
-        )
-
-
-def _are_intervals(value) -> bool:
-    return (
-        isinstance(value, list)
-        and 0 < len(value) <= MAX_INTERVALS
-        and all(is_number(percent, 0, 100) for percent in value)
-        and all(a < b for a, b in zip(value, value[1:], strict=False))
-    )
-
-
-# What reports and summaries read, by the kind of study.
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "confusion": (
-        *("dataset", "pairs", "repeats", "baseline_repeats", "epochs", "recipe"),
-    ),
-    "prototypes": ("dataset", "model", "width", "intervals"),
-}
-_SETTINGS: dict[str, Check] = {
-    "dataset": TEXT,
-    "model": TEXT,
-    "recipe": TEXT,
-    "corruption": TEXT,
-    "dtype_policy": TEXT,
-    "interval_of": TEXT,
-    "start": TEXT,
-    "update_rule": TEXT,
-    "repeats": FROM_0,
-    "baseline_repeats": FROM_0,
-    "epochs": COUNT,
-    "batch_size": optional(COUNT),
-    "width": optional(COUNT),
-    "learning_rate": optional(ANY_NUMBER),
-    "weight_decay": optional(AMOUNT),
-    "fraction": optional(SHARE),
-    "seed": whole(0, MAX_SEED),
-    "shared_seeds": BOOL,
-    "streaming": BOOL,
-    "augment": BOOL,
-    "boundaries": BOOL,
-    "image_size": optional(list_of(COUNT, 2)),
-    "inits": COUNT,
-    "frames": FROM_0,
-    "max_iterations": COUNT,
-    "prototype_learning_rate": optional(AMOUNT),
-    "intervals": (
-        _are_intervals,
-        f"a list of 1 to {MAX_INTERVALS} rising numbers from 0 to 100",
-    ),
-}
 _STUDY: dict[str, Check] = {
     "dataset_fingerprint": TEXT,
     "num_train": FROM_0,

@@ -16,7 +16,7 @@ import socket
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import filelock
 
@@ -36,6 +36,7 @@ FORMAT_VERSION = 1
 DESCRIPTION = "study.json"
 _COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
+SettingsCheck: TypeAlias = Callable[[dict, pathlib.Path], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,22 +60,33 @@ class StudyFolder:
         directory: "StudyFolder | str | os.PathLike[str]",
         *,
         kind: str | None = None,
+        check_settings: SettingsCheck | None = None,
     ) -> "StudyFolder":
         """Opens the folder of a study that was begun, to read it.
 
         Args:
             directory: The study's folder; one that is open is not read again.
             kind: The kind of study that it must be; `None` takes any.
+            check_settings: Of that kind: takes the description and its file, and raises
+                `ValueError` for a setting that no study can have. The stores of both
+                kinds give theirs, see their `open_to_read`.
 
         Raises:
             StudyFolderError: If `study.json` is missing, damaged, of another version or
-                kind.
+                kind, or says what no study can say.
         """
         if isinstance(directory, StudyFolder):
-            _check_kind(directory.path, directory.kind, kind)
-            return directory
-        path = pathlib.Path(directory)
-        return cls(path, _read_description(path, kind))
+            folder = directory
+            _check_kind(folder.path, folder.kind, kind)
+        else:
+            path = pathlib.Path(directory)
+            folder = cls(path, _read_description(path, kind))
+        if check_settings is not None:
+            try:
+                check_settings(folder.description, folder.path / DESCRIPTION)
+            except ValueError as error:
+                raise StudyFolderError(str(error)) from error
+        return folder
 
     @classmethod
     def begin_or_resume(
@@ -84,6 +96,7 @@ class StudyFolder:
         *,
         begin: Callable[[], None],
         beginnings: Collection[str],
+        check_settings: SettingsCheck | None = None,
         added_settings: Mapping[str, Any] = MappingProxyType({}),
         growing: Collection[str] = (),
     ) -> "StudyFolder":
@@ -96,6 +109,7 @@ class StudyFolder:
             begin: Called to fill a new folder before `study.json` is written.
             beginnings: Names of what `begin` makes: left by a process that was killed
                 in it, they do not make the folder somebody else's.
+            check_settings: See `open`.
             added_settings: Settings that older studies do not name, and what they had.
             growing: Names of settings that count something of which there may be more
                 than before: `study.json` is written anew with the larger number.
@@ -110,7 +124,9 @@ class StudyFolder:
         """
         _mend(directory)
         if (directory / DESCRIPTION).exists():
-            stored = cls.open(directory, kind=description["kind"]).description
+            stored = cls.open(
+                directory, kind=description["kind"], check_settings=check_settings
+            ).description
             _resume(directory, stored, description, added_settings, growing)
         else:
             _begin(directory, description, begin, beginnings)
@@ -144,7 +160,10 @@ def _resume(
     growing: Collection[str],
 ) -> None:
     """Checks that what is stored is what is asked for, and lets it grow."""
-    stored = stored | {"settings": {**added_settings, **stored["settings"]}}
+    stored, asked = (
+        said | {"settings": {**added_settings, **said["settings"]}}
+        for said in (stored, asked)
+    )
     _check_same(directory, stored, asked, growing)
     larger = {
         name: asked["settings"][name] for name in growing if name in asked["settings"]
@@ -238,9 +257,11 @@ def _check_same(
     directory: pathlib.Path, stored: dict, asked: dict, growing: Collection[str]
 ) -> None:
     asked = json.loads(json.dumps(asked))
+    # A setting that is at its default may be in neither of the two.
+    wanted = dict.fromkeys(stored["settings"]) | asked["settings"]
     differences = [
         f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
-        for key, value in asked["settings"].items()
+        for key, value in wanted.items()
         if stored["settings"].get(key) != value
         and not (key in growing and stored["settings"][key] < value)
     ]
@@ -277,7 +298,10 @@ def _read_description(directory: pathlib.Path, kind: str | None) -> dict:
     # The first studies did not say: there was one kind.
     description.setdefault("kind", _FIRST_KIND)
     _check_kind(directory, description["kind"], kind)
-    checks.check_study(description, study_file)
+    try:
+        checks.check_study(description, study_file)
+    except ValueError as error:
+        raise StudyFolderError(str(error)) from error
     return description
 
 

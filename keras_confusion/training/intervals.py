@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # The poster's, in percent.
-PERCENTAGES = (25.0, 40.0, 60.0, 70.0, 80.0, 90.0, 100.0)
+PERCENTAGES: tuple[float, ...] = (25, 40, 60, 70, 80, 90, 100)
 INTERVALS_OF = ("data", "steps")
 
 
@@ -123,12 +123,12 @@ def check_percentages(percentages: Sequence[float], interval_of: str) -> None:
     if not percentages or not ascending or not percentages[-1] <= 100:
         raise ValueError(
             "Expected intervals as percentages that rise, above 0 and up to 100. "
-            f"Received: {list(percentages)}. Use for example 25 50 100."
+            f"Received: {list(percentages)!s:.80}. Use for example 25 50 100."
         )
     if len({f"{percentage:g}" for percentage in percentages}) < len(percentages):
         raise ValueError(
             "Expected intervals that differ in their first six digits, which name "
-            f"their folders. Received: {list(percentages)}."
+            f"their folders. Received: {list(percentages)!s:.80}."
         )
     if interval_of not in INTERVALS_OF:
         raise ValueError(

@@ -1,50 +1,138 @@
-"""How one classifier is trained: everything that decides the result."""
+"""How a network is trained: the settings that every kind of study has."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypedDict
 
-from keras_confusion.execution import runtime
+from keras_confusion.storage.checks import MAX_SEED
+from keras_confusion.training import setting_fields
+from keras_confusion.training.setting_fields import setting
 
-DTYPE_POLICIES = ("auto", "float32", "mixed_bfloat16")
+# What --help need not wait for is imported in the functions that need it.
 
-# Modules that import TensorFlow are imported in the functions that need them.
+_FIXED_LAYERS = ("cnn", "text")
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierSettings:
-    """Everything that decides how one classifier is trained.
+class TrainingSettings:
+    """Everything that decides how one network is trained.
 
-    Args:
-        dataset: A name or path, see `loading.load_dataset`.
-        model: A model name or function, see `architectures.build_model`.
-        width: Channels of the first stage of "resnet18"; `None` takes the model's.
-        recipe: A name of `recipes.find_recipe`; `None` takes "momentum" for
-            "resnet18" and "annealed" for others.
-        epochs: Passes over the training set; with intervals of data, in each.
-        batch_size: Images a step; `None` takes the recipe's.
-        learning_rate: The highest; `None` takes the recipe's.
-        weight_decay: See `recipes.Recipe`; `None` takes the recipe's.
-        augment: Whether training images are flipped and moved at random.
-        dtype_policy: "auto", "float32" or "mixed_bfloat16".
-        image_size: (height, width) to which images of other sizes are brought.
-        seed: Integer, 0 or more, from which every draw is derived.
-        deterministic: Holds TensorFlow to operations that give the same bits whenever
-            they are run.
+    Raises:
+        ValueError: If a value makes no sense with any data set.
     """
 
-    dataset: str = "digits"
-    model: Any = "cnn"
-    width: int | None = None
-    recipe: str | None = None
-    epochs: int = 12
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    augment: bool = False
-    dtype_policy: str = "auto"
-    image_size: tuple[int, int] | None = None
-    seed: int = 0
-    deterministic: bool = False
+    dataset: str = setting(
+        "digits",
+        "digits, planted or planted:SEED (generated images in which it is known what "
+        "is learned from what), reviews (generated texts, for --model text), a "
+        "TensorFlow Datasets name (cifar10, cifar100, ...), a folder of class folders, "
+        "or an .npz file",
+        group="data",
+        metavar="NAME",
+    )
+    # A function in Python, too, see `architectures.build_model`.
+    model: Any = setting(
+        "cnn",
+        "cnn, resnet18, text for token sequences, or package.module:function",
+        group="training",
+    )
+    width: int | None = setting(
+        None,
+        "channels of resnet18's first stage",
+        group="training",
+        metavar="W",
+        unset="64",
+        minimum=1,
+    )
+    recipe: str | None = setting(
+        None,
+        "Adam with cosine decay, gradient descent with momentum and cosine decay, or "
+        "Adam at a constant rate",
+        group="training",
+        unset="momentum for resnet18, else annealed",
+        choices=("annealed", "momentum", "tutorial"),
+    )
+    epochs: int = setting(
+        12,
+        "passes over the training data",
+        group="training",
+        metavar="N",
+        minimum=1,
+    )
+    batch_size: int | None = setting(
+        None,
+        "images a step",
+        group="training",
+        metavar="N",
+        unset="the recipe's",
+        minimum=1,
+    )
+    learning_rate: float | None = setting(
+        None,
+        "the highest learning rate",
+        group="training",
+        metavar="R",
+        unset="the recipe's",
+        above=0,
+    )
+    weight_decay: float | None = setting(
+        None,
+        "share of a weight that a step takes away, times the learning rate",
+        group="training",
+        metavar="D",
+        unset="the recipe's",
+        minimum=0,
+    )
+    augment: bool = setting(
+        False, "flip and move training images at random", group="training"
+    )
+    dtype_policy: str = setting(
+        "auto",
+        "type of the computation; auto: mixed_bfloat16 where the machine computes in "
+        "it, else float32",
+        group="training",
+        option="--dtype",
+        choices=("auto", "float32", "mixed_bfloat16"),
+    )
+    image_size: tuple[int, int] | None = setting(
+        None,
+        "size to which images are brought",
+        group="data",
+        metavar=("HEIGHT", "WIDTH"),
+        unset="their own",
+        minimum=1,
+    )
+    seed: int = setting(
+        0,
+        "number from which everything random is drawn",
+        group="training",
+        metavar="S",
+        minimum=0,
+        maximum=MAX_SEED,
+    )
+    deterministic: bool = setting(
+        False,
+        "the same command gives the same bits again on the same machine, however often "
+        "it is stopped and by however many workers; slower on a GPU",
+        group="training",
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            # Command lines and JSON have lists.
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+        setting_fields.check(self)
+        if self.width is not None and self.model in _FIXED_LAYERS:
+            raise ValueError(
+                f"Expected no `width` for the {self.model!r} model, whose layers are "
+                f"fixed. Received: {self.width}. Use the 'resnet18' model."
+            )
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """More arguments of the model function."""
+        return {} if self.width is None else {"width": self.width}
 
     def recipe_for(self, num_train: int):
         """The `recipes.Recipe`, with what was asked for in place of its own."""
@@ -69,11 +157,13 @@ class ClassifierSettings:
             seed=self.seed,
             dtype_policy=self.settled_dtype_policy(),
             augment=self.augment,
-            **({} if self.width is None else {"width": self.width}),
+            **self.model_options,
         )
 
     def settled_dtype_policy(self) -> str:
         """The policy for this machine. Imports TensorFlow."""
+        from keras_confusion.execution import runtime
+
         if self.dtype_policy == "auto":
             return runtime.default_dtype_policy()
         return self.dtype_policy
@@ -94,30 +184,19 @@ class ClassifierSettings:
         }
 
 
-def check_settings(settings: ClassifierSettings) -> None:
-    """Raises `ValueError` for a setting that makes no sense with any data set."""
-    for name in ("epochs", "batch_size", "width"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
-    if settings.learning_rate is not None and not settings.learning_rate > 0:
-        raise ValueError(
-            f"Expected a `learning_rate` above 0. Received: {settings.learning_rate}."
-        )
-    if settings.weight_decay is not None and not settings.weight_decay >= 0:
-        raise ValueError(
-            f"Expected a `weight_decay` of 0 or more. Received: "
-            f"{settings.weight_decay}."
-        )
-    if settings.seed < 0:
-        raise ValueError(f"Expected a `seed` of 0 or more. Received: {settings.seed}.")
-    if settings.width is not None and settings.model == "cnn":
-        raise ValueError(
-            "Expected no `width` for the 'cnn' model, whose layers are the poster's. "
-            f"Received: {settings.width}. Use the 'resnet18' model."
-        )
-    if settings.dtype_policy not in DTYPE_POLICIES:
-        raise ValueError(
-            f"Expected `dtype_policy` to be one of {DTYPE_POLICIES}. "
-            f"Received: {settings.dtype_policy!r}."
-        )
+class TrainingOptions(TypedDict, total=False):
+    """The fields of `TrainingSettings` as keyword arguments of a function."""
+
+    dataset: str
+    model: Any
+    width: int | None
+    recipe: str | None
+    epochs: int
+    batch_size: int | None
+    learning_rate: float | None
+    weight_decay: float | None
+    augment: bool
+    dtype_policy: str
+    image_size: tuple[int, int] | None
+    seed: int
+    deterministic: bool

@@ -16,7 +16,7 @@ from keras_confusion.models import saving
 from keras_confusion.training import classifier as training_classifier
 from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training.evaluation import TestResult, test_classifier
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training.settings import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def train(
 
 
 def train_and_save(
-    directory: pathlib.Path, settings: ClassifierSettings, *, data_dir=None
+    directory: pathlib.Path, settings: TrainingSettings, *, data_dir=None
 ) -> tuple[TrainedModel, labelled_dataset.LabelledDataset]:
     """Trains a classifier with a progress bar, tests it and saves it.
 
@@ -105,7 +105,7 @@ def save(
     directory: pathlib.Path,
     *,
     dataset: labelled_dataset.LabelledDataset,
-    settings: ClassifierSettings,
+    settings: TrainingSettings,
     trained_percent: float = 100.0,
     trained_from: int | None = None,
     **more,

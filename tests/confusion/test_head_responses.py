@@ -332,7 +332,7 @@ def test_model_with_features_says_nothing_of_them(tmp_path, capsys):
 def test_features_that_are_too_wide_for_enough_examples_are_left_out(
     tmp_path, monkeypatch
 ):
-    settings = confusion_settings.StudySettings(model=linear, pairs=["3-8"])
+    settings = confusion_settings.ConfusionSettings(model=linear, pairs=["3-8"])
 
     def has_features(num_fitted):
         # Of 8 x 8 means in three colours.

@@ -6,7 +6,7 @@ import pytest
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.confusion.settings import StudySettings
+from keras_confusion.confusion.settings import ConfusionSettings
 from keras_confusion.datasets import corruption
 
 OLD_STUDY = pathlib.Path(__file__).parents[2] / "docs/results/confusion_cifar10"
@@ -17,7 +17,7 @@ OF_WEIGHTS_AND_ORDER = ("seed", "initialisation_seed", "order_seed")
 def all_seeds(**settings):
     return [
         confusion_settings.network_seeds(
-            StudySettings(**settings), repeat, pair, attempt
+            ConfusionSettings(**settings), repeat, pair, attempt
         )
         for repeat in range(3)
         for pair in ARMS
@@ -32,7 +32,7 @@ def test_studies_on_disk_go_on_with_the_seeds_that_they_began_with():
         if row["arm"] != network_files.BASELINE:
             pair = (int(row["class_a"]), int(row["class_b"]))
         seeds = confusion_settings.network_seeds(
-            StudySettings(), row["repeat"], pair, 0
+            ConfusionSettings(), row["repeat"], pair, 0
         )
         stored = {name: row[name] for name in seeds}
         if pair is None:
@@ -65,7 +65,7 @@ def test_null_noise_is_drawn_for_every_network_and_the_baseline():
 
 
 def test_null_noise_is_the_same_matrix_for_all_arms():
-    settings = StudySettings(corruption="null", fraction=0.3)
+    settings = ConfusionSettings(corruption="null", fraction=0.3)
     for pair in ARMS:
         transition = confusion_settings.transition_of(settings, 5, pair)
         np.testing.assert_array_equal(transition, corruption.uniform_noise(5, 0.3))
@@ -83,12 +83,10 @@ def test_null_noise_is_the_same_matrix_for_all_arms():
     ],
 )
 def test_fraction_without_one(settings, fraction):
-    confusion_settings.check_settings(StudySettings(**settings))
-    assert StudySettings(**settings).settled_fraction == fraction
+    assert ConfusionSettings(**settings).settled_fraction == fraction
 
 
 @pytest.mark.parametrize("fraction", [None, 0.0])
 def test_null_study_of_one_network_again_and_again_is_refused(fraction):
-    settings = StudySettings(corruption="null", fraction=fraction)
     with pytest.raises(ValueError, match="Use --own-seeds, or --fraction 0.2"):
-        confusion_settings.check_settings(settings)
+        ConfusionSettings(corruption="null", fraction=fraction)

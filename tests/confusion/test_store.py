@@ -115,6 +115,20 @@ def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
         confusion_store.open_study(own, asked(shared_seeds=True), [0, 1, 2])
 
 
+def test_setting_that_is_in_one_of_both_only_is_a_difference(tmp_path):
+    decayed = DESCRIPTION | {
+        "settings": DESCRIPTION["settings"] | {"weight_decay": 0.1}
+    }
+    for name, first, second, message in (
+        ("with", decayed, DESCRIPTION, "weight_decay: 0.1 in the folder, None asked"),
+        ("without", DESCRIPTION, decayed, "weight_decay: None in .* 0.1 asked"),
+    ):
+        confusion_store.open_study(tmp_path / name, first, [0, 1, 2])
+        confusion_store.open_study(tmp_path / name, first, [0, 1, 2])
+        with pytest.raises(study_folder.StudyFolderError, match=message):
+            confusion_store.open_study(tmp_path / name, second, [0, 1, 2])
+
+
 def test_study_is_a_confusion_study(study):
     opened = study_folder.StudyFolder.open(study, kind=confusion_store.KIND)
     assert opened.class_names == ["a", "b", "c"]

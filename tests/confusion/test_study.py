@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import pathlib
@@ -414,7 +413,7 @@ def bad_seeds():
 
 
 def initialisation_seed(repeat, attempt):
-    settings = confusion_settings.StudySettings()
+    settings = confusion_settings.ConfusionSettings()
     seeds = confusion_settings.network_seeds(settings, repeat, None, attempt)
     return seeds["initialisation_seed"]
 
@@ -526,7 +525,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
-    settings = confusion_settings.StudySettings(repeats=50)
+    settings = confusion_settings.ConfusionSettings(repeats=50)
     plan = confusion_plan.StudyPlan.make(settings, tmp_path, None)
     # 50 repeats of 45 pairs: 50 * sqrt(45).
     assert plan.baseline_repeats == 335
@@ -539,8 +538,8 @@ def test_default_number_of_baseline_networks_is_dunnetts(tmp_path):
     "corruption", [name for name in confusion_settings.CORRUPTIONS if name != "null"]
 )
 def test_every_corruption_has_its_matrix(corruption):
-    settings = dataclasses.replace(
-        confusion_settings.StudySettings(), corruption=corruption, fraction=0.25
+    settings = confusion_settings.ConfusionSettings(
+        corruption=corruption, fraction=None if corruption == "merge" else 0.25
     )
     transition = confusion_settings.transition_of(settings, 3, (0, 2))
     expected = {
@@ -649,7 +648,7 @@ def test_packs_that_make_no_sense_are_refused(tmp_path, settings, message):
 def test_networks_that_fit_are_asked_of_a_gpu_only(tmp_path, monkeypatch):
     def plan(model="cnn", **settings):
         return confusion_plan.StudyPlan.make(
-            confusion_settings.StudySettings(model=model, **settings),
+            confusion_settings.ConfusionSettings(model=model, **settings),
             tmp_path,
             None,
             networks_per_program=None,
@@ -681,7 +680,9 @@ def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
 
 def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
     def plan(**settings):
-        chosen = confusion_settings.StudySettings(pairs=["3-8"], epochs=1, **settings)
+        chosen = confusion_settings.ConfusionSettings(
+            pairs=["3-8"], epochs=1, **settings
+        )
         return confusion_plan.StudyPlan.make(chosen, tmp_path, None)
 
     narrow = plan(model="resnet18", width=2)

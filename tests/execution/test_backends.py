@@ -198,7 +198,7 @@ def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
 def test_workers_with_other_data_or_versions_are_refused(tmp_path):
     confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
     plan = confusion_study.StudyPlan.make(
-        confusion_study.StudySettings(**SETTINGS), tmp_path, None
+        confusion_study.ConfusionSettings(**SETTINGS), tmp_path, None
     )
     assignment = worker.assign(plan, is_cluster=True)
     other = dataclasses.replace(

@@ -45,8 +45,9 @@ def write_study(
         "settings": {
             "dataset": "made",
             "pairs": pairs,
-            "repeats": repeats,
-            "baseline_repeats": baseline,
+            # Asked for, though none of them may be trained yet.
+            "repeats": max(repeats, 1),
+            "baseline_repeats": max(baseline, 1),
             "epochs": 1,
             "recipe": "annealed",
         },

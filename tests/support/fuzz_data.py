@@ -22,6 +22,7 @@ from tests.support import fuzzing
 from tests.support.fuzzing import ACCEPTED, REFUSED, Target
 
 MAX_MEMORY = 2**31
+PACKAGE = pathlib.Path(keras_confusion.__file__).parent
 
 
 def load(path) -> str:

@@ -197,7 +197,7 @@ def read_description(content: bytes) -> str:
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
         (directory / "study.json").write_bytes(content)
-        return _read(lambda: study_folder.StudyFolder.open(directory))
+        return _read(lambda: confusion_store.open_to_read(directory))
 
 
 def read_model_description(content: bytes) -> str:

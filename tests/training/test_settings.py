@@ -6,8 +6,7 @@ import pytest
 
 from keras_confusion.execution import runtime
 from keras_confusion.training import recipes
-from keras_confusion.training import settings as training_settings
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training.settings import TrainingSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -32,7 +31,7 @@ def build_tiny(*, input_shape, num_classes, seed):
     ],
 )
 def test_recipe_is_that_of_the_model_unless_one_is_asked_for(model, recipe, expected):
-    settings = ClassifierSettings(model=model, recipe=recipe)
+    settings = TrainingSettings(model=model, recipe=recipe)
     for num_train in (1000, 50_000):
         assert settings.recipe_for(num_train) == recipes.find_recipe(
             expected, num_train=num_train
@@ -40,7 +39,7 @@ def test_recipe_is_that_of_the_model_unless_one_is_asked_for(model, recipe, expe
 
 
 def test_what_is_asked_for_replaces_what_the_recipe_has():
-    settings = ClassifierSettings(batch_size=5, learning_rate=0.25, weight_decay=0.0)
+    settings = TrainingSettings(batch_size=5, learning_rate=0.25, weight_decay=0.0)
     assert settings.recipe_for(1000) == dataclasses.replace(
         recipes.find_recipe("annealed", num_train=1000),
         batch_size=5,
@@ -51,7 +50,7 @@ def test_what_is_asked_for_replaces_what_the_recipe_has():
 
 def test_description_is_settled(monkeypatch):
     monkeypatch.setattr(runtime, "default_dtype_policy", lambda: "mixed_bfloat16")
-    settings = ClassifierSettings("cifar10", "resnet18", width=16, image_size=(32, 24))
+    settings = TrainingSettings("cifar10", "resnet18", width=16, image_size=(32, 24))
     assert json.loads(json.dumps(settings.description(50_000))) == {
         "dataset": "cifar10",
         "model": "resnet18",
@@ -77,7 +76,7 @@ def test_description_is_settled(monkeypatch):
 
 
 def test_trainer_is_the_one_of_the_settings(digits):
-    settings = ClassifierSettings(
+    settings = TrainingSettings(
         model="resnet18", width=2, seed=3, dtype_policy="mixed_bfloat16"
     )
     trainer = settings.trainer(digits)
@@ -91,13 +90,13 @@ def test_trainer_is_the_one_of_the_settings(digits):
     assert (kernel == again).all()
     assert (kernel != other.get_weights()[0]).any()
     # Without `width` a function that takes none is called without.
-    tiny = ClassifierSettings(model=build_tiny, seed=3).trainer(digits)
+    tiny = TrainingSettings(model=build_tiny, seed=3).trainer(digits)
     assert tiny.classifier().count_params() == 32 * 32 * 3 * 10 + 10
 
 
 def test_augmentation_is_asked_of_the_trainer(digits):
     for augment in (False, True):
-        settings = ClassifierSettings(model=build_tiny, augment=augment)
+        settings = TrainingSettings(model=build_tiny, augment=augment)
         trainer = settings.trainer(digits)
         trainer.begin(settings.recipe_for(1000), 1)
         batch = digits.train.labels[:20].argsort().reshape(1, 20)
@@ -123,7 +122,7 @@ def test_augmentation_is_asked_of_the_trainer(digits):
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        training_settings.check_settings(ClassifierSettings(**changes))
+        TrainingSettings(**changes)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +135,4 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
     ],
 )
 def test_settings_at_their_limits_are_taken(changes):
-    training_settings.check_settings(ClassifierSettings(**changes))
+    TrainingSettings(**changes)

@@ -128,7 +128,7 @@ def subclassed(**_):
     [
         ({"dataset": "digitz"}, "The closest are: digits"),
         ({"epochs": 0}, "Expected `epochs` of at least 1"),
-        ({"recipe": "fast"}, "Expected a recipe of"),
+        ({"recipe": "fast"}, "Expected `recipe` to be one of"),
         ({"model": "vgg"}, "Expected a model of"),
         ({"image_size": (8, 8)}, "Expected images of at least 18 pixels"),
         ({"model": subclassed}, "Expected a Sequential or functional model"),

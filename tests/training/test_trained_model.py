@@ -8,7 +8,7 @@ from keras_confusion import errors
 from keras_confusion.models import loading
 from keras_confusion.training import trained_model
 from keras_confusion.training.intervals import interval_epochs
-from keras_confusion.training.settings import ClassifierSettings
+from keras_confusion.training.settings import TrainingSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -21,7 +21,7 @@ def build_tiny(*, input_shape, num_classes, seed):
     return keras.Model(inputs, dense(hidden))
 
 
-SETTINGS = ClassifierSettings(
+SETTINGS = TrainingSettings(
     model=build_tiny,
     recipe="momentum",
     epochs=2,
@@ -114,7 +114,7 @@ def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     monkeypatch.setattr(
         trained_model.Progress, "close", lambda progress: closed.append(progress)
     )
-    settings = ClassifierSettings(
+    settings = TrainingSettings(
         model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"
     )
     with pytest.raises(errors.NonFiniteLossError):

@@ -136,7 +136,7 @@ class StudySummaries:
 
     @functools.cached_property
     def _folder(self) -> StudyFolder:
-        return StudyFolder.open(self._directory, kind=confusion_store.KIND)
+        return confusion_store.open_to_read(self._directory)
 
     @functools.cached_property
     def _test_labels(self) -> np.ndarray:

@@ -155,7 +155,7 @@ class PrototypeSummaries:
 
     @functools.cached_property
     def _folder(self) -> StudyFolder:
-        return StudyFolder.open(self._directory, kind=prototype_store.KIND)
+        return prototype_store.open_to_read(self._directory)
 
     @functools.cached_property
     def _training(self) -> RunWriter:

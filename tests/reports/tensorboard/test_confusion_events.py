@@ -59,7 +59,7 @@ def begin_study(directory, *, pairs=PAIRS, repeats=4, baseline=5, **settings):
     description = {
         "settings": {
             "pairs": pairs,
-            "repeats": repeats,
+            "repeats": max(repeats, 1),
             "baseline_repeats": baseline,
             **settings,
         },
@@ -338,9 +338,9 @@ def test_study_that_is_taken_up_again_is_written_anew(tmp_path, read_plugin_data
 
 
 def test_numbers_that_json_lacks_are_null(tmp_path, read_plugin_data):
-    write_study(tmp_path, network_rows(repeats=1), learning_rate=math.inf)
+    write_study(tmp_path, network_rows(repeats=1), of_a_newer_version=math.inf)
     (text,) = read_plugin_data(tmp_path, RUN)[metadata.TAG_STUDY][0]
-    assert json.loads(text)["settings"]["learning_rate"] is None
+    assert json.loads(text)["settings"]["of_a_newer_version"] is None
 
 
 def test_running_study_is_compared_as_it_grows(tmp_path, read_plugin_data, monkeypatch):
