@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import provenance, runtime
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks, study_folder
 from keras_confusion.storage.files import write_atomically
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -119,7 +119,7 @@ def train_missing(directory: pathlib.Path, design: Design, *, workers: int) -> N
     """
     dataset = dataset_loading.load_dataset_once(design.dataset, None, None)
     directory.mkdir(parents=True, exist_ok=True)
-    with study_folder.locked(directory):
+    with locks.locked(directory):
         study_folder.StudyFolder.begin_or_resume(
             directory,
             {

@@ -11,6 +11,7 @@ from keras_confusion.cli.exit_codes import EXIT_ERROR, EXIT_OK
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion.settings import ConfusionOptions, ConfusionSettings
+from keras_confusion.errors import StudyLockedError
 from keras_confusion.execution import backends, provenance, runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.explanations import run
@@ -24,7 +25,7 @@ from keras_confusion.reports.tensorboard.confusion_events import (
 from keras_confusion.reports.tensorboard.prototype_events import (
     PrototypeSummaries,
 )
-from keras_confusion.storage.study_folder import StudyFolder, StudyLockedError
+from keras_confusion.storage.study_folder import StudyFolder
 from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
-from keras_confusion.storage.study_folder import write_atomically
+from keras_confusion.storage.files import write_atomically
 
 NETWORKS_A_FILE = 4096
 # Baseline networks of many classes have large rows: fewer of them make a file.

@@ -34,10 +34,10 @@ from keras_confusion.confusion.network_files import (
 )
 from keras_confusion.confusion.settings import ADDED_SETTINGS, check_stored
 from keras_confusion.storage import files
+from keras_confusion.storage.files import write_atomically
 from keras_confusion.storage.study_folder import (
     StudyFolder,
     StudyFolderError,
-    write_atomically,
 )
 
 _log = logging.getLogger(__name__)

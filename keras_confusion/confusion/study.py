@@ -23,7 +23,7 @@ from keras_confusion.errors import WorkersKilledError
 from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
 from keras_confusion.execution.progress import Progress
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks
 
 _log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def run_confusion_study(
             directory.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
             raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
-        with study_folder.locked(directory):
+        with locks.locked(directory):
             confusion_store.open_study(
                 directory, plan.description(), plan.dataset.test.labels
             )

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from keras_confusion import errors
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion.plan import StudyPlan
@@ -26,7 +27,7 @@ from keras_confusion.confusion.settings import (
     to_store,
 )
 from keras_confusion.datasets import class_pairs
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks, study_folder
 from keras_confusion.storage.files import write_atomically
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -252,15 +253,15 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
     Half-written files of a process that was killed are deleted.
 
     Raises:
-        study_folder.StudyLockedError: If another process holds them.
+        errors.StudyLockedError: If another process holds them.
     """
     folder = directory / FOLDER
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(study_folder.locked(folder))
-        except study_folder.StudyLockedError as error:
-            raise study_folder.StudyLockedError(
+            stack.enter_context(locks.locked(folder))
+        except errors.StudyLockedError as error:
+            raise errors.StudyLockedError(
                 f"Another process is writing explanations to {folder}. Wait for it, or "
                 "stop it."
             ) from error

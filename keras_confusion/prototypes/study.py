@@ -20,7 +20,7 @@ from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
 from keras_confusion.prototypes.plan import PrototypePlan
 from keras_confusion.prototypes.settings import PrototypeOptions, PrototypeSettings
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -122,7 +122,7 @@ def run_prototype_study(
         raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
     listener = listener or Listener()
     num_trained = num_parts = 0
-    with study_folder.locked(directory):
+    with locks.locked(directory):
         folder = prototype_store.open_study(
             directory,
             plan.description(),

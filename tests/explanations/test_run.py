@@ -19,7 +19,7 @@ from keras_confusion.confusion import study as confusion_study
 from keras_confusion.explanations import explained_model, result, retraining
 from keras_confusion.reports import explanation_report
 from keras_confusion.reports.figures import unit_figures
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks, study_folder
 from tb_plugin import metadata
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "explain_generalization.py"
@@ -175,7 +175,7 @@ def test_warns_of_networks_that_are_not_those_of_the_study(copy, capsys):
 def test_a_running_study_can_be_explained(copy, capsys):
     # The last repeat is not there yet.
     confusion_store.network_path(copy, PAIR, 1).unlink()
-    with study_folder.locked(copy):
+    with locks.locked(copy):
         assert explain(copy) == 0
     assert "n = 1 repeat." in capsys.readouterr().out
     with retraining.locked(copy):

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_confusion import errors
 from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
 from keras_confusion.prototypes.plan import PrototypePlan
 from keras_confusion.prototypes.settings import PrototypeSettings
-from keras_confusion.storage import sealed_json, study_folder
+from keras_confusion.storage import locks, sealed_json, study_folder
 
 NUM_CLASSES = 4
 SETTINGS = {
@@ -393,8 +394,8 @@ def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
     with pytest.raises(study_folder.StudyFolderError, match="a confusion study"):
         run(confusion)
     with (
-        study_folder.locked(folder),
-        pytest.raises(study_folder.StudyLockedError, match="Another process"),
+        locks.locked(folder),
+        pytest.raises(errors.StudyLockedError, match="Another process"),
     ):
         run(folder, frames=3)
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from keras_confusion.errors import StudyLockedError
-from keras_confusion.storage import study_folder
+from keras_confusion.storage import locks
 
 HOLD = """
 import pathlib, sys, time
-from keras_confusion.storage import study_folder
-with study_folder.locked(pathlib.Path(sys.argv[1])):
+from keras_confusion.storage import locks
+with locks.locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -36,7 +36,7 @@ def test_second_process_is_told_who_is_there(tmp_path, holder):
             StudyLockedError,
             match=f"process {holder.pid} on {socket.gethostname()}, since 20..-",
         ),
-        study_folder.locked(tmp_path),
+        locks.locked(tmp_path),
     ):
         pytest.fail("locked twice")
 
@@ -45,22 +45,22 @@ def test_lock_of_a_killed_process_is_free(tmp_path, holder):
     holder.kill()
     holder.wait()
     # It could not take its name away; what is there is of the next one, and then gone.
-    file = tmp_path / study_folder.HOLDER
+    file = tmp_path / locks.HOLDER
     assert json.loads(file.read_text())["pid"] == holder.pid
-    with study_folder.locked(tmp_path):
+    with locks.locked(tmp_path):
         assert json.loads(file.read_text())["pid"] == os.getpid()
     assert not file.exists()
 
 
 def test_holder_that_does_not_say_who_it_is(tmp_path, holder):
     for content in (None, "{", "[]", "{}"):
-        file = tmp_path / study_folder.HOLDER
+        file = tmp_path / locks.HOLDER
         file.unlink(missing_ok=True)
         if content is not None:
             file.write_text(content)
         with (
             pytest.raises(StudyLockedError, match=r"in \S+\. Wait for it"),
-            study_folder.locked(tmp_path),
+            locks.locked(tmp_path),
         ):
             pytest.fail("locked twice")
 
@@ -75,9 +75,9 @@ def test_file_system_without_locks_is_told_and_used(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with study_folder.locked(tmp_path):
+    with locks.locked(tmp_path):
         assert "has no locks (flock)" in capsys.readouterr().err
-    assert not (tmp_path / study_folder.HOLDER).exists()
+    assert not (tmp_path / locks.HOLDER).exists()
 
 
 def test_lock_that_is_not_implemented_is_told(tmp_path, monkeypatch, capsys):
@@ -85,6 +85,6 @@ def test_lock_that_is_not_implemented_is_told(tmp_path, monkeypatch, capsys):
         raise NotImplementedError
 
     # As some versions of filelock say it.
-    monkeypatch.setattr(study_folder.filelock.FileLock, "acquire", acquire)
-    with study_folder.locked(tmp_path):
+    monkeypatch.setattr(locks.filelock.FileLock, "acquire", acquire)
+    with locks.locked(tmp_path):
         assert str(tmp_path) in capsys.readouterr().err

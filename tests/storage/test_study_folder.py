@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from keras_confusion.storage import sealed_json, study_folder
+from keras_confusion import errors
+from keras_confusion.storage import locks, sealed_json, study_folder
 from keras_confusion.storage.files import write_atomically
 from keras_confusion.storage.study_folder import StudyFolder
 
@@ -133,8 +134,8 @@ def test_a_folder_that_is_begun_or_resumed_says_what_is_stored(tmp_path):
 def test_an_opened_folder_can_be_held(study):
     with (
         StudyFolder.open(study).locked(),
-        pytest.raises(study_folder.StudyLockedError, match="Another process"),
-        study_folder.locked(study),
+        pytest.raises(errors.StudyLockedError, match="Another process"),
+        locks.locked(study),
     ):
         pass
 
@@ -212,11 +213,11 @@ def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 def test_second_process_is_told_that_the_folder_is_in_use(tmp_path):
     code = (
-        "import sys, pathlib; from keras_confusion.storage import study_folder\n"
-        "with study_folder.locked(pathlib.Path(sys.argv[1])): pass"
+        "import sys, pathlib; from keras_confusion.storage import locks\n"
+        "with locks.locked(pathlib.Path(sys.argv[1])): pass"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with study_folder.locked(tmp_path):
+    with locks.locked(tmp_path):
         second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert "Another process is writing" in second.stderr
