@@ -21,6 +21,11 @@ def build_tiny(*, input_shape, num_classes, seed):
     return keras.Model(inputs, dense(hidden))
 
 
+def build_diverging(**arguments):
+    tiny = build_tiny(**arguments)
+    return keras.Model(tiny.input, keras.layers.Rescaling(1e38)(tiny.output))
+
+
 SETTINGS = TrainingSettings(
     model=build_tiny,
     recipe="momentum",
@@ -115,7 +120,7 @@ def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
         trained_model.Progress, "close", lambda progress: closed.append(progress)
     )
     settings = TrainingSettings(
-        model=build_tiny, recipe="tutorial", learning_rate=1e38, dtype_policy="float32"
+        model=build_diverging, recipe="tutorial", dtype_policy="float32"
     )
     with pytest.raises(errors.NonFiniteLossError):
         train(digits, settings)
