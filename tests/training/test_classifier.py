@@ -428,7 +428,7 @@ import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     device, [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from keras_confusion.datasets import labelled_dataset
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.training import classifier as training_classifier
 from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training import recipes
@@ -445,7 +445,7 @@ def model(*, input_shape, num_classes, seed):
         keras.layers.Dense(num_classes, kernel_initializer=glorot),
     ])
 
-dataset = labelled_dataset.load_dataset(sys.argv[1])
+dataset = dataset_loading.load_dataset(sys.argv[1])
 recipe = recipes.find_recipe(sys.argv[2], num_train=100)
 (epochs,) = training_intervals.interval_epochs(
     dataset.train.labels, (100.0,), epochs=3, batch_size=32, seed=0
