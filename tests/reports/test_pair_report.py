@@ -109,7 +109,8 @@ def test_script_prints_what_it_writes_and_the_model_agrees(saved, tmp_path):
         for title, (name, target, way) in ways.items():
             (line,) = [x for x in block.splitlines() if x.strip().startswith(title)]
             title_and_way, loss, iterations, converged, *rest = re.match(
-                r" *(.*?) +(0\.\d+) +(\d+) +(yes|NO) +(.*?)  +([\d.]+) .*", line
+                r" *(.*?) +(0\.\d+) +(\d+) +(yes|NO) +(.*?) ([01]\.\d+)( +[\d.]+){2}",
+                line,
             ).groups()
             assert re.split("  +", title_and_way) == [title, way]
             z = logits[name][initialisation].astype(float)
