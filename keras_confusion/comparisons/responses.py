@@ -96,7 +96,7 @@ class ResponseCollector:
         self._images = np.bincount(labels, minlength=num_classes)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Adds a network, a row of `results.COLUMNS`; does nothing if it failed."""
+        """Adds a row of `network_files.COLUMNS`, unless the network failed."""
         if row["failed"]:
             return
         if pd.isna(row["class_a"]):
@@ -170,7 +170,7 @@ def network_accuracies(
     """Both responses of one network.
 
     Args:
-        row: A row of `results.COLUMNS` that did not fail.
+        row: A row of `network_files.COLUMNS` that did not fail.
         test_labels: int array `(num_test,)`.
         num_classes: Number of classes, K.
         pairs: Pairs of classes to leave out in turn.

@@ -78,7 +78,7 @@ def check_networks(
     """Checks rows of trained networks: lengths, ranges, pairs.
 
     Args:
-        networks: With the columns of `results.SCHEMA`, or some of them.
+        networks: With the columns of `network_files.SCHEMA`, or some of them.
         description: What `study.json` says, see `StudyFolder`.
         test_labels: int array `(num_test,)`.
         source: Where the rows are from, for messages.

@@ -77,7 +77,7 @@ SCHEMA = pa.schema(
         # Of some baseline networks: the mean d' without a pair, by last layers that
         # were fitted to the swapped labels of each pair, (pairs x K) row by row.
         ("readout_discriminability", pa.list_(pa.float32())),
-        # Of all columns before it, see `row_checksums`.
+        # Of all columns before it, see `checksums`.
         (CHECKSUM, pa.int64()),
     ]
 )

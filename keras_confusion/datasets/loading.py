@@ -73,7 +73,7 @@ def load_dataset(name, *, data_dir=None, image_size=None, max_bytes=None):
         max_bytes: Largest size in memory of one image of a folder, or of all arrays of
             an `.npz` file; what promises more is refused, as a small file may promise
             terabytes. None for `readers.MAX_IMAGE_BYTES`, and for the limits
-            of `npz_limits`.
+            of `npz_reader`.
 
     Returns:
         `LabelledDataset`. Images that are read from disk are not yet read.

@@ -53,7 +53,7 @@ def read_npz(path, image_size, max_bytes=None):
         path: `pathlib.Path` of a file with x_train, y_train, x_test, y_test and
             optionally class_names.
         image_size: `(h, w)` to which images are resized; None keeps their size.
-        max_bytes: Most bytes of all arrays, see `npz_limits.check_archive`.
+        max_bytes: Most bytes of all arrays, see `check_archive`.
 
     Returns:
         `DatasetContents` in memory: images, uint8 or float32 `[n, h, w, c]`, or token

@@ -5,7 +5,7 @@
                                        `features(images) -> (n, d)`
     saved_models/<name>/model.json     class names, input shape and range, data set,
                                        accuracy, how it was trained, and checksums of
-                                       all files, see `model_files`
+                                       all files, see `model_description`
 
 Features are what goes into the last layer that has weights.
 """

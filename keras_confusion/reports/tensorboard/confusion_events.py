@@ -37,7 +37,7 @@ class StudySummaries:
         self._num_failed = 0
 
     def add_network(self, row: dict) -> None:
-        """Adds one finished network, each once, a row of `results.COLUMNS`."""
+        """Adds one finished network, each once, a row of `network_files.COLUMNS`."""
         self._num_done += 1
         self._collector.add(row)
         self._num_failed += bool(row["failed"])

@@ -148,7 +148,7 @@ def network(row: dict, pair: int) -> np.ndarray:
     """A row of `metadata.TAG_NETWORKS`.
 
     Args:
-        row: A row of `results.SCHEMA`.
+        row: A row of `network_files.SCHEMA`.
         pair: Number of its pair, -1 for the baseline.
     """
     columns = {
