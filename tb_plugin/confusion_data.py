@@ -237,15 +237,15 @@ def _groups(
                 "the levels", point.values, shape=shape, dtypes=("float64",)
             )[:, target]
             # A row more, for the baseline.
-            of_network = np.append(shifts, np.nan)[all_networks.pair]
-            values = values - of_network
-        groups = networks.of_class(
+            network_shifts = np.append(shifts, np.nan)[all_networks.pair]
+            values = values - network_shifts
+        groups = networks.class_groups(
             all_networks, values, pairs=study["pairs"], row=row, target=target
         )
         return groups, ""
     if not without_pair:
         values = read(without_pair)
-        return networks.of_pair(all_networks, values, values, row=row), ""
+        return networks.pair_groups(all_networks, values, values, row=row), ""
     if target in study["pairs"][row]:
         return (none, none), about.reason or "the target is in the pair"
     points = run.points(metadata.TAG_BASELINE_WITHOUT_PAIR)
@@ -255,7 +255,7 @@ def _groups(
         all_networks, points, shape=shape, row=row, target=target
     )
     values = read(without_pair)
-    return networks.of_pair(all_networks, values, baseline, row=row), ""
+    return networks.pair_groups(all_networks, values, baseline, row=row), ""
 
 
 def _partner(study: dict, table: str, row: int, target: int) -> str | None:

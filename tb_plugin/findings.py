@@ -68,19 +68,19 @@ def _finding(cell: Cell) -> str:
     numbers = cell.statistics
     target = _name(cell.target)
     response, way = _RESPONSE_TEXTS[cell.response]
-    of_target = f"the {response} of {target}{way}"
+    response_text = f"the {response} of {target}{way}"
     groups = _groups(cell)
     needed = ("difference_points", "ci_low_points", "ci_high_points", "t")
     if cell.reason or not np.isfinite([numbers[key] for key in needed]).all():
         reason = cell.reason or "the response is not known"
-        return f"No test of {of_target}: {reason}" + (groups and f"; {groups}")
+        return f"No test of {response_text}: {reason}" + (groups and f"; {groups}")
     difference = numbers["difference_points"]
     test = f"Welch's t = {_fixed(numbers['t'])}, {_q(numbers['q_value'])}"
     interval = numbers["ci_low_points"], numbers["ci_high_points"]
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:
         return (
-            f"No difference was found at q ≤ {SIGNIFICANCE} in {of_target} where "
+            f"No difference was found at q ≤ {SIGNIFICANCE} in {response_text} where "
             f"{_names(cell.confused)} {_is(cell.confused)} not learned: "
             f"{_fixed(difference, '+.1f')} points ({_interval(*interval)}), "
             f"{groups}; {test}"

@@ -102,15 +102,15 @@ def _test_images(run: StudyRun) -> np.ndarray:
     images = run.newest(metadata.TAG_TEST_IMAGES)
     if images is None:
         raise DataError("Expected the numbers of test images. Received: none.")
-    of_class = arrays.check_array(
+    class_images = arrays.check_array(
         "the numbers of test images",
         images.values,
         shape=(len(run.study["class_names"]),),
         dtypes=("int64",),
     )
-    if not arrays.is_whole(of_class, 0, _MAX_IMAGES):
+    if not arrays.is_whole(class_images, 0, _MAX_IMAGES):
         raise DataError("The numbers of test images make no sense.")
-    return of_class
+    return class_images
 
 
 def _shares(run: StudyRun, column: int, target: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,12 +118,12 @@ def _shares(run: StudyRun, column: int, target: int) -> tuple[np.ndarray, np.nda
     num_classes = len(run.study["class_names"])
     most = _test_images(run)[target]
     points = run.points(metadata.TAG_CORRECT)
-    of_type = points[0].values.dtype if points else np.dtype(np.uint8)
+    dtype = points[0].values.dtype if points else np.dtype(np.uint8)
     steps, counts = networks.joined(
         "numbers of correct images",
         points,
         2 * num_classes,
-        dtypes=(of_type.name,) if of_type.name in _COUNTS else _COUNTS,
+        dtypes=(dtype.name,) if dtype.name in _COUNTS else _COUNTS,
         columns=slice(column, column + 1),
     )
     counts = counts[:, 0]

@@ -153,7 +153,7 @@ class Values:
     repeat: np.ndarray
 
 
-def of_class(
+def class_groups(
     networks: Networks,
     values: np.ndarray,
     *,
@@ -181,7 +181,7 @@ def of_class(
     )
 
 
-def of_pair(
+def pair_groups(
     networks: Networks, confused: np.ndarray, baseline: np.ndarray, *, row: int
 ) -> tuple[Values, Values]:
     """Networks that confuse a pair, and the baseline networks.

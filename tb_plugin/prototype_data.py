@@ -171,8 +171,8 @@ def csv_header(run: StudyRun, table: str) -> list[str]:
     if table == "measures":
         return ["run", "interval", "initialisation", *study["measures"]]
     axes = ["target", "origin", "target_name", "origin_name"]
-    of_image = [*metadata.IMAGE_COLUMNS, "predicted_name"]
-    return ["run", "interval", "initialisation", *axes, *of_image]
+    image_columns = [*metadata.IMAGE_COLUMNS, "predicted_name"]
+    return ["run", "interval", "initialisation", *axes, *image_columns]
 
 
 def csv_rows(run: StudyRun, table: str) -> Iterator[list]:

@@ -44,9 +44,9 @@ def _refuse_promises(tensor) -> None:
     sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
     if min(sizes, default=0) < 0:
         raise TooLargeError("Expected a shape. Received: negative sizes.")
-    of_type = dtypes.as_dtype(tensor.dtype)
-    of_one = _REFERENCE_BYTES if of_type == dtypes.string else of_type.size
-    _state.num_left = num_left - math.prod(sizes) * of_one
+    dtype = dtypes.as_dtype(tensor.dtype)
+    value_bytes = _REFERENCE_BYTES if dtype == dtypes.string else dtype.size
+    _state.num_left = num_left - math.prod(sizes) * value_bytes
     if _state.num_left < 0:
         raise TooLargeError("Expected fewer numbers. Received: too many.")
 

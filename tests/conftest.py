@@ -131,10 +131,10 @@ def make_synthetic_study(
     progress = np.linspace(0.2, 1, num_intervals)[:, None, None, None, None]
 
     common = rng.random(num_features)
-    of_class = rng.random((num_initialisations, n, num_features)) ** 3
+    class_features = rng.random((num_initialisations, n, num_features)) ** 3
     noise = rng.random((*parts, n, n, num_features))
     features = 0.4 - 0.3 * progress + 0.3 * common + 0.15 * noise
-    features += progress * of_class[:, :, None] + 0.1 * of_class[:, None]
+    features += progress * class_features[:, :, None] + 0.1 * class_features[:, None]
     boundary = (features + features.swapaxes(2, 3)) / 2 + 0.05 * noise
     boundary[:, :, range(n), range(n)] = np.nan
 

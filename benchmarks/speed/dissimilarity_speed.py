@@ -55,11 +55,11 @@ def measure(quick: bool = False, *, rounds: int = 7) -> list[dict]:
             rounds,
         )
         scaled = f"{timed_cells:,} of {n**3:,} cells timed, and scaled"
-        for name, of in measured.items():
+        for name, quantities in measured.items():
             is_scaled = name == REFERENCE and n**3 > timed_cells
             quantity = f"C and R, {n} classes"
             remark = scaled if is_scaled else ""
-            rows.append(timing.row(name, quantity, "s", of["seconds"], remark))
+            rows.append(timing.row(name, quantity, "s", quantities["seconds"], remark))
     return rows
 
 
@@ -111,8 +111,8 @@ def check_agreement(features: np.ndarray, chosen) -> None:
     index = tuple(np.transpose(chosen))
     expected = plain_loop(features, chosen)
     for compute in (both_matrices, scikit_learn):
-        for matrix, of_loop in zip(compute(features), expected, strict=True):
-            np.testing.assert_allclose(matrix[index], of_loop, atol=TOLERANCE)
+        for matrix, loop_cells in zip(compute(features), expected, strict=True):
+            np.testing.assert_allclose(matrix[index], loop_cells, atol=TOLERANCE)
 
 
 def _timed_loop(features: np.ndarray, timed_cells: int) -> dict[str, float]:

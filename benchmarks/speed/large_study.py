@@ -112,7 +112,7 @@ class DrawnNetworks:
         drawn = self._rng.integers(OUTCOMES, size=shape, dtype=np.uint16)
         drawn = np.where(self._is_shared, self._shared[repeats], drawn)
         outcome = self._start + drawn
-        top = [of_rank[outcome] for of_rank in self._top_labels(pair)]
+        top = [rank_labels[outcome] for rank_labels in self._top_labels(pair)]
         size = len(repeats), self._num_classes
         bits = self._level + self._rng.normal(0, 0.05, size).astype(np.float32)
         without = bits[:, None] + self._rng.normal(
@@ -131,8 +131,8 @@ class DrawnNetworks:
             own = labels == np.arange(self._num_classes)[:, None, None]
             for confused in pair:
                 family = confused - confused % FAMILY
-                of_family = slice(family, family + FAMILY)
-                scores[of_family][own[of_family]] -= LEARNED
+                family_classes = slice(family, family + FAMILY)
+                scores[family_classes][own[family_classes]] -= LEARNED
                 # Of an image of the pair nobody knows which of both it is.
                 half = labels[confused, ::2]
                 first, second = half == pair[0], half == pair[1]
@@ -189,27 +189,27 @@ def write_large_study(
         for rows in [_ROWS_TOGETHER if pair else _BASELINES_TOGETHER]
         for first in range(0, count, rows)
     ]
-    for of_file in _files(parts, len(drawn.pairs) * num_classes):
+    for file_arms in _files(parts, len(drawn.pairs) * num_classes):
         compaction.write_merged(
             directory,
-            (drawn.arm(pair, of_repeats) for pair, of_repeats in of_file),
-            num_networks=sum(len(of_repeats) for _, of_repeats in of_file),
+            (drawn.arm(pair, arm_repeats) for pair, arm_repeats in file_arms),
+            num_networks=sum(len(arm_repeats) for _, arm_repeats in file_arms),
         )
 
 
 def _files(parts: list, num_cells: int) -> Iterator[list]:
     """Puts parts together, about as many networks as a merged file has."""
-    of_file: list = []
+    file_arms: list = []
     num_networks = num_values = 0
     for pair, repeats in parts:
-        of_file.append((pair, repeats))
+        file_arms.append((pair, repeats))
         num_networks += len(repeats)
         num_values += 0 if pair else len(repeats) * num_cells
         if num_networks >= compaction.NETWORKS_A_FILE or num_values >= VALUES_A_FILE:
-            yield of_file
-            of_file, num_networks, num_values = [], 0, 0
-    if of_file:
-        yield of_file
+            yield file_arms
+            file_arms, num_networks, num_values = [], 0, 0
+    if file_arms:
+        yield file_arms
 
 
 def _outcomes(rng, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -123,7 +123,9 @@ def measure_corruption(rounds: int, dataset: str, *, num_train: int) -> list[dic
         },
         rounds,
     )
-    seconds = {name: np.array(of["seconds"]) for name, of in measured.items()}
+    seconds = {
+        name: np.array(quantities["seconds"]) for name, quantities in measured.items()
+    }
     seconds["streaming pipeline, corruption alone"] = (
         seconds["streaming pipeline, corrupted"]
         - seconds["streaming pipeline, true labels"]
@@ -153,8 +155,8 @@ def measure_start_up(rounds: int) -> list[dict]:
         )
     measured = timing.alternate(contenders, rounds)
     rows = [
-        timing.row(name, "start-up", "s", of["seconds"])
-        for name, of in measured.items()
+        timing.row(name, "start-up", "s", quantities["seconds"])
+        for name, quantities in measured.items()
     ]
     study = timing.alternate({"study": _first_network}, rounds, warm_up=0)["study"]
     remark = "digits, two networks of one epoch, run_confusion_study.py"
@@ -173,8 +175,8 @@ def measure_files(rounds: int, *, networks: int) -> list[dict]:
             writing.append(
                 generated_study.write_study(directory, num_networks=networks)
             )
-            of_study = timing.last_json(timing.module("analysis_speed", directory))
-            for step, value in of_study.items():
+            step_seconds = timing.last_json(timing.module("analysis_speed", directory))
+            for step, value in step_seconds.items():
                 analysis.setdefault(step, []).append(value)
         files = list((directory / "networks").iterdir())
         megabytes = sum(file.stat().st_size for file in files) / 1e6

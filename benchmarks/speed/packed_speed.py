@@ -57,9 +57,9 @@ def measure(quick: bool = False) -> list[dict]:
     contenders[REFERENCE] = _keras_fit(dataset, dtype_policy)
     measured = timing.alternate(contenders, 1 if quick else ROUNDS)
     rows = []
-    for name, of in measured.items():
+    for name, quantities in measured.items():
         remark = f"{num_train} images an epoch, batch {BATCH_SIZE}, {where}"
-        rates = of["images per second"]
+        rates = quantities["images per second"]
         rows.append(timing.row(name, "training", "images/s", rates, remark))
         if not name.startswith("ResNet18"):
             images = STUDY_NETWORKS * STUDY_EPOCHS * NUM_TRAIN

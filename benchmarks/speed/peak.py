@@ -43,8 +43,8 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     )
     remark = "all processes together, each of one thread, one per core"
     return [
-        timing.row(name, "matrix product", "GFLOP/s", of["gflops"], remark)
-        for name, of in measured.items()
+        timing.row(name, "matrix product", "GFLOP/s", quantities["gflops"], remark)
+        for name, quantities in measured.items()
     ]
 
 

@@ -78,7 +78,7 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
     num_classes = len(exact.class_names)
     count = inits * num_classes**2
     noise = prototype_images.noise(range(inits), num_classes, exact.input_shape)
-    of_classes = prototype_images.class_prototypes(exact, noise, _settings()).images
+    class_images = prototype_images.class_prototypes(exact, noise, _settings()).images
     ours = {"ours, float32": exact}
     if _has_bfloat16():
         drafted = drafting.with_draft(exact, network)
@@ -89,7 +89,7 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
         name: functools.partial(_make_all, probe, noise) for name, probe in ours.items()
     }
     one_by_one = f"{best}, one image at a time"
-    times[one_by_one] = functools.partial(_make_some, best_probe, of_classes, sample)
+    times[one_by_one] = functools.partial(_make_some, best_probe, class_images, sample)
     released = _released(network, width, num_classes**2, quick)
     times |= {
         name: lambda seconds=seconds: inits * RELEASED_ITERATIONS * seconds()
@@ -111,10 +111,10 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
             name,
             "all prototypes",
             "s",
-            of["all prototypes"],
+            quantities["all prototypes"],
             "; ".join([what, remarks[name]] if name in remarks else [what]),
         )
-        for name, of in measured.items()
+        for name, quantities in measured.items()
     ]
     for name, probe in ours.items():
         rows += _quality(name, probe, exact, noise)
@@ -162,8 +162,8 @@ def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
     )
     remark = f"batches of {count}, random weights"
     return [
-        timing.row(name, quantity, "images/s", of[quantity], remark)
-        for name, of in measured.items()
+        timing.row(name, quantity, "images/s", quantities[quantity], remark)
+        for name, quantities in measured.items()
     ]
 
 
@@ -194,24 +194,24 @@ def _made(probe, noise):
     from keras_confusion.prototypes import images as prototype_images
 
     settings = _settings()
-    of_classes = prototype_images.class_prototypes(probe, noise, settings)
+    class_prototypes = prototype_images.class_prototypes(probe, noise, settings)
     all_of_them = prototype_images.intermediary_prototypes(
-        probe, of_classes.images, settings
+        probe, class_prototypes.images, settings
     )
-    return of_classes, all_of_them
+    return class_prototypes, all_of_them
 
 
-def _make_some(probe, of_classes, sample: int) -> float:
+def _make_some(probe, class_images, sample: int) -> float:
     """Seconds of all images, if each takes as long as some that are made one by one."""
     from keras_confusion.prototypes.optimizer.image_optimizer import optimize_images
 
-    inits, num_classes = of_classes.shape[:2]
+    inits, num_classes = class_images.shape[:2]
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
     chosen = pairs[np.linspace(0, len(pairs) - 1, sample).astype(int)]
     settings = _settings(batch_size=1)
     start = time.perf_counter()
     for target, origin in chosen:
-        optimize_images(probe.logits, of_classes[0, [origin]], [target], settings)
+        optimize_images(probe.logits, class_images[0, [origin]], [target], settings)
     return (time.perf_counter() - start) * inits * num_classes**2 / sample
 
 
@@ -219,16 +219,16 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
     """Iterations that images needed, and how many the network is sure of."""
     from keras_confusion.prototypes import dissimilarity, grid
 
-    of_classes, all_of_them = _made(probe, noise)
+    class_prototypes, all_of_them = _made(probe, noise)
     num_classes = noise.shape[1]
     off_diagonal = ~np.eye(num_classes, dtype=bool)
     iterations = [
-        *of_classes.iterations.ravel(),
+        *class_prototypes.iterations.ravel(),
         *all_of_them.iterations[:, off_diagonal].ravel(),
     ]
     asked = grid.ask(exact, all_of_them.images)
     losses = asked.cross_entropies(np.arange(num_classes)[:, None])
-    of_inits = "of each initialisation"
+    per_init = "of each initialisation"
     trends = {
         f"mean {letter}": dissimilarity.trend(compare(asked.features), kind).mean
         for letter, compare, kind in (
@@ -247,7 +247,7 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
             "of the finished images, by the SavedModel",
         ),
         *(
-            timing.row(name, quantity, "", means, of_inits)
+            timing.row(name, quantity, "", means, per_init)
             for quantity, means in trends.items()
         ),
     ]
@@ -318,13 +318,17 @@ def _released_iteration(network):
             logits = network(images, training=False)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses)
-        of_images, *of_weights = tape.gradient(
+        image_gradient, *weight_gradients = tape.gradient(
             loss, [images, *network.trainable_variables]
         )
-        lengths = tf.sqrt(tf.reduce_sum(of_images**2, axis=(1, 2, 3), keepdims=True))
-        moved = tf.clip_by_value(images - STEP_LENGTH * of_images / lengths, 0.0, 1.0)
+        lengths = tf.sqrt(
+            tf.reduce_sum(image_gradient**2, axis=(1, 2, 3), keepdims=True)
+        )
+        moved = tf.clip_by_value(
+            images - STEP_LENGTH * image_gradient / lengths, 0.0, 1.0
+        )
         # Returned, as TensorFlow computes nothing that nobody asks for.
-        return moved, of_weights
+        return moved, weight_gradients
 
     return iterate
 

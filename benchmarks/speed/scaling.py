@@ -37,11 +37,11 @@ def measure(quick: bool = False, *, rounds: int = 3) -> list[dict]:
     rounds = 1 if quick else rounds
     networks = QUICK_NETWORKS if quick else NETWORKS
     classes = QUICK_CLASSES if quick else CLASSES
-    of_classes = min(networks[-1], NETWORKS_OF_CLASSES)
+    num_networks = min(networks[-1], NETWORKS_OF_CLASSES)
     return [
         *measure_workers(rounds, steps=10 if quick else 100),
         *measure_analysis("networks", {n: (n, 10) for n in networks}, rounds),
-        *measure_analysis("classes", {k: (of_classes, k) for k in classes}, rounds),
+        *measure_analysis("classes", {k: (num_networks, k) for k in classes}, rounds),
     ]
 
 

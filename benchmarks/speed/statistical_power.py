@@ -196,11 +196,11 @@ def _rows(recipe: str, accuracies, seconds, found: Spread) -> list[dict]:
     return rows
 
 
-def _precision_row(of_default: np.ndarray, of_float32: np.ndarray) -> dict:
+def _precision_row(default_accuracy: np.ndarray, float32_accuracy: np.ndarray) -> dict:
     """Mean accuracy of the default type minus float32's, networks of equal seeds."""
-    found = scipy.stats.ttest_rel(of_default, of_float32)
+    found = scipy.stats.ttest_rel(default_accuracy, float32_accuracy)
     interval = found.confidence_interval(CONFIDENCE)
-    standard_error = scipy.stats.sem(of_default - of_float32)
+    standard_error = scipy.stats.sem(default_accuracy - float32_accuracy)
     remark = (
         f"95 % interval of Student's t, same seeds; standard error {standard_error:.2f}"
     )
@@ -208,7 +208,7 @@ def _precision_row(of_default: np.ndarray, of_float32: np.ndarray) -> dict:
         f"{DEFAULT} less {FLOAT32}",
         "accuracy",
         "points",
-        float((of_default - of_float32).mean()),
+        float((default_accuracy - float32_accuracy).mean()),
         interval.low,
         interval.high,
         remark,

@@ -98,8 +98,8 @@ def _add_up(profile: bytes, steps: int) -> dict[str, float]:
     # Keras numbers the layers of all models on; their order is that of the names.
     layers: dict[str, str] = {}
     for kind in ("conv2d", "max_pooling2d"):
-        of_kind = sorted({layer for layer, _ in found if layer.startswith(kind)})
-        layers |= {layer: f"{kind} {n}" for n, layer in enumerate(of_kind, start=1)}
+        kind_layers = sorted({layer for layer, _ in found if layer.startswith(kind)})
+        layers |= {layer: f"{kind} {n}" for n, layer in enumerate(kind_layers, start=1)}
     return {
         f"{layers.get(layer, layer)}: {operation}": value
         for (layer, operation), value in found.items()

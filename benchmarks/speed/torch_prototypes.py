@@ -39,8 +39,8 @@ class Block(nn.Module):
 
     def forward(self, images):
         """Features of the next block."""
-        of_second = self.second(torch.relu(self.first(images)))
-        return torch.relu(of_second + self.shortcut(images))
+        residual = self.second(torch.relu(self.first(images)))
+        return torch.relu(residual + self.shortcut(images))
 
 
 def resnet18(width: int, num_classes: int) -> nn.Module:

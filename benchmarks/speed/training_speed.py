@@ -118,8 +118,8 @@ def measure(
             remarks.get(quantity, remark),
         )
         for quantity in units
-        for name, of in measured.items()
-        if (values := of[quantity])
+        for name, quantities in measured.items()
+        if (values := quantities[quantity])
     ]
     return rows + [{**row, "quantity": "peak of matrix products"} for row in peaks]
 

@@ -72,8 +72,10 @@ def measure(quick: bool = False, *, rounds: int = 5) -> list[dict]:
     measured = timing.alternate(contenders, 1 if quick else rounds)
     remark = f"{steps * BATCH_SIZE} images a round, one thread, random images"
     return [
-        timing.row(name, "training", "images/s", of["images per second"], remark)
-        for name, of in measured.items()
+        timing.row(
+            name, "training", "images/s", quantities["images per second"], remark
+        )
+        for name, quantities in measured.items()
     ]
 
 
@@ -119,7 +121,9 @@ def _contender(
         num_networks=num_networks,
     )
     labels = np.random.default_rng(0).integers(0, 10, (num_networks, num_train))
-    tasks = [training_trainer.TrainingTask(0, 0, of_network) for of_network in labels]
+    tasks = [
+        training_trainer.TrainingTask(0, 0, network_labels) for network_labels in labels
+    ]
 
     def run() -> dict[str, float]:
         start = time.perf_counter()

@@ -85,8 +85,8 @@ def variance_components(values: np.ndarray, num_factors: int) -> np.ndarray:
     for effect in squares:
         others = [levels[f] for f in range(num_factors) if f not in effect]
         signed = [
-            (-1) ** (len(larger) - len(effect)) * of_larger
-            for larger, of_larger in squares.items()
+            (-1) ** (len(larger) - len(effect)) * mean_square
+            for larger, mean_square in squares.items()
             if set(effect) <= set(larger)
         ]
         components.append(sum(signed) / math.prod(others))
@@ -132,12 +132,12 @@ def jackknife_log_interval(
         below `MIN_UNITS`.
     """
     units = np.arange(num_units)
-    of_all = statistic(units)
+    estimate = statistic(units)
     if num_units < MIN_UNITS:
-        return of_all, math.nan, math.nan
+        return estimate, math.nan, math.nan
     without_one = np.array([statistic(np.delete(units, unit)) for unit in units])
     with np.errstate(invalid="ignore", divide="ignore"):
         logs = np.log(without_one)
-        pseudo_values = num_units * np.log(of_all) - (num_units - 1) * logs
+        pseudo_values = num_units * np.log(estimate) - (num_units - 1) * logs
     _, low, high = mean_interval(pseudo_values)
-    return of_all, float(np.exp(low)), float(np.exp(high))
+    return estimate, float(np.exp(low)), float(np.exp(high))

@@ -63,14 +63,14 @@ def confused_pairs(
     networks, names = confusion_store.read_networks(directory), folder.class_names
     untrained = _untrained_d_primes(folder)
     rows = []
-    for arm, of_arm in networks.groupby("arm", sort=False):
+    for arm, arm_networks in networks.groupby("arm", sort=False):
         if arm == network_files.BASELINE:
             continue
-        a, b = (int(of_arm[column].iloc[0]) for column in ("class_a", "class_b"))
+        a, b = (int(arm_networks[column].iloc[0]) for column in ("class_a", "class_b"))
         baseline = networks[networks["arm"] == network_files.BASELINE]
         values = {
-            "own last layer": _auc(of_arm["discriminability"], a, b),
-            "features": _auc(of_arm["features_discriminability"], a, b),
+            "own last layer": _auc(arm_networks["discriminability"], a, b),
+            "features": _auc(arm_networks["features_discriminability"], a, b),
             "baseline": _auc(baseline["features_discriminability"], a, b),
             "untrained": _auc(untrained, a, b),
         }
@@ -196,7 +196,8 @@ def _contrast(changes: np.ndarray, pairs, target: int, other: int) -> float:
     """Mean change of a target over the pairs with a class less that over the others."""
     is_third = np.array([target not in pair for pair in pairs])
     has_other = np.array([other in pair for pair in pairs])
-    of_target = changes[:, target]
+    target_changes = changes[:, target]
     return float(
-        of_target[is_third & has_other].mean() - of_target[is_third & ~has_other].mean()
+        target_changes[is_third & has_other].mean()
+        - target_changes[is_third & ~has_other].mean()
     )

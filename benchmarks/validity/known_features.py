@@ -94,7 +94,7 @@ def _loss_of_shape(d: np.ndarray, place: tuple[int, int, int]) -> float:
     other = target ^ 1
     without[target, other] = without[other, target] = 0
     change = np.subtract(
-        *(discriminability.without_pair(of, (a, b)) for of in (without, d))
+        *(discriminability.without_pair(d_primes, (a, b)) for d_primes in (without, d))
     )
     return float(discriminability.relative(change)[target])
 
@@ -213,10 +213,10 @@ def _choice(directory: pathlib.Path, kinds_of, rule: str, centre: str) -> pd.Dat
     is_baseline = (networks["arm"] == network_files.BASELINE).to_numpy(bool)
     without_pairs = discriminability.WithoutPairs(d)
     parts = []
-    for arm, of_arm in networks[~is_baseline].groupby("arm"):
-        a, b = (int(of_arm[name].iloc[0]) for name in ("class_a", "class_b"))
+    for arm, arm_networks in networks[~is_baseline].groupby("arm"):
+        a, b = (int(arm_networks[name].iloc[0]) for name in ("class_a", "class_b"))
         targets = np.delete(np.arange(len(num_images)), [a, b])
-        means = without_pairs.of_pair(a, b)[:, targets]
+        means = without_pairs.means_without(a, b)[:, targets]
         changes = means - means[is_baseline].mean(axis=0)
         changes -= CENTRES[centre](changes, axis=1)[:, None]
         in_arm = (networks["arm"] == arm).to_numpy(bool)
@@ -243,22 +243,22 @@ def _choice(directory: pathlib.Path, kinds_of, rule: str, centre: str) -> pd.Dat
 def score(cells: pd.DataFrame) -> list[dict]:
     """Findings of every reading and test by what is true of the cells."""
     rows = []
-    for (reading, test), of in cells.groupby(["reading", "test"], sort=False):
-        found = of["q_value"] <= comparison_findings.SIGNIFICANCE
-        falls = of["difference"] < 0
+    for (reading, test), group in cells.groupby(["reading", "test"], sort=False):
+        found = group["q_value"] <= comparison_findings.SIGNIFICANCE
+        falls = group["difference"] < 0
         row = {"reading": reading, "test": test}
         for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL):
-            here = of["kind"] == kind
+            here = group["kind"] == kind
             hit = found & falls if kind == planted.PLANTED else found
             row |= {
                 kind: int(here.sum()),
                 f"{kind}_found": int((hit & here).sum()),
-                f"{kind}_mean": float(of["difference"][here].mean()),
-                f"{kind}_false_at_5": float((of["p_value"][here] <= 0.05).mean()),
+                f"{kind}_mean": float(group["difference"][here].mean()),
+                f"{kind}_false_at_5": float((group["p_value"][here] <= 0.05).mean()),
             }
-        if "truth" in of:
-            here = of["kind"] == planted.PLANTED
-            share = of["difference"][here].sum() / of["truth"][here].sum()
+        if "truth" in group:
+            here = group["kind"] == planted.PLANTED
+            share = group["difference"][here].sum() / group["truth"][here].sum()
             row["share_of_truth"] = float(share)
         rows.append(row)
     return rows

@@ -77,32 +77,32 @@ def report(found: dict, header: dict[str, str]) -> str:
     lines = ["# What the features learned", ""]
     lines += [f"- {key}: {value}" for key, value in header.items()]
     if "planted" in found:
-        of = found["planted"]
+        part = found["planted"]
         lines += [
             "",
             "## Planted truth",
             "",
-            f"{of['num_datasets']} data sets, {of['repeats']} repeats of a pair and as "
-            "many baselines (5 of them with readout). Found is q <= 0.05 within a data "
-            "set, reading and test; planted relations count where they fall. In "
+            f"{part['num_datasets']} data sets, {part['repeats']} repeats of a pair "
+            "and as many baselines (5 of them with readout). Found is q <= 0.05 within "
+            "a data set, reading and test; planted relations count where they fall. In "
             "brackets Wilson's 95 % interval. Share of truth: the sum of all planted "
             "differences against what is lost where d' of the two variants of the "
             "target's shape falls to 0.",
             "",
-            *known_features.score_table(of["scores"]),
-            *known_features.choice_table(of["choices"]),
+            *known_features.score_table(part["scores"]),
+            *known_features.choice_table(part["choices"]),
         ]
     if "text" in found:
-        of = found["text"]
+        part = found["text"]
         lines += [
             "",
             "## Generated reviews",
             "",
-            f"One data set, the text model, {of['repeats']} repeats of a pair and as "
+            f"One data set, the text model, {part['repeats']} repeats of a pair and as "
             "many baselines.",
             "",
-            *known_features.score_table(of["scores"]),
-            *known_features.choice_table(of["choices"]),
+            *known_features.score_table(part["scores"]),
+            *known_features.choice_table(part["choices"]),
         ]
     if "digits" in found:
         lines += [

@@ -51,11 +51,11 @@ def run_study(seed: int, *, epochs: int, workers=None) -> pathlib.Path:
 def tests_of(directory: pathlib.Path) -> pd.DataFrame:
     """One row per comparison, response, test and cell: `p_value` and `q_value`."""
     study = study_results.read_study(directory)
-    names, of_study = study.class_names, study.responses
-    by_pair = target_by_pair.target_by_pair(of_study, names)
+    names, responses = study.class_names, study.responses
+    by_pair = target_by_pair.target_by_pair(responses, names)
     tables = {
         "target x pair": by_pair[by_pair["family"] == "third"],
-        "target x class": target_by_class.target_by_class(of_study, names),
+        "target x class": target_by_class.target_by_class(responses, names),
     }
     return pd.concat(
         [
@@ -93,8 +93,8 @@ def measure(
     )
     rows = []
     keys = ["comparison", "response", "test"]
-    for key, of_key in tests.groupby(keys, sort=False):
-        made = of_key[of_key["p_value"].notna()]
+    for key, group in tests.groupby(keys, sort=False):
+        made = group[group["p_value"].notna()]
         row: dict = {**dict(zip(keys, key, strict=True)), "tests": len(made)}
         for level in LEVELS:
             shares = (made["p_value"] <= level).groupby(made["study"]).mean()

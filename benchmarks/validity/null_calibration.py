@@ -106,9 +106,9 @@ def _calibration_rows(name: str, pool: null_networks.Pool, design) -> list[dict]
     studies = null_networks.small_studies(pool, *design)
     tests = null_statistics.cells(studies, pool.class_names)
     rows = []
-    for key, of_key in tests.groupby(["comparison", "response", "test"]):
+    for key, group in tests.groupby(["comparison", "response", "test"]):
         comparison, response, test = key
-        if of_key["p_value"].isna().all():
+        if group["p_value"].isna().all():
             # No pairs among networks with their own seeds.
             continue
         rows.append(
@@ -119,8 +119,8 @@ def _calibration_rows(name: str, pool: null_networks.Pool, design) -> list[dict]
                 "comparison": comparison,
                 "response": response,
                 "test": test,
-                **null_statistics.calibration(of_key),
-                "median_correlation": float(of_key["correlation"].median()),
+                **null_statistics.calibration(group),
+                "median_correlation": float(group["correlation"].median()),
             }
         )
     return rows
@@ -128,9 +128,9 @@ def _calibration_rows(name: str, pool: null_networks.Pool, design) -> list[dict]
 
 def _correlations(study) -> list[dict]:
     return [
-        {"response": response, **of_response}
+        {"response": response, **correlation}
         for field in ("accuracy", "log2_probability")
-        for response, of_response in null_statistics.correlations(study, field).items()
+        for response, correlation in null_statistics.correlations(study, field).items()
     ]
 
 
@@ -152,8 +152,8 @@ def _drawn_rows(correlations: list[dict], num_studies: int) -> list[dict]:
             own_seeds=correlation == 0,
         ):
             p_values = null_statistics.independent_p_values(study)
-            for key, of_targets in p_values.items():
-                found.setdefault(key, []).append(of_targets)
+            for key, target_p_values in p_values.items():
+                found.setdefault(key, []).append(target_p_values)
         for (comparison, response, test), parts in found.items():
             made = np.concatenate(parts)
             made = made[np.isfinite(made)]

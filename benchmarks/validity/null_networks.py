@@ -159,13 +159,13 @@ def small_studies(
         num_studies = min(num_studies, num_extra // extra)
     for number in range(num_studies):
         first, first_extra = number * repeats, pool.num_repeats + number * extra
-        of_baseline = np.concatenate(
+        chosen_repeats = np.concatenate(
             [first + np.arange(paired), first_extra + np.arange(extra)]
         )
         yield take(
             pool.study,
             np.isin(pool.confused_repeat, first + np.arange(repeats)),
-            np.isin(pool.baseline_repeat, of_baseline),
+            np.isin(pool.baseline_repeat, chosen_repeats),
         )
 
 
@@ -183,7 +183,7 @@ def take(study: StudyResponses, confused, baseline) -> StudyResponses:
     )
 
 
-def of_log2_probability(study: StudyResponses) -> StudyResponses:
+def log2_probability_study(study: StudyResponses) -> StudyResponses:
     """A study whose "accuracy" is the mean log2-probability, 1 + bits / 100.
 
     Tests do not change with scale and origin; this one keeps shares between 0 and 1.

@@ -150,7 +150,7 @@ def _correlations(rows: list[dict]) -> str:
 
 def _standard_errors(rows: list[dict], correlations: list[dict]) -> str:
     """Welch's squared standard error over the true one, measured and expected."""
-    of_response = {
+    arm_correlation = {
         row["response"]: row["arms"]
         for row in correlations
         if row["networks"] == "shared seeds"
@@ -164,7 +164,7 @@ def _standard_errors(rows: list[dict], correlations: list[dict]) -> str:
             is_shared = row["pool"] == "shared seeds"
             ratio = null_statistics.expected_variance_ratio(
                 row["comparison"],
-                of_response[row["response"]] if is_shared else 0.0,
+                arm_correlation[row["response"]] if is_shared else 0.0,
                 row["repeats"],
                 row["baseline_repeats"],
             )

@@ -33,14 +33,14 @@ def cells(studies: Iterable[StudyResponses], class_names) -> pd.DataFrame:
     """
     parts = []
     for number, study in enumerate(studies):
-        for name, of_response in (
+        for name, response_study in (
             ("accuracy", study),
-            ("log2_probability", null_networks.of_log2_probability(study)),
+            ("log2_probability", null_networks.log2_probability_study(study)),
         ):
-            by_pair = target_by_pair.target_by_pair(of_response, class_names)
+            by_pair = target_by_pair.target_by_pair(response_study, class_names)
             tables = {
                 BY_PAIR: by_pair[by_pair["family"] == "third"],
-                BY_CLASS: target_by_class.target_by_class(of_response, class_names),
+                BY_CLASS: target_by_class.target_by_class(response_study, class_names),
             }
             for comparison, table in tables.items():
                 for test in comparison_findings.TESTS:
@@ -96,8 +96,8 @@ def calibration(tests: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
     }
     for level in LEVELS:
         found |= _named(f"one_{level}", _binomial(one["p_value"] <= level))
-        of_studies = (made["p_value"] <= level).groupby(made["study"])
-        shares = of_studies.mean().to_numpy()
+        by_study = (made["p_value"] <= level).groupby(made["study"])
+        shares = by_study.mean().to_numpy()
         half = scipy.stats.sem(shares) * scipy.stats.t.ppf(
             (1 + CONFIDENCE) / 2, len(shares) - 1
         )
@@ -140,15 +140,15 @@ def correlations(study: StudyResponses, field: str) -> dict[str, dict[str, float
         for seed in study.baseline_seed
         if (study.confused_seed == seed).sum() == num_pairs
     ]
-    of_seed = {seed: row for row, seed in enumerate(seeds)}
+    seed_row = {seed: row for row, seed in enumerate(seeds)}
     confused = np.full((2, len(seeds), num_pairs, num_classes), np.nan)
     both = [
         getattr(rates.select(slice(None)), field)
         for rates in (study.confused, study.confused_without_pair)
     ]
     for network, seed in enumerate(study.confused_seed):
-        if seed in of_seed:
-            place = of_seed[seed], study.confused_pair[network]
+        if seed in seed_row:
+            place = seed_row[seed], study.confused_pair[network]
             for response, values in enumerate(both):
                 confused[response, *place] = values[network]
     position = [int(np.flatnonzero(study.baseline_seed == seed)[0]) for seed in seeds]
@@ -172,13 +172,13 @@ def correlations(study: StudyResponses, field: str) -> dict[str, dict[str, float
                 for outside in [[target not in pair for pair in study.pairs]]
             ]
         )
-        of_targets = sums[:, 0] / sums[:, 1]
-        between, within, to_baseline, of_baseline = sums.sum(axis=0)
+        target_correlations = sums[:, 0] / sums[:, 1]
+        between, within, to_baseline, within_baseline = sums.sum(axis=0)
         found[name] = {
             "arms": between / within,
-            "baseline": to_baseline / np.sqrt(within * of_baseline),
-            "lowest": of_targets.min(),
-            "highest": of_targets.max(),
+            "baseline": to_baseline / np.sqrt(within * within_baseline),
+            "lowest": target_correlations.min(),
+            "highest": target_correlations.max(),
             "repeats": len(seeds),
         }
     return found
@@ -246,17 +246,19 @@ def drawn_studies(
     for study in range(num_studies):
         rng = np.random.default_rng((seed, study))
         shape = (max(repeats, baseline_repeats), len(pairs) + 1, num_classes)
-        of_network = rng.normal(0, np.sqrt(1 - correlation), shape)
-        of_network += rng.normal(0, np.sqrt(correlation), (shape[0], 1, num_classes))
-        # Without a pair other images count: one in ten is decided by other rivals.
-        of_pair = np.sqrt(0.9) * of_network + rng.normal(0, np.sqrt(0.1), shape)
-        level = rng.normal(0, 2, (len(pairs), num_classes))
-        of_baseline = np.sqrt(0.9) * of_network[:baseline_repeats, -1] + rng.normal(
-            0, np.sqrt(0.1), (len(pairs), baseline_repeats, num_classes)
+        network_values = rng.normal(0, np.sqrt(1 - correlation), shape)
+        network_values += rng.normal(
+            0, np.sqrt(correlation), (shape[0], 1, num_classes)
         )
+        # Without a pair other images count: one in ten is decided by other rivals.
+        pair_values = np.sqrt(0.9) * network_values + rng.normal(0, np.sqrt(0.1), shape)
+        level = rng.normal(0, 2, (len(pairs), num_classes))
+        baseline_values = np.sqrt(0.9) * network_values[
+            :baseline_repeats, -1
+        ] + rng.normal(0, np.sqrt(0.1), (len(pairs), baseline_repeats, num_classes))
         pair = np.repeat(np.arange(len(pairs)), repeats)
-        confused = np.swapaxes(of_network[:repeats, :-1], 0, 1)
-        without_pair = np.swapaxes(of_pair[:repeats, :-1], 0, 1) + level[:, None]
+        confused = np.swapaxes(network_values[:repeats, :-1], 0, 1)
+        without_pair = np.swapaxes(pair_values[:repeats, :-1], 0, 1) + level[:, None]
         repeat, baseline_repeat = np.arange(repeats), np.arange(baseline_repeats)
         confused_seed = np.tile(repeat, len(pairs))
         if own_seeds:
@@ -274,9 +276,11 @@ def drawn_studies(
                     without_pair.reshape(-1, num_classes),
                 )
             ),
-            baseline=_rates(of_network[:baseline_repeats, -1]),
+            baseline=_rates(network_values[:baseline_repeats, -1]),
             baseline_without_pair=ListedRates(
-                _rates(np.where(members[:, None], np.nan, of_baseline + level[:, None]))
+                _rates(
+                    np.where(members[:, None], np.nan, baseline_values + level[:, None])
+                )
             ),
             prior=np.full(num_classes, 1 / num_classes),
             test_images_per_class=np.full(num_classes, 1000),
@@ -300,8 +304,8 @@ def independent_p_values(
         tuple(sorted(((k + 1) % num_classes, (k + 2) % num_classes))): k
         for k in range(num_classes)
     }
-    of_pair = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
-    before = np.array([after.get(pair, -1) for pair in of_pair])
+    row_pairs = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
+    before = np.array([after.get(pair, -1) for pair in row_pairs])
     chosen = {
         BY_PAIR: by_pair[by_pair["target"] == before],
         BY_CLASS: by_class[by_class["class"] == (by_class["target"] + 1) % num_classes],

@@ -46,9 +46,9 @@ def study_pairs(seed: int, num_others: int | None) -> list[tuple[int, int]]:
     others = [pair for pair in pairs if pair not in variants + rings]
     generator = np.random.default_rng(seed)
     drawn = [
-        of_kind[index]
-        for of_kind, number in ((rings, num_others - 1), (others, 1))
-        for index in generator.choice(len(of_kind), number, replace=False)
+        candidates[index]
+        for candidates, number in ((rings, num_others - 1), (others, 1))
+        for index in generator.choice(len(candidates), number, replace=False)
     ]
     return sorted(variants + drawn)
 
@@ -106,13 +106,13 @@ def score(tests: pd.DataFrame) -> pd.DataFrame:
         that fall, as a planted relation does.
     """
     rows = []
-    for key, of_key in tests.groupby(["response", "measure", "test"], sort=False):
-        found = of_key["q_value"] <= comparison_findings.SIGNIFICANCE
-        falls = of_key["difference"] < 0
-        made = of_key["p_value"].notna()
-        is_planted = of_key["kind"] == planted.PLANTED
-        is_rival = of_key["kind"] == planted.RIVAL
-        is_control = of_key["kind"] == planted.CONTROL
+    for key, group in tests.groupby(["response", "measure", "test"], sort=False):
+        found = group["q_value"] <= comparison_findings.SIGNIFICANCE
+        falls = group["difference"] < 0
+        made = group["p_value"].notna()
+        is_planted = group["kind"] == planted.PLANTED
+        is_rival = group["kind"] == planted.RIVAL
+        is_control = group["kind"] == planted.CONTROL
         is_null = is_control | is_rival
         if key[0] == "accuracy":
             is_null = is_control | (is_rival & falls)
@@ -128,13 +128,13 @@ def score(tests: pd.DataFrame) -> pd.DataFrame:
                 "false": int((found & is_null).sum()),
                 "false_costs": int((found & is_null & falls).sum()),
                 "related_found": int(
-                    (found & (of_key["kind"] == planted.RELATED)).sum()
+                    (found & (group["kind"] == planted.RELATED)).sum()
                 ),
-                "planted_points": float(of_key["difference"][is_planted].mean() * 100),
-                "rival_points": float(of_key["difference"][is_rival].mean() * 100),
-                "control_points": float(of_key["difference"][is_control].mean() * 100),
+                "planted_points": float(group["difference"][is_planted].mean() * 100),
+                "rival_points": float(group["difference"][is_rival].mean() * 100),
+                "control_points": float(group["difference"][is_control].mean() * 100),
                 "false_at_5": float(
-                    (of_key["p_value"][is_control & made] <= 0.05).mean()
+                    (group["p_value"][is_control & made] <= 0.05).mean()
                 ),
             }
         )
@@ -169,8 +169,8 @@ def measure(quick: bool = False, *, workers: int | None = None, **changes) -> di
             num_others=settings["num_others"],
             workers=workers,
         )
-        of_study, baseline = tested_cells(directory)
-        tests.append(of_study.assign(seed=seed))
+        study_tests, baseline = tested_cells(directory)
+        tests.append(study_tests.assign(seed=seed))
         baselines.append(baseline)
     within = np.sqrt(np.mean([b.var(axis=0, ddof=1) for b in baselines], axis=0))
     return {

@@ -100,8 +100,8 @@ def checks(networks: Mapping[Network, dict]) -> list[dict]:
             continue
         first = networks[Network(again.schedule, OBSERVED, *again.levels)]["of_weights"]
         name = {PLAIN: LAST, AVERAGED: CHOSEN}[again.how]
-        (of_again,) = kept["of_weights"].values()
-        same = of_again["sha256"] == first[name]["sha256"]
+        (retrained,) = kept["of_weights"].values()
+        same = retrained["sha256"] == first[name]["sha256"]
         found.append({"network": again.name, "weights": name, "same_bits": same})
     return found
 
@@ -159,10 +159,12 @@ def responses_of(
 
     def collect(response: str) -> np.ndarray:
         values = [
-            networks[Network(schedule, OBSERVED, *of_factors)]["of_weights"][weights]
-            for of_factors in np.ndindex(shape)
+            networks[Network(schedule, OBSERVED, *factor_levels)]["of_weights"][weights]
+            for factor_levels in np.ndindex(shape)
         ]
-        shares = np.array([of_network[response] for of_network in values], float)
+        shares = np.array(
+            [network_responses[response] for network_responses in values], float
+        )
         return 100 * shares.reshape(*shape, -1)
 
     accuracy, without_pair = collect("accuracy"), collect("accuracy_without_pair")
@@ -192,7 +194,7 @@ def analyse_cell(values: np.ndarray, reference: np.ndarray) -> dict:
     """
     components = anova.variance_components(values, len(FACTORS))
     variances = anova.total_variance(components)
-    of_reference = anova.total_variance(
+    reference_variances = anova.total_variance(
         anova.variance_components(reference, len(FACTORS))
     )
     num_classes = len(variances)
@@ -200,7 +202,8 @@ def analyse_cell(values: np.ndarray, reference: np.ndarray) -> dict:
         lambda classes: float(variances[classes].mean()), num_classes
     )
     ratio = anova.jackknife_log_interval(
-        lambda classes: _ratio(variances[classes], of_reference[classes]), num_classes
+        lambda classes: _ratio(variances[classes], reference_variances[classes]),
+        num_classes,
     )
     needed = np.array(variance) / (100 * statistical_power.STANDARD_ERROR) ** 2
     effects = anova.effects(len(FACTORS))

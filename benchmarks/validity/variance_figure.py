@@ -59,10 +59,10 @@ def _bars(axis, cells: list[dict], effects: list[str], *, relative: bool) -> Non
     # Estimates below 0 are drawn as 0.
     parts = [[max(one[0], 0.0) for one in cell["components"]] for cell in cells]
     if relative:
-        parts = [[100 * one / (sum(of) or 1.0) for one in of] for of in parts]
+        parts = [[100 * one / (sum(part) or 1.0) for one in part] for part in parts]
     ends = [0.0] * len(cells)
     for place, (effect, color) in enumerate(zip(effects, COLORS, strict=True)):
-        widths = [of_cell[place] for of_cell in parts]
+        widths = [part[place] for part in parts]
         axis.barh(
             names,
             widths,

@@ -66,10 +66,10 @@ class Design:
         levels = list(itertools.product(range(self.levels), repeat=len(FACTORS)))
         again = [(level,) * len(FACTORS) for level in range(2)]
         networks = [
-            Network(schedule, how, *of_factors)
+            Network(schedule, how, *factor_levels)
             for how in (OBSERVED, PLAIN, AVERAGED)
             for schedule in SCHEDULES
-            for of_factors in (levels if how == OBSERVED else again)
+            for factor_levels in (levels if how == OBSERVED else again)
         ]
         ways = [OBSERVED, PLAIN, AVERAGED]
         return sorted(

@@ -25,14 +25,14 @@ class PairCounts(NamedTuple):
 
     Args:
         plain: int array `(K,)`, by target, with no class left out.
-        of_class: int array `(K, K)`, what leaving out a class (second axis) adds to a
-            target.
+        class_changes: int array `(K, K)`, what leaving out a class (second axis) adds
+            to a target.
         cells: int array `(m,)`, `pair * K + target` where both together add something.
         added: int array `(m,)`, what is added there, 1 or -1.
     """
 
     plain: np.ndarray
-    of_class: np.ndarray
+    class_changes: np.ndarray
     cells: np.ndarray
     added: np.ndarray
 
@@ -99,8 +99,8 @@ def pair_hits(
     by_one, by_two = second == test_labels, third == test_labels
     pair = numbers[first[by_two], second[by_two]]
     cells = (pair * num_classes + true[by_two])[pair >= 0]
-    of_class = _matrix(true[by_one], first[by_one], num_classes)
-    return PairCounts(plain, of_class, cells, np.ones(len(cells), np.int64))
+    class_changes = _matrix(true[by_one], first[by_one], num_classes)
+    return PairCounts(plain, class_changes, cells, np.ones(len(cells), np.int64))
 
 
 def pair_false_positives(
@@ -128,15 +128,15 @@ def pair_false_positives(
     wrong = first != test_labels
     plain = np.bincount(first[wrong], minlength=num_classes)
     gained = wrong & (second != test_labels)
-    of_class = _matrix(second[gained].astype(np.int64), first[gained], num_classes)
-    of_class -= _matrix(first[wrong].astype(np.int64), true[wrong], num_classes)
+    class_changes = _matrix(second[gained].astype(np.int64), first[gained], num_classes)
+    class_changes -= _matrix(first[wrong].astype(np.int64), true[wrong], num_classes)
     gained &= third != test_labels
     pair, lost = numbers[first[gained], second[gained]], numbers[true, first]
     cells = (pair * num_classes + third[gained])[pair >= 0]
     is_lost = wrong & (lost >= 0)
     less = lost[is_lost] * num_classes + second[is_lost]
     signs = np.repeat([1, -1], [len(cells), len(less)])
-    return PairCounts(plain, of_class, np.concatenate([cells, less]), signs)
+    return PairCounts(plain, class_changes, np.concatenate([cells, less]), signs)
 
 
 def counts_of_pairs(counts: PairCounts, pairs: np.ndarray) -> np.ndarray:
@@ -149,14 +149,14 @@ def counts_of_pairs(counts: PairCounts, pairs: np.ndarray) -> np.ndarray:
     Returns:
         int array `(P, K)`; what it has for the pair's own classes means nothing.
     """
-    num_classes, of_class = len(counts.plain), counts.of_class.T
+    num_classes, class_changes = len(counts.plain), counts.class_changes.T
     size = len(pairs) * num_classes
-    of_both = np.bincount(counts.cells, weights=counts.added, minlength=size)
+    joint_changes = np.bincount(counts.cells, weights=counts.added, minlength=size)
     return (
         counts.plain
-        + of_class[pairs[:, 0]]
-        + of_class[pairs[:, 1]]
-        + of_both.astype(np.int64).reshape(len(pairs), num_classes)
+        + class_changes[pairs[:, 0]]
+        + class_changes[pairs[:, 1]]
+        + joint_changes.astype(np.int64).reshape(len(pairs), num_classes)
     )
 
 

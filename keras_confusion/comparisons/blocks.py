@@ -88,11 +88,11 @@ def by_pair(
     blocks = _Blocks(study)
     for target in range(num_classes):
         arms = np.flatnonzero(~members[:, target])
-        of_arms, seeds = blocks.whole_repeats(values_of(target), arms)
+        arm_values, seeds = blocks.whole_repeats(values_of(target), arms)
         own = _positions(study.baseline_seed, seeds)
         known = own >= 0
         found = block_design.compare_with_baseline(
-            of_arms[:, known], levels_of(target, own[known])[arms]
+            arm_values[:, known], levels_of(target, own[known])[arms]
         )
         _fill(cells, (arms, target), found)
     return cells
@@ -109,15 +109,15 @@ class ByClass:
         self._members, self._blocks = members_of(study), _Blocks(study)
 
     def columns(
-        self, target: int, values: np.ndarray, of_levels: np.ndarray | None = None
+        self, target: int, values: np.ndarray, level_contrasts: np.ndarray | None = None
     ) -> Columns:
         """Compares all arms without the target.
 
         Args:
             target: The target class.
             values: Its response in every confused network, `(num_confused,)`, a share.
-            of_levels: See `block_design.compare_arms`, `(K - 1, num_baseline)`; `None`
-                where arms have the same level.
+            level_contrasts: See `block_design.compare_arms`, `(K - 1, num_baseline)`;
+                `None` where arms have the same level.
 
         Returns:
             The columns of `by_pair`, `(K - 1,)` each: of all classes but the target.
@@ -125,8 +125,10 @@ class ByClass:
         arms = np.flatnonzero(~self._members[:, target])
         others = np.delete(self._members[arms], target, axis=1)
         weights = block_design.group_against_others(others.T)
-        of_arms, _ = self._blocks.whole_repeats(values, arms)
-        found = block_design.compare_arms(of_arms, weights, of_levels=of_levels)
+        arm_values, _ = self._blocks.whole_repeats(values, arms)
+        found = block_design.compare_arms(
+            arm_values, weights, level_contrasts=level_contrasts
+        )
         cells = _empty(others.shape[1])
         _fill(cells, slice(None), found)
         return cells
@@ -153,9 +155,9 @@ class _Blocks:
         column, known = np.cumsum(many) - 1, many[self._repeat]
         table = np.full((self._num_pairs, int(many.sum())), np.nan)
         table[self._pair[known], column[self._repeat[known]]] = values[known]
-        of_arms = table[arms]
-        whole = np.isfinite(of_arms).all(axis=0)
-        return of_arms[:, whole], self._seeds[many][whole]
+        arm_values = table[arms]
+        whole = np.isfinite(arm_values).all(axis=0)
+        return arm_values[:, whole], self._seeds[many][whole]
 
 
 def _positions(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -97,8 +97,8 @@ def compare_groups(
     sd_comparison = record.sd_comparison
     if level is not None and np.min(level.n) > 1:
         # The error of the level counts with the comparison's, as in `t_tests.compare`.
-        of_level = level.sd**2 / level.n
-        sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * of_level)
+        level_variance = level.sd**2 / level.n
+        sd_comparison = np.sqrt(sd_comparison**2 + record.n_comparison * level_variance)
     in_points = {"difference", "ci_low", "ci_high"}
     columns: Columns = {}
     for field in dataclasses.fields(record):
@@ -138,21 +138,21 @@ class RepeatMeans:
     """Means over the networks of every repeat.
 
     Args:
-        of_network: int array `(num_networks,)`, the same number for networks of one
+        network_repeat: int array `(num_networks,)`, the same number for networks of one
             repeat.
         repeats: int array, sorted, the repeats that are wanted.
     """
 
-    def __init__(self, of_network: np.ndarray, repeats: np.ndarray):
-        order = np.argsort(of_network, kind="stable")
-        order = order[np.isin(of_network[order], repeats)]
-        first = np.searchsorted(of_network[order], repeats)
+    def __init__(self, network_repeat: np.ndarray, repeats: np.ndarray):
+        order = np.argsort(network_repeat, kind="stable")
+        order = order[np.isin(network_repeat[order], repeats)]
+        first = np.searchsorted(network_repeat[order], repeats)
         counts = np.diff(np.append(first, len(order)))
         self.known = counts > 0
         self._order, self._first = order, first[self.known]
         self._counts = counts[self.known][:, None]
 
-    def of(self, values: np.ndarray) -> np.ndarray:
+    def means(self, values: np.ndarray) -> np.ndarray:
         """Means of values `(num_networks, classes)`, `(classes, repeats)`.
 
         Repeats that are not `known` are NaN.
@@ -181,9 +181,11 @@ def paired_columns(confused, confused_repeat, comparison, comparison_repeat) -> 
         has its own seeds.
     """
     repeats = np.intersect1d(confused_repeat, comparison_repeat)
-    of_confused = RepeatMeans(confused_repeat, repeats).of(confused)
-    of_comparison = RepeatMeans(comparison_repeat, repeats).of(comparison)
-    return compare_repeats(of_confused, of_comparison, np.ones(of_confused.shape, bool))
+    confused_means = RepeatMeans(confused_repeat, repeats).means(confused)
+    comparison_means = RepeatMeans(comparison_repeat, repeats).means(comparison)
+    return compare_repeats(
+        confused_means, comparison_means, np.ones(confused_means.shape, bool)
+    )
 
 
 def compare_repeats(
@@ -202,9 +204,9 @@ def compare_repeats(
     if known.all():
         return _compare_repeats(confused, comparison)
     columns: Columns = {}
-    patterns, of_row = np.unique(known, axis=0, return_inverse=True)
+    patterns, row_pattern = np.unique(known, axis=0, return_inverse=True)
     for number, repeats in enumerate(patterns):
-        rows = np.flatnonzero(of_row.ravel() == number)
+        rows = np.flatnonzero(row_pattern.ravel() == number)
         found = _compare_repeats(
             confused[np.ix_(rows, repeats)], comparison[np.ix_(rows, repeats)]
         )

@@ -68,26 +68,30 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     targets = np.arange(len(study.prior))
     parts: list[Columns] = []
     for response in RESPONSES:
-        of_study = _values_of_study(study, response)
+        response_values = _values_of_study(study, response)
         for measure in MEASURES:
-            confused, baseline = of_study[measure]
-            of_arms = comparison_blocks.by_pair(
+            confused, baseline = response_values[measure]
+            block_cells = comparison_blocks.by_pair(
                 study,
-                functools.partial(_of_target, confused),
-                functools.partial(_of_networks, baseline),
+                functools.partial(_target_values, confused),
+                functools.partial(_network_values, baseline),
             )
             for index, pair in enumerate(study.pairs):
                 third = ~np.isin(targets, pair)
                 in_arm = study.confused_pair == index
-                of_arm, of_baseline = confused[in_arm], baseline[index]
-                welch = t_tests.compare(of_arm[:, third].T, of_baseline[:, third].T)
+                arm_values, baseline_values = confused[in_arm], baseline[index]
+                welch = t_tests.compare(
+                    arm_values[:, third].T, baseline_values[:, third].T
+                )
                 paired = paired_columns(
-                    of_arm[:, third],
+                    arm_values[:, third],
                     study.confused_seed[in_arm],
-                    of_baseline[:, third],
+                    baseline_values[:, third],
                     study.baseline_seed,
                 )
-                blocks = {key: of[index, third] for key, of in of_arms.items()}
+                blocks = {
+                    key: cells[index, third] for key, cells in block_cells.items()
+                }
                 place = {
                     "response": response,
                     "measure": measure,
@@ -117,11 +121,13 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
     return table
 
 
-def _of_target(values: np.ndarray, target: int) -> np.ndarray:
+def _target_values(values: np.ndarray, target: int) -> np.ndarray:
     return values[:, target]
 
 
-def _of_networks(values: np.ndarray, target: int, networks: np.ndarray) -> np.ndarray:
+def _network_values(
+    values: np.ndarray, target: int, networks: np.ndarray
+) -> np.ndarray:
     return values[:, networks, target]
 
 

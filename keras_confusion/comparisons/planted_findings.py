@@ -75,10 +75,10 @@ def truth_text(table: pd.DataFrame) -> str:
     Args:
         table: As `truth_table` returns it.
     """
-    of_kind = {kind: table["kind"] == kind for kind in table["kind"].unique()}
+    kind_cells = {kind: table["kind"] == kind for kind in table["kind"].unique()}
 
     def count(kind: str, where) -> str:
-        cells = of_kind.get(kind, where & False)
+        cells = kind_cells.get(kind, where & False)
         return f"{int((where & cells).sum())} of {int(cells.sum())}"
 
     lines = []

@@ -144,7 +144,7 @@ class CountedRatesWithoutPairs:
         pairs: int array `(P, 2)`.
         images: int array `(K,)`, test images of every class.
         hits: As the fields of `answer_counts.PairCounts` are for one network:
-            `plain` `(n, K)` and `of_class` `(K, n, K)`, the class that is left out
+            `plain` `(n, K)` and `class_changes` `(K, n, K)`, the class that is left out
             first and the target last; `cells` and `added` of all networks, `(m,)`.
         cell_network: int array `(m,)`, the network of every cell.
         false_positives: Those of all networks added up.
@@ -163,15 +163,15 @@ class CountedRatesWithoutPairs:
         log2_sum: np.ndarray,
     ):
         self._pairs, self._images = pairs, images
-        self._plain, self._of_class = hits.plain, hits.of_class
+        self._plain, self._class_changes = hits.plain, hits.class_changes
         num_networks, num_classes = hits.plain.shape
         pair, target = np.divmod(hits.cells, num_classes)
         # Both ways to ask for them: of one pair, and of one target.
-        self._of_pair = _Grouped(pair, len(pairs), cell_network, target)
-        self._of_target = _Grouped(target, num_classes, cell_network, pair)
+        self._pair_cells = _Grouped(pair, len(pairs), cell_network, target)
+        self._target_cells = _Grouped(target, num_classes, cell_network, pair)
         summed = PairCounts(
             hits.plain.sum(axis=0, dtype=np.int64),
-            hits.of_class.sum(axis=1, dtype=np.int64).T,
+            hits.class_changes.sum(axis=1, dtype=np.int64).T,
             hits.cells,
             hits.added,
         )
@@ -191,9 +191,9 @@ class CountedRatesWithoutPairs:
         """See `RatesWithoutPairs`."""
         a, b = self._pairs[index]
         counts = self._plain.astype(np.int64)
-        counts += self._of_class[a]
-        counts += self._of_class[b]
-        np.add.at(counts, self._of_pair[index], 1)
+        counts += self._class_changes[a]
+        counts += self._class_changes[b]
+        np.add.at(counts, self._pair_cells[index], 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             accuracy = counts / self._images
         accuracy[:, [a, b]] = np.nan
@@ -202,13 +202,13 @@ class CountedRatesWithoutPairs:
     def accuracy_of(self, target: int, networks=slice(None)) -> np.ndarray:
         """See `RatesWithoutPairs`."""
         chosen = np.arange(len(self._plain))[networks]
-        of_class = self._of_class[:, chosen, target].astype(np.int32)
-        counts = of_class[self._pairs[:, 0]]
-        counts += of_class[self._pairs[:, 1]]
+        target_changes = self._class_changes[:, chosen, target].astype(np.int32)
+        counts = target_changes[self._pairs[:, 0]]
+        counts += target_changes[self._pairs[:, 1]]
         counts += self._plain[chosen, target].astype(np.int32)
         position = np.full(len(self._plain), -1)
         position[chosen] = np.arange(len(chosen))
-        network, pair = self._of_target[target]
+        network, pair = self._target_cells[target]
         column = position[network]
         np.add.at(counts, (pair[column >= 0], column[column >= 0]), 1)
         with np.errstate(invalid="ignore", divide="ignore"):

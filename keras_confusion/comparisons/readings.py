@@ -44,8 +44,8 @@ class ReadingCollector:
         self._pairs = [(int(a), int(b)) for a, b in pairs]
         self._number = {pair: index for index, pair in enumerate(self._pairs)}
         self._confused = {reading: _Networks((num_classes,)) for reading in _COLUMNS}
-        of_all = (discriminability.num_class_pairs(num_classes),)
-        self._baseline = {reading: _Networks(of_all) for reading in _COLUMNS}
+        shape = (discriminability.num_class_pairs(num_classes),)
+        self._baseline = {reading: _Networks(shape) for reading in _COLUMNS}
         self._readout = _Networks((len(self._pairs), num_classes))
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -56,9 +56,9 @@ class ReadingCollector:
             for reading, column in _COLUMNS.items():
                 if row[column] is not None:
                     self._baseline[reading].append(row, 0, self._shrunken(row[column]))
-            of_pairs = row["readout_discriminability"]
-            if of_pairs is not None:
-                values = np.asarray(of_pairs).reshape(-1, self._num_classes)
+            readout = row["readout_discriminability"]
+            if readout is not None:
+                values = np.asarray(readout).reshape(-1, self._num_classes)
                 self._readout.append(row, 0, values)
             return
         pair = int(row["class_a"]), int(row["class_b"])
@@ -112,14 +112,14 @@ class ReadingCollector:
         d = discriminability.matrices(d_primes, self._num_classes)
         baselines = _BaselineValues(d, self._pairs)
         changes = values - baselines.levels[pair]
-        of_networks = _as_rates(discriminability.relative(changes))
+        confused_rates = _as_rates(discriminability.relative(changes))
         return StudyResponses(
             pairs=self._pairs,
             confused_pair=pair,
             confused_seed=seed,
             baseline_seed=baseline_seed,
-            confused=of_networks,
-            confused_without_pair=of_networks,
+            confused=confused_rates,
+            confused_without_pair=confused_rates,
             baseline=_as_rates(np.full((len(d), num_targets), np.nan)),
             baseline_without_pair=baselines,
             prior=np.full(num_targets, 1 / num_targets),
@@ -170,14 +170,14 @@ class _BaselineValues:
         self._overall = np.full((len(self._pairs), len(d)), np.nan)
         if len(d):
             for index, pair in enumerate(self._pairs):
-                values = self._without_pairs.of_pair(*pair).astype(np.float64)
+                values = self._without_pairs.means_without(*pair).astype(np.float64)
                 self.levels[index] = values.mean(axis=0)
                 changes = values - self.levels[index]
                 self._overall[index] = discriminability.median_of_known(changes)
 
     def accuracy_of_pair(self, index: int) -> np.ndarray:
         """See `rates.RatesWithoutPairs`."""
-        values = self._without_pairs.of_pair(*self._pairs[index])
+        values = self._without_pairs.means_without(*self._pairs[index])
         return discriminability.relative(values - self.levels[index])
 
     def accuracy_of(self, target: int, networks=slice(None)) -> np.ndarray:
@@ -185,7 +185,7 @@ class _BaselineValues:
         overall = self._overall[:, networks]
         if target == self.levels.shape[1]:
             return overall
-        values = self._without_pairs.of_target(target, self._pairs, networks)
+        values = self._without_pairs.target_means(target, self._pairs, networks)
         return values - self.levels[:, [target]] - overall
 
     def mean(self, field: str) -> np.ndarray:

@@ -78,9 +78,9 @@ class _Counts:
     """Hits, false positives and bits of networks, for one response."""
 
     def __init__(self, num_classes: int, num_test: int):
-        of_images = np.min_scalar_type(num_test)
-        self._hits = GrowingArray((num_classes,), of_images)
-        self._false_positives = GrowingArray((num_classes,), of_images)
+        dtype = np.min_scalar_type(num_test)
+        self._hits = GrowingArray((num_classes,), dtype)
+        self._false_positives = GrowingArray((num_classes,), dtype)
         self._log2_bits = GrowingArray((num_classes,), np.float32)
 
     def append(self, counts: tuple[np.ndarray, np.ndarray], log2_bits) -> None:
@@ -164,13 +164,13 @@ class BaselineCounts:
         self._labels, self._pairs = test_labels, pairs
         self._images = np.bincount(test_labels, minlength=num_classes)
         self._numbers = answer_counts.pair_table(pairs, num_classes)
-        of_images = np.min_scalar_type(len(test_labels))
+        dtype = np.min_scalar_type(len(test_labels))
         self._about = GrowingArray((2,), np.int64)
         self._plain = _Counts(num_classes, len(test_labels))
-        self._of_class = GrowingArray((num_classes, num_classes), of_images)
+        self._class_changes = GrowingArray((num_classes, num_classes), dtype)
         self._cells: list[np.ndarray] = []
-        of_pairs = len(pairs), num_classes
-        self._log2_sum = np.zeros(of_pairs)
+        shape = len(pairs), num_classes
+        self._log2_sum = np.zeros(shape)
         self._false_positives = PairCounts(
             np.zeros(num_classes, np.int64),
             np.zeros((num_classes, num_classes), np.int64),
@@ -179,7 +179,7 @@ class BaselineCounts:
         )
         self._all = None
         if keep_all:
-            self._all = [GrowingArray(of_pairs, np.float64) for _ in range(3)]
+            self._all = [GrowingArray(shape, np.float64) for _ in range(3)]
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Adds the network of a row."""
@@ -190,11 +190,11 @@ class BaselineCounts:
             row["log2_probability"],
         )
         hits = answer_counts.pair_hits(top, self._labels, self._numbers)
-        self._of_class.append(hits.of_class.T)
+        self._class_changes.append(hits.class_changes.T)
         self._cells.append(hits.cells.astype(np.int32))
         wrong = answer_counts.pair_false_positives(top, self._labels, self._numbers)
         self._false_positives.plain[:] += wrong.plain
-        self._false_positives.of_class[:] += wrong.of_class
+        self._false_positives.class_changes[:] += wrong.class_changes
         np.add.at(self._false_positives.added, wrong.cells, wrong.added)
         log2_bits = np.asarray(row["log2_probability_without_pair"], np.float32)
         log2_bits = log2_bits.reshape(self._log2_sum.shape)
@@ -207,8 +207,8 @@ class BaselineCounts:
 
     def _shares(self, hits: PairCounts, wrong: PairCounts):
         """Accuracy and false positive rate of one network, `(P, K)` each."""
-        of_pairs = self._images[self._pairs].sum(axis=1, keepdims=True)
-        others = self._images.sum() - self._images - of_pairs
+        pair_images = self._images[self._pairs].sum(axis=1, keepdims=True)
+        others = self._images.sum() - self._images - pair_images
         shares = []
         for counts, images in ((hits, self._images), (wrong, others)):
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -230,13 +230,13 @@ class BaselineCounts:
             return ListedRates(Rates(*map(np.ascontiguousarray, arrays)))
         in_order = [self._cells[network] for network in order]
         cells = np.concatenate([*in_order, np.empty(0, np.int32)])
-        of_class = np.swapaxes(self._of_class.take(order), 0, 1)
+        class_changes = np.swapaxes(self._class_changes.take(order), 0, 1)
         return CountedRatesWithoutPairs(
             self._pairs,
             self._images,
             hits=PairCounts(
                 rates.hits,
-                np.ascontiguousarray(of_class),
+                np.ascontiguousarray(class_changes),
                 cells,
                 np.ones(len(cells), np.int8),
             ),

@@ -79,7 +79,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         single_networks=single_networks,
     )
     num_images = np.bincount(test_labels, minlength=num_classes)
-    of_heads = readings.ReadingCollector(num_images, pairs=pairs)
+    reading_collector = readings.ReadingCollector(num_images, pairs=pairs)
     about = []
     for some in confusion_store.iterate_networks(
         folder.path, columns=[*ABOUT, *_ANSWERS]
@@ -89,7 +89,7 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         )
         for row in some.to_dict("records"):
             collector.add(row)
-            of_heads.add(row)
+            reading_collector.add(row)
         about.append(some[list(ABOUT)])
     if not about:
         about.append(confusion_store.read_networks(folder.path)[list(ABOUT)])
@@ -104,5 +104,5 @@ def read_study(directory, *, single_networks: bool = False) -> Study:
         folder.description,
         networks.iloc[order].reset_index(drop=True),
         collector.study(),
-        of_heads.studies(),
+        reading_collector.studies(),
     )

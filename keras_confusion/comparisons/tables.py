@@ -22,8 +22,8 @@ def networks_table(study: Study) -> pd.DataFrame:
     """
     table, names = study.networks.copy(), study.class_names
     for column in ("class_a", "class_b"):
-        of_pair = [None if pd.isna(k) else names[int(k)] for k in table[column]]
-        table.insert(table.columns.get_loc(column) + 1, f"{column}_name", of_pair)
+        member_names = [None if pd.isna(k) else names[int(k)] for k in table[column]]
+        table.insert(table.columns.get_loc(column) + 1, f"{column}_name", member_names)
     prior = study.responses.prior
     parts = [accuracy @ prior for _, accuracy, _ in _accuracies(study)]
     table["accuracy"] = np.concatenate([*parts, np.empty(0)])
@@ -60,16 +60,16 @@ def _accuracies(study: Study) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarr
     position = np.full(len(done), -1)
     for group in (done & is_baseline, done & ~is_baseline):
         position[group] = np.arange(group.sum())
-    of_study, num_classes = study.responses, len(study.class_names)
+    responses, num_classes = study.responses, len(study.class_names)
     for first in range(0, len(done), _NETWORKS_A_PART):
         networks = np.arange(first, min(first + _NETWORKS_A_PART, len(done)))
         accuracy, without_pair = np.full((2, len(networks), num_classes), np.nan)
         here = done[networks] & is_baseline[networks]
-        accuracy[here] = of_study.baseline.select(position[networks[here]]).accuracy
+        accuracy[here] = responses.baseline.select(position[networks[here]]).accuracy
         here = done[networks] & ~is_baseline[networks]
         chosen = position[networks[here]]
-        accuracy[here] = of_study.confused.select(chosen).accuracy
-        without_pair[here] = of_study.confused_without_pair.select(chosen).accuracy
+        accuracy[here] = responses.confused.select(chosen).accuracy
+        without_pair[here] = responses.confused_without_pair.select(chosen).accuracy
         yield networks, accuracy, without_pair
 
 
@@ -86,19 +86,19 @@ def arms(study: Study, per_network: pd.DataFrame) -> pd.DataFrame:
         own classes and of the third classes, mean training loss and seconds.
     """
     done = per_network[~per_network["failed"]].groupby("arm", sort=False)
-    of_all = per_network.groupby("arm", sort=False)
-    table = of_all[["class_a_name", "class_b_name"]].first(skipna=False)
+    all_networks = per_network.groupby("arm", sort=False)
+    table = all_networks[["class_a_name", "class_b_name"]].first(skipna=False)
     table["n"] = done.size().reindex(table.index, fill_value=0)
-    table["num_failed"] = of_all.size() - table["n"]
+    table["num_failed"] = all_networks.size() - table["n"]
     accuracy = done["accuracy"]
     table["mean_accuracy"] = accuracy.mean()
     table["sd_accuracy"] = accuracy.std()
     table["lowest_accuracy"] = accuracy.min()
     table["highest_accuracy"] = accuracy.max()
-    pairs = of_all[["class_a", "class_b"]].first(skipna=False)
+    pairs = all_networks[["class_a", "class_b"]].first(skipna=False)
     by_kind = [
-        (_mean(of_arm[:, member]), _mean(of_arm[:, ~member]))
-        for of_arm, member in _arms(study, pairs.itertuples(index=False))
+        (_mean(arm_accuracy[:, member]), _mean(arm_accuracy[:, ~member]))
+        for arm_accuracy, member in _arms(study, pairs.itertuples(index=False))
     ]
     table[["mean_accuracy_members", "mean_accuracy_third"]] = by_kind
     table["mean_training_loss"] = done["final_training_loss"].mean()
@@ -108,20 +108,20 @@ def arms(study: Study, per_network: pd.DataFrame) -> pd.DataFrame:
 
 def _arms(study: Study, pairs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Accuracies of the networks of arms, `(n, K)`, and which classes are confused."""
-    of_study = study.responses
-    number = {pair: index for index, pair in enumerate(of_study.pairs)}
+    responses = study.responses
+    number = {pair: index for index, pair in enumerate(responses.pairs)}
     # Networks are in the order of the pairs.
-    bounds = np.searchsorted(of_study.confused_pair, np.arange(len(number) + 1))
+    bounds = np.searchsorted(responses.confused_pair, np.arange(len(number) + 1))
     for class_a, class_b in pairs:
         member = np.zeros(len(study.class_names), bool)
         if pd.isna(class_a):
-            yield of_study.baseline.select(slice(None)).accuracy, member
+            yield responses.baseline.select(slice(None)).accuracy, member
             continue
         pair = int(class_a), int(class_b)
         member[list(pair)] = True
         index = number[pair]
         networks = slice(bounds[index], bounds[index + 1])
-        yield of_study.confused.select(networks).accuracy, member
+        yield responses.confused.select(networks).accuracy, member
 
 
 def classes(study: StudyResponses, class_names) -> pd.DataFrame:

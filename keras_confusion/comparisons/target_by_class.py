@@ -68,19 +68,21 @@ def target_by_class(
         if without_pair:
             shifts = level_shifts(study)
             means = {
-                field: of_arms - level_shifts(study, field)
-                for field, of_arms in means.items()
+                field: arm_means - level_shifts(study, field)
+                for field, arm_means in means.items()
             }
         for target in range(num_classes):
             others = np.delete(np.arange(num_classes), target)
             accuracy = rates.accuracy_of(target)
-            within_repeats, level, of_levels = accuracy, None, None
+            within_repeats, level, level_contrasts = accuracy, None, None
             prior = study.prior[target]
             if without_pair:
                 within_repeats = comparison_blocks.less_own_baseline(study, target, own)
                 levels = study.baseline_without_pair.accuracy_of(target)
                 level = moments(groups.level_contrasts(target, levels))
-                of_levels = groups.level_contrasts(target, levels, by_networks=False)
+                level_contrasts = groups.level_contrasts(
+                    target, levels, by_networks=False
+                )
                 prior = groups.mean_over_networks(target, priors[:, target])
             shifted = accuracy - shifts[study.confused_pair, target]
             columns = {
@@ -93,14 +95,17 @@ def target_by_class(
                     *groups.groups(
                         target,
                         shifted,
-                        {field: of_arms[:, target] for field, of_arms in means.items()},
+                        {
+                            field: arm_means[:, target]
+                            for field, arm_means in means.items()
+                        },
                     ),
                     prior=prior,
                     images=study.test_images_per_class[target],
                     level=level,
                 ),
                 **groups.paired_columns(target, within_repeats),
-                **blocks.columns(target, accuracy, of_levels),
+                **blocks.columns(target, accuracy, level_contrasts),
             }
             table.append(columns, len(others))
     return with_q_values(table.frame(), ["response"])
@@ -159,9 +164,9 @@ class ArmGroups:
         stops = np.cumsum(self._n)
         for index in np.flatnonzero(self._n):
             networks = self._order[stops[index] - self._n[index] : stops[index]]
-            of_arm = rates.select(networks)
+            arm_rates = rates.select(networks)
             for field, values in means.items():
-                values[index] = getattr(of_arm, field).mean(axis=0)
+                values[index] = getattr(arm_rates, field).mean(axis=0)
         return means
 
     def groups(
@@ -177,13 +182,13 @@ class ArmGroups:
         Returns:
             The networks with the class and those without, rows of K - 1 classes.
         """
-        of_arms, largest = self._moments_of_arms(accuracy)
+        arm_moments, largest = self._moments_of_arms(accuracy)
         # Arms without networks count nothing, whatever their mean.
         known = {k: np.where(self._n > 0, self._n * v, 0) for k, v in means.items()}
         with_class, without = self._groups_of_arms(target)
 
         def group(arms: np.ndarray) -> Group:
-            accuracy = pooled_moments(arms, of_arms, largest)
+            accuracy = pooled_moments(arms, arm_moments, largest)
             with np.errstate(invalid="ignore", divide="ignore"):
                 return Group(
                     accuracy,
@@ -251,21 +256,19 @@ class ArmGroups:
         def by_class(weights=None) -> np.ndarray:
             """Sums over the networks with a class, `(K - 1, repeats)`."""
             one, other = (
-                np.bincount(
-                    repeat * self._num_classes + of_side, weights, minlength=size
-                )
-                for of_side in classes
+                np.bincount(repeat * self._num_classes + side, weights, minlength=size)
+                for side in classes
             )
             sums = (one + other).reshape(self._num_repeats, self._num_classes)
             return np.delete(sums, target, axis=1).T
 
         count, total = by_class(), by_class(values)
-        of_all = np.bincount(repeat, minlength=self._num_repeats)
+        count_of_all = np.bincount(repeat, minlength=self._num_repeats)
         sum_of_all = np.bincount(repeat, values, minlength=self._num_repeats)
         with np.errstate(invalid="ignore", divide="ignore"):
             confused = total / count
-            comparison = (sum_of_all - total) / (of_all - count)
-        known = (count > 0) & (of_all > count)
+            comparison = (sum_of_all - total) / (count_of_all - count)
+        known = (count > 0) & (count_of_all > count)
         return compare_repeats(confused, comparison, known)
 
     def _moments_of_arms(self, accuracy: np.ndarray) -> tuple[Moments, np.ndarray]:

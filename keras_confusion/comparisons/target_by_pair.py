@@ -56,7 +56,7 @@ def target_by_pair(
     for response in responses:
         without_pair = response == "accuracy_without_pair"
         rates = study.confused_without_pair if without_pair else study.confused
-        of_arms = comparison_blocks.by_pair(
+        block_cells = comparison_blocks.by_pair(
             study, rates.accuracy_of, _levels(study, response)
         )
         groups = PairGroups(study, response)
@@ -74,7 +74,7 @@ def target_by_pair(
                 "class_a_name": names[labels[:, 0]],
                 "class_b_name": names[labels[:, 1]],
                 **groups.columns(range(len(study.pairs))[pairs]),
-                **{name: cells[pairs].ravel() for name, cells in of_arms.items()},
+                **{name: cells[pairs].ravel() for name, cells in block_cells.items()},
             }
             columns["blocks_reason"] = np.where(
                 is_member, IN_PAIR, columns["blocks_reason"]
@@ -118,7 +118,7 @@ class PairGroups:
         self._baseline_repeats = RepeatMeans(study.baseline_seed, self._repeats)
         self._plain = study.baseline.select(slice(None))
         self._plain_group = group_of(self._plain)
-        self._plain_means = self._baseline_repeats.of(self._plain.accuracy)
+        self._plain_means = self._baseline_repeats.means(self._plain.accuracy)
 
     def columns(self, numbers: Sequence[int]) -> Columns:
         """Compares some pairs.
@@ -135,15 +135,15 @@ class PairGroups:
         num_classes = len(self._study.prior)
         for number in numbers:
             networks = self._networks[number]
-            of_pair = self._rates.select(networks)
+            pair_rates = self._rates.select(networks)
             repeats = RepeatMeans(self._study.confused_seed[networks], self._repeats)
             group, means, prior = self._baseline(number)
-            confused.append(group_of(of_pair))
+            confused.append(group_of(pair_rates))
             baseline.append(group)
             priors.append(prior)
-            in_repeats.append((repeats.of(of_pair.accuracy), means))
+            in_repeats.append((repeats.means(pair_rates.accuracy), means))
             known.append(np.tile(repeats.known, (num_classes, 1)))
-        of_confused, of_baseline = zip(*in_repeats, strict=True)
+        confused_means, baseline_means = zip(*in_repeats, strict=True)
         return {
             **compare_groups(
                 joined(confused),
@@ -152,8 +152,8 @@ class PairGroups:
                 images=np.tile(self._study.test_images_per_class, len(priors)),
             ),
             **compare_repeats(
-                np.concatenate(of_confused),
-                np.concatenate(of_baseline),
+                np.concatenate(confused_means),
+                np.concatenate(baseline_means),
                 np.concatenate(known),
             ),
         }
@@ -171,7 +171,7 @@ class PairGroups:
             without_pair.mean("log2_probability")[number],
         )
         prior = prior_outside(study, study.pairs[number])
-        return group, self._baseline_repeats.of(accuracy), prior
+        return group, self._baseline_repeats.means(accuracy), prior
 
 
 def _networks_of_pairs(study: StudyResponses) -> list[np.ndarray]:

@@ -64,7 +64,7 @@ def summarise_logits(
     logits = logits.astype(np.float64)
     top = np.argsort(-logits, axis=1, kind="stable")[:, :NUM_KEPT_LABELS]
     log_probabilities = scipy.special.log_softmax(logits, axis=1)
-    of_true_class = log_probabilities[np.arange(len(logits)), test_labels]
+    true_log_probability = log_probabilities[np.arange(len(logits)), test_labels]
 
     def by_class(values: np.ndarray) -> np.ndarray:
         """Mean over the test images of every class."""
@@ -75,7 +75,7 @@ def summarise_logits(
 
     without_pairs = []
     for pair in pairs:
-        nats = of_true_class - _log_outside(log_probabilities, pair)
+        nats = true_log_probability - _log_outside(log_probabilities, pair)
         means = np.stack([by_class(nats) / np.log(2), by_class(np.exp(nats))])
         means[:, list(pair)] = np.nan
         without_pairs.append(means)
@@ -86,9 +86,9 @@ def summarise_logits(
         "predictions": top[:, 0],
         "second_labels": top[:, 1],
         "third_labels": top[:, 2],
-        "log2_probability": by_class(of_true_class) / np.log(2),
+        "log2_probability": by_class(true_log_probability) / np.log(2),
         "log2_probability_without_pair": log2_without_pairs,
-        "probability": by_class(np.exp(of_true_class)),
+        "probability": by_class(np.exp(true_log_probability)),
         "probability_without_pair": probability_without_pairs,
     }
 

@@ -138,12 +138,12 @@ class _Rows:
     def check_arms(self, pairs: set[tuple[int, int]]) -> None:
         """Refuses classes that are no pair of the study, or not those of the arm."""
         columns = (self._networks[name].to_list() for name in ("class_a", "class_b"))
-        of_rows = list(zip(*columns, strict=True))
-        is_baseline = [pd.isna(a) and pd.isna(b) for a, b in of_rows]
+        row_pairs = list(zip(*columns, strict=True))
+        is_baseline = [pd.isna(a) and pd.isna(b) for a, b in row_pairs]
         is_known = np.array(
             [
                 baseline or not (pd.isna(a) or pd.isna(b)) and (a, b) in pairs
-                for baseline, (a, b) in zip(is_baseline, of_rows, strict=True)
+                for baseline, (a, b) in zip(is_baseline, row_pairs, strict=True)
             ],
             bool,
         )
@@ -153,7 +153,7 @@ class _Rows:
             return
         names = [
             network_files.arm_name(None if baseline else (a, b))
-            for baseline, (a, b) in zip(is_baseline, of_rows, strict=True)
+            for baseline, (a, b) in zip(is_baseline, row_pairs, strict=True)
         ]
         is_other = self._networks["arm"].to_numpy(object) != np.array(names, object)
         if is_other.any():
@@ -194,16 +194,16 @@ class _Rows:
         if "class_a" not in self._networks.columns:
             return
         is_baseline = self._networks["class_a"].isna().to_numpy(bool)
-        of_pairs = num_classes * np.where(is_baseline, num_pairs, 1)
-        of_d_prime = np.full(len(is_baseline), num_class_pairs(num_classes))
+        pair_lengths = num_classes * np.where(is_baseline, num_pairs, 1)
+        d_prime_lengths = np.full(len(is_baseline), num_class_pairs(num_classes))
         if num_classes > network_files.MAX_MATRIX_CLASSES:
-            of_d_prime[~is_baseline] = num_classes
+            d_prime_lengths[~is_baseline] = num_classes
         for name, lengths, low, high in (
             ("probability", num_classes, 0, 1 + _ROUNDING),
-            ("probability_without_pair", of_pairs, 0, 1 + _ROUNDING),
-            ("discriminability", of_d_prime, -_MAX_D_PRIME, _MAX_D_PRIME),
-            ("features_discriminability", of_d_prime, -_MAX_D_PRIME, _MAX_D_PRIME),
-            ("readout_discriminability", of_pairs, -_MAX_D_PRIME, _MAX_D_PRIME),
+            ("probability_without_pair", pair_lengths, 0, 1 + _ROUNDING),
+            ("discriminability", d_prime_lengths, -_MAX_D_PRIME, _MAX_D_PRIME),
+            ("features_discriminability", d_prime_lengths, -_MAX_D_PRIME, _MAX_D_PRIME),
+            ("readout_discriminability", pair_lengths, -_MAX_D_PRIME, _MAX_D_PRIME),
         ):
             if name not in self._networks.columns:
                 continue

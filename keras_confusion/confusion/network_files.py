@@ -193,9 +193,9 @@ def _check_columns(path: pathlib.Path, table: pa.Table) -> None:
             if name in ADDED_COLUMNS:
                 continue
             raise DamagedFileError(path, f"no column {name}")
-        of_file = table.schema.field(name).type
-        if not _same_kind(of_file, SCHEMA.field(name).type):
-            raise DamagedFileError(path, f"column {name} of {of_file}")
+        found_type = table.schema.field(name).type
+        if not _same_kind(found_type, SCHEMA.field(name).type):
+            raise DamagedFileError(path, f"column {name} of {found_type}")
     checksum = CHECKSUM
     if checksum in table.column_names and not pa.types.is_int64(
         table.schema.field(checksum).type

@@ -53,11 +53,11 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     seeds = [plan.seeds(network, attempt) for network in networks]
     tasks = [
         training_trainer.TrainingTask(
-            of_network["initialisation_seed"],
-            of_network["order_seed"],
-            plan.given_labels(pair, of_network["corruption_seed"]),
+            network_seeds["initialisation_seed"],
+            network_seeds["order_seed"],
+            plan.given_labels(pair, network_seeds["corruption_seed"]),
         )
-        for (pair, _), of_network in zip(networks, seeds, strict=True)
+        for (pair, _), network_seeds in zip(networks, seeds, strict=True)
     ]
     start = time.perf_counter()
     losses = _train(trainer, tasks)

@@ -311,14 +311,14 @@ def packs(networks: Sequence[Network], size: int) -> list[list[Network]]:
     Returns:
         Packs of at least one and at most `size` networks; every network once.
     """
-    of_repeats: dict[int, list[Network]] = {}
+    by_repeat: dict[int, list[Network]] = {}
     for network in networks:
-        of_repeats.setdefault(network[1], []).append(network)
+        by_repeat.setdefault(network[1], []).append(network)
     whole: list[list[Network]] = []
     mixed: list[Network] = []
-    for of_repeat in of_repeats.values():
-        for start in range(0, len(of_repeat), size):
-            pack = of_repeat[start : start + size]
+    for repeat_networks in by_repeat.values():
+        for start in range(0, len(repeat_networks), size):
+            pack = repeat_networks[start : start + size]
             # A program has a fixed number of places, and empty ones cost as much.
             if 2 * len(pack) >= size:
                 whole.append(pack)

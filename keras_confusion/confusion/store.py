@@ -180,7 +180,9 @@ def write_network(directory: pathlib.Path, row: dict, *, num_classes: int) -> di
         path.parent.mkdir(exist_ok=True)
         # What is too large for float16 becomes infinite, and stays the largest.
         with np.errstate(over="ignore"):
-            halved = {name: of.astype(np.float16) for name, of in logits.items()}
+            halved = {
+                name: values.astype(np.float16) for name, values in logits.items()
+            }
         write_atomically(path, lambda file: np.savez(file, **halved))
     table = pa.Table.from_pylist([row], schema=network_schema(num_classes))
     table = network_files.add_checksums(table)

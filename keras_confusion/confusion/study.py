@@ -211,8 +211,8 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
                 take_from_disk()
     finally:
         progress.close()
-    of_plan = ((network_files.arm_name(pair), repeat) for pair, repeat in planned)
-    noted = [taken[key] for key in of_plan if taken[key]["note"]]
+    planned_keys = ((network_files.arm_name(pair), repeat) for pair, repeat in planned)
+    noted = [taken[key] for key in planned_keys if taken[key]["note"]]
     return StudySummary(
         directory=plan.directory,
         num_trained=len(taken) - num_before,

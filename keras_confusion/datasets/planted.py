@@ -181,8 +181,8 @@ def _stripes(shape, sign, x, y, generator, difficulty: Difficulty) -> np.ndarray
     has_width, has_slope = (np.isin(shape, shapes) for shapes in _SHARED)
     # What does not tell the variants of a shape apart is drawn from the same range.
     log_ratio = np.log(difficulty.wavelength_ratio)
-    of_width = np.where(has_width, -sign, generator.uniform(-1, 1, num_images))
-    wavelength = 4 * np.exp(of_width * log_ratio / 2)
+    width_exponent = np.where(has_width, -sign, generator.uniform(-1, 1, num_images))
+    wavelength = 4 * np.exp(width_exponent * log_ratio / 2)
     angle = np.where(
         has_slope, sign * difficulty.slope, generator.uniform(0, np.pi, num_images)
     )

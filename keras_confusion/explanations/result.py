@@ -128,14 +128,14 @@ def explain(
     plan = explained.plan
     labels = plan.dataset.test.labels
     units, totals, by_repeat = [], [], {}
-    for of_repeat in networks:
-        repeat = of_repeat[0].repeat
+    for repeat_networks in networks:
+        repeat = repeat_networks[0].repeat
         baseline, confused = (
             ReadUnits(*explained.activations(network.weights, _test_batches(plan)))
-            for network in of_repeat
+            for network in repeat_networks
         )
         read = baseline, confused
-        changes, of_all = unit_changes.compare_units(
+        changes, repeat_totals = unit_changes.compare_units(
             read, labels, target=target, pair=pair
         )
         changes.insert(0, "repeat", repeat)
@@ -143,13 +143,13 @@ def explain(
         totals.append(
             {
                 "repeat": repeat,
-                **of_all,
-                **_accuracies(of_repeat, labels == target, target),
+                **repeat_totals,
+                **_accuracies(repeat_networks, labels == target, target),
             }
         )
         by_repeat[repeat] = [
-            _network(network.weights, of_network, labels, target)
-            for network, of_network in zip(of_repeat, read, strict=True)
+            _network(network.weights, read_units, labels, target)
+            for network, read_units in zip(repeat_networks, read, strict=True)
         ]
     ranked = unit_changes.rank_units(pd.concat(units, ignore_index=True))
     shown = ranked.head(num_units)
@@ -176,11 +176,11 @@ def _network(weights, read: ReadUnits, labels, target) -> _Network:
     )
 
 
-def _accuracies(of_repeat, of_target: np.ndarray, target: int) -> dict:
+def _accuracies(repeat_networks, is_target: np.ndarray, target: int) -> dict:
     """What the networks said when they were trained."""
     values = {}
-    for name, network in zip(NETWORKS, of_repeat, strict=True):
-        hits = network.winners[of_target] == target
+    for name, network in zip(NETWORKS, repeat_networks, strict=True):
+        hits = network.winners[is_target] == target
         values[f"accuracy_without_pair_{name}"] = float(hits.mean())
         values[f"equal_predictions_{name}"] = network.equal_predictions
     return values
@@ -197,9 +197,9 @@ def _shown(plan, explained, rows, by_repeat, on_progress) -> list[ShownUnit]:
     looks: dict = {}
     wanted: list = []
     num_images = int(rows[list(UNIT_COLUMNS.values())].notna().sum().sum())
-    for repeat, of_repeat in rows.groupby("repeat"):
+    for repeat, repeat_rows in rows.groupby("repeat"):
         for name, network in zip(NETWORKS, by_repeat[repeat], strict=True):
-            units = of_repeat[UNIT_COLUMNS[name]].dropna().astype(int)
+            units = repeat_rows[UNIT_COLUMNS[name]].dropna().astype(int)
 
             def tell(num_done: int, _: int, num_before: int = len(looks)) -> None:
                 if on_progress is not None:

@@ -187,12 +187,12 @@ def paired_rows(
     """
     done = networks[~networks["failed"].astype(bool)]
     # A network that was trained a second time has other seeds than its repeat.
-    of_arm = {
+    rows_by_arm = {
         arm: {(row["repeat"], row["seed"]): row for row in rows.to_dict("records")}
         for arm, rows in done.groupby("arm")
     }
-    baseline = of_arm.get(network_files.BASELINE, {})
-    confused = of_arm.get(network_files.arm_name(pair), {})
+    baseline = rows_by_arm.get(network_files.BASELINE, {})
+    confused = rows_by_arm.get(network_files.arm_name(pair), {})
     both = sorted(set(baseline) & set(confused))
     if not both:
         raise ValueError(

@@ -111,7 +111,7 @@ def _retrain(
     plan: StudyPlan, rows, pair
 ) -> list[tuple[RetrainedNetwork, RetrainedNetwork]]:
     """Trains the baseline and the confused network of every repeat once more."""
-    in_order = [row for of_repeat in rows for row in of_repeat]
+    in_order = [row for repeat_rows in rows for row in repeat_rows]
     is_kept = [retraining.is_kept(plan, row) for row in in_order]
     num_done = sum(is_kept)
     progress = Progress(len(in_order), done=num_done, unit="networks")

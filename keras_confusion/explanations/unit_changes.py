@@ -94,23 +94,30 @@ def compare_units(
     num_classes = networks[0].kernel.shape[1]
     third = [k for k in range(num_classes) if k not in pair]
     others = [k for k in third if k != target]
-    means = [unit_uses.class_means(of.features, labels, num_classes) for of in networks]
-    correlation = correlations(*(of.features for of in networks))
+    means = [
+        unit_uses.class_means(network.features, labels, num_classes)
+        for network in networks
+    ]
+    correlation = correlations(*(network.features for network in networks))
     fates, units = _fates(means, correlation)
-    exists = np.stack([of_network >= 0 for of_network in units])
+    exists = np.stack([numbers >= 0 for numbers in units])
 
-    def rows(of_networks, missing: float) -> np.ndarray:
+    def rows(network_values, missing: float) -> np.ndarray:
         """Values of units `(2, d)` as rows of the table, `(2, rows)`."""
-        found = [of[place] for of, place in zip(of_networks, units, strict=True)]
+        found = [
+            values[place] for values, place in zip(network_values, units, strict=True)
+        ]
         return np.where(exists, found, missing)
 
-    of_classes = {
+    uses_by_class = {
         label: unit_uses.class_uses(networks, labels, label, third) for label in third
     }
-    uses = {label: rows(of.uses, 0.0) for label, of in of_classes.items()}
+    uses = {
+        label: rows(class_uses.uses, 0.0) for label, class_uses in uses_by_class.items()
+    }
     changes = {label: after - before for label, (before, after) in uses.items()}
     for_others = np.stack([changes[label] for label in others])
-    parts = _parts_of_changes(of_classes[target], networks, units)
+    parts = _parts_of_changes(uses_by_class[target], networks, units)
     is_kept = exists.all(axis=0)
     highest = rows((correlation.max(axis=1), correlation.max(axis=0)), -np.inf)
     columns = {
@@ -129,16 +136,18 @@ def compare_units(
     }
     groups = {"target": [target], "a": [pair[0]], "b": [pair[1]], "others": others}
     for group, members in groups.items():
-        of_group = rows([of[list(members)].mean(axis=0) for of in means], np.nan)
-        for name, values in zip(NETWORKS, of_group, strict=True):
+        group_means = rows(
+            [class_means[list(members)].mean(axis=0) for class_means in means], np.nan
+        )
+        for name, values in zip(NETWORKS, group_means, strict=True):
             columns[f"activation_{group}_{name}"] = values
-    before, after = of_classes[target].log_probability
-    differences = [np.diff(of_classes[label].log_probability)[0] for label in others]
+    before, after = uses_by_class[target].log_probability
+    differences = [np.diff(uses_by_class[label].log_probability)[0] for label in others]
     totals = {
         "log2_probability_baseline": before,
         "log2_probability_confused": after,
         "change": after - before,
-        "change_of_biases": np.diff(of_classes[target].of_biases)[0],
+        "change_of_biases": np.diff(uses_by_class[target].bias_uses)[0],
         "change_for_others": np.mean(differences),
         "sum_of_sizes": np.abs(changes[target]).sum(),
         "sum_of_sizes_for_others": np.abs(for_others).sum(axis=1).mean(),
@@ -146,22 +155,25 @@ def compare_units(
     return pd.DataFrame(columns), totals
 
 
-def _parts_of_changes(of_class: ClassUses, networks: Networks, units) -> np.ndarray:
+def _parts_of_changes(class_uses: ClassUses, networks: Networks, units) -> np.ndarray:
     """What units respond to, and how they are read: `(2, rows)`, of kept units."""
     weighted = [
-        of[:, place]
-        for of, place in zip(of_class.weighted_features, units, strict=True)
+        features[:, place]
+        for features, place in zip(class_uses.weighted_features, units, strict=True)
     ]
-    kernels = [of.kernel.T[:, place] for of, place in zip(networks, units, strict=True)]
-    of_activation = (weighted[1] - weighted[0]) * (kernels[0] + kernels[1]) / 2
-    of_weights = (kernels[1] - kernels[0]) * (weighted[0] + weighted[1]) / 2
-    return np.stack([of_activation.sum(axis=0), of_weights.sum(axis=0)])
+    kernels = [
+        network.kernel.T[:, place]
+        for network, place in zip(networks, units, strict=True)
+    ]
+    activation_part = (weighted[1] - weighted[0]) * (kernels[0] + kernels[1]) / 2
+    weight_part = (kernels[1] - kernels[0]) * (weighted[0] + weighted[1]) / 2
+    return np.stack([activation_part.sum(axis=0), weight_part.sum(axis=0)])
 
 
 def _fates(means, correlation) -> tuple[list[str], tuple[np.ndarray, np.ndarray]]:
     """Units that are not silent: fates, and numbers in both networks or -1."""
     matched = match_units(correlation)
-    is_active = [(of_network != 0).any(axis=0) for of_network in means]
+    is_active = [(class_means != 0).any(axis=0) for class_means in means]
     own = np.arange(len(matched))
     is_kept = correlation[own, matched] >= MIN_CORRELATION
     kept = own[is_kept]
@@ -212,12 +224,12 @@ def concentration(units: pd.DataFrame, num_units: int) -> pd.DataFrame:
         many of the largest carry half of it.
     """
     rows = []
-    for repeat, of_repeat in units.groupby("repeat"):
-        sizes = np.sort(of_repeat["change"].abs().to_numpy())[::-1]
+    for repeat, repeat_units in units.groupby("repeat"):
+        sizes = np.sort(repeat_units["change"].abs().to_numpy())[::-1]
         total = sizes.sum()
         shares = np.cumsum(sizes) / total if total else np.full(len(sizes), np.nan)
-        fates = of_repeat["fate"].value_counts()
-        kept = of_repeat[of_repeat["fate"] == "kept"]
+        fates = repeat_units["fate"].value_counts()
+        kept = repeat_units[repeat_units["fate"] == "kept"]
         rows.append(
             {
                 "repeat": repeat,

@@ -91,9 +91,9 @@ def unit_images(
     if not active.any():
         return UnitImages(images, shares)
     starts = _starts(seed, shape)
-    of_starts = probe.features(starts)
+    start_activations = probe.features(starts)
     # Units outside `units` have weight 1.
-    asked = np.ones(of_starts.shape[1], np.float32)
+    asked = np.ones(start_activations.shape[1], np.float32)
     asked[units[active]] = EXCESS * strongest[active]
 
     def shares_of_moved(pixels):
@@ -102,7 +102,7 @@ def unit_images(
 
     made = optimize_images(
         shares_of_moved,
-        starts[_choose(of_starts[:, units[active]])],
+        starts[_choose(start_activations[:, units[active]])],
         units[active],
         SETTINGS,
         objective=objectives.unit_activation,
@@ -126,12 +126,12 @@ def _starts(seed: int, shape) -> np.ndarray:
 
 def _choose(activations: np.ndarray) -> np.ndarray:
     """For each unit the number of a start, from activations `(starts, units)`."""
-    of_contrasts = activations.reshape(len(_START_CONTRASTS), _STARTS_A_CONTRAST, -1)
-    strongest = of_contrasts.max(axis=1)
+    by_contrast = activations.reshape(len(_START_CONTRASTS), _STARTS_A_CONTRAST, -1)
+    strongest = by_contrast.max(axis=1)
     # The first contrast that activates the unit; if none does, the strongest contrast.
     contrast = np.where(strongest > 0, np.arange(len(strongest))[:, None], np.inf)
     contrast = np.minimum(contrast.min(axis=0), len(strongest) - 1).astype(int)
-    best = of_contrasts.argmax(axis=1)[contrast, np.arange(len(contrast))]
+    best = by_contrast.argmax(axis=1)[contrast, np.arange(len(contrast))]
     return contrast * _STARTS_A_CONTRAST + best
 
 

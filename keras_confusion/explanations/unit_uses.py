@@ -61,13 +61,13 @@ class ClassUses:
     Args:
         log_probability: Mean log2-probability of the class on its images, `(2,)`.
         uses: Of every unit, bits, `(2, d)`.
-        of_biases: The same of the biases, `(2,)`.
+        bias_uses: The same of the biases, `(2,)`.
         weighted_features: `(2, K, d)`, mean over images of g_k(x) h_u(x), bits.
     """
 
     log_probability: np.ndarray
     uses: np.ndarray
-    of_biases: np.ndarray
+    bias_uses: np.ndarray
     weighted_features: np.ndarray
 
 
@@ -88,7 +88,7 @@ def class_uses(
     images = labels == label
     own, columns = list(among).index(label), list(among)
     logits = [network.logits(images) for network in networks]
-    way = [of_network[:, columns] for of_network in logits]
+    way = [network_logits[:, columns] for network_logits in logits]
     is_class = np.eye(len(columns))[own]
     nodes, weights = np.polynomial.legendre.leggauss(_NUM_NODES)
     gradients = np.zeros_like(logits[0])
@@ -97,20 +97,25 @@ def class_uses(
         gradients[:, columns] += weight * (is_class - shares)
     gradients /= np.log(2)
     weighted = np.stack(
-        [gradients.T @ of.features[images] / images.sum() for of in networks]
+        [gradients.T @ network.features[images] / images.sum() for network in networks]
     )
     return ClassUses(
         log_probability=np.array(
-            [scipy.special.log_softmax(of, axis=1)[:, own].mean() for of in way]
+            [
+                scipy.special.log_softmax(network_logits, axis=1)[:, own].mean()
+                for network_logits in way
+            ]
         )
         / np.log(2),
         uses=np.stack(
             [
-                (of_network * network.kernel.T).sum(axis=0)
-                for of_network, network in zip(weighted, networks, strict=True)
+                (network_features * network.kernel.T).sum(axis=0)
+                for network_features, network in zip(weighted, networks, strict=True)
             ]
         ),
-        of_biases=np.array([gradients.mean(axis=0) @ of.bias for of in networks]),
+        bias_uses=np.array(
+            [gradients.mean(axis=0) @ network.bias for network in networks]
+        ),
         weighted_features=weighted,
     )
 

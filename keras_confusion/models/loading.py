@@ -103,10 +103,10 @@ def load_probe(
             f"Received: {path}."
         )
     probe = Probe(
-        logits=_of_unit_images(serve, description),
+        logits=_image_function(serve, description),
         feature_vectors=None
         if features is None
-        else _of_unit_images(features, description),
+        else _image_function(features, description),
         input_shape=image_shape(serve.images, image_size, path),
         class_names=(),
         source=str(path),
@@ -200,7 +200,7 @@ def _check_one_of_each(source: pathlib.Path, inputs, outputs) -> None:
         )
 
 
-def _of_unit_images(
+def _image_function(
     endpoint: _Endpoint, description: dict
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """An endpoint as a function of any number of images in [0, 1], to float32."""
@@ -257,11 +257,11 @@ def _tried_out(probe: Probe, description: dict) -> Probe:
     values = outputs.numpy()
     if (values < 0).any() or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
         return probe
-    of_probabilities = probe.logits
+    probability_function = probe.logits
     return dataclasses.replace(
         probe,
         logits=lambda images: tf.math.log(
-            tf.maximum(of_probabilities(images), _SMALLEST_PROBABILITY)
+            tf.maximum(probability_function(images), _SMALLEST_PROBABILITY)
         ),
     )
 

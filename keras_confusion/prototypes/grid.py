@@ -74,10 +74,10 @@ def ask(probe: model_probe.Probe, images: np.ndarray) -> Answers:
         logits.append(probe.logits(tf.constant(batch)).numpy())
         if probe.feature_vectors is not None:
             features.append(probe.features(batch))
-    of_all = np.concatenate(logits).reshape(*leading, -1)
+    all_logits = np.concatenate(logits).reshape(*leading, -1)
     return Answers(
-        logits=of_all,
-        predicted=of_all.argmax(axis=-1).astype(np.int16),
+        logits=all_logits,
+        predicted=all_logits.argmax(axis=-1).astype(np.int16),
         features=np.concatenate(features).reshape(*leading, -1) if features else None,
     )
 
@@ -106,18 +106,18 @@ def probe_classifier(
         optimiser's; features only if the classifier has them.
     """
     tell = _Tally(on_progress)
-    of_classes = prototype_images.class_prototypes(
+    class_prototypes = prototype_images.class_prototypes(
         probe, start, settings.images, on_progress=tell
     )
     tell.next()
     made = prototype_images.intermediary_prototypes(
-        probe, of_classes.images, settings.images, on_progress=tell
+        probe, class_prototypes.images, settings.images, on_progress=tell
     )
     tell.next()
     num_classes = start.shape[-4]
     diagonal = np.arange(num_classes)
     iterations = made.iterations.copy()
-    iterations[..., diagonal, diagonal] = of_classes.iterations
+    iterations[..., diagonal, diagonal] = class_prototypes.iterations
     answers = ask(probe, made.images)
     losses = answers.cross_entropies(diagonal[:, None])
     values = {
@@ -130,10 +130,10 @@ def probe_classifier(
         "features": answers.features,
     }
     if settings.num_frames:
-        values["frames"] = _all_frames(of_classes, made, settings.num_frames)
+        values["frames"] = _all_frames(class_prototypes, made, settings.num_frames)
     if settings.boundaries:
-        values |= _boundaries(probe, of_classes.images, settings, tell)
-    attacked = deepfool.deepfool(probe.logits, of_classes.images)
+        values |= _boundaries(probe, class_prototypes.images, settings, tell)
+    attacked = deepfool.deepfool(probe.logits, class_prototypes.images)
     values |= {
         "adversarial_image": attacked.images,
         "adversarial_features": ask(probe, attacked.images).features,
@@ -152,10 +152,10 @@ def num_images(start: np.ndarray, settings: ProbingSettings) -> int:
     return num_starts * per_start
 
 
-def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
+def _boundaries(probe, class_prototypes, settings: ProbingSettings, tell) -> dict:
     made = prototype_images.boundary_prototypes(
         probe,
-        of_classes,
+        class_prototypes,
         dataclasses.replace(
             settings.images, learning_rate=settings.boundary_learning_rate
         ),
@@ -163,7 +163,7 @@ def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
         on_progress=tell,
     )
     # The diagonal holds class prototypes, which are no boundaries.
-    num_classes = of_classes.shape[-4]
+    num_classes = class_prototypes.shape[-4]
     off_diagonal = ~np.eye(num_classes, dtype=bool)
     answers = ask(probe, made.images)
     features = answers.features
@@ -171,11 +171,11 @@ def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
         features = np.where(off_diagonal[..., None], features, np.float32(np.nan))
     targets, origins = np.indices((num_classes, num_classes))
 
-    def of_label(labels):
+    def label_logits(labels):
         index = np.broadcast_to(labels, answers.predicted.shape)[..., None]
         return np.take_along_axis(answers.logits, index, axis=-1)[..., 0]
 
-    gaps = np.where(off_diagonal, of_label(targets) - of_label(origins), np.nan)
+    gaps = np.where(off_diagonal, label_logits(targets) - label_logits(origins), np.nan)
     return {
         "boundary_image": np.where(
             off_diagonal[..., None, None, None], made.images, np.float32(np.nan)
@@ -190,15 +190,15 @@ def _boundaries(probe, of_classes, settings: ProbingSettings, tell) -> dict:
 
 
 def _all_frames(
-    of_classes: OptimizedImages, made: OptimizedImages, num_frames: int
+    class_prototypes: OptimizedImages, made: OptimizedImages, num_frames: int
 ) -> np.ndarray:
     """Frames of all of P, uint8; those of a class prototype begin where it began."""
-    *leading, num_classes, height, width, channels = of_classes.images.shape
+    *leading, num_classes, height, width, channels = class_prototypes.images.shape
     shape = (*leading, num_classes, num_classes, num_frames, height, width, channels)
     frames = evenly_spaced_frames(made.frames or [], num_frames).reshape(shape)
     diagonal = np.arange(num_classes)
     frames[..., diagonal, diagonal, :, :, :, :] = evenly_spaced_frames(
-        of_classes.frames or [], num_frames
+        class_prototypes.frames or [], num_frames
     ).reshape(*leading, num_classes, num_frames, height, width, channels)
     return np.round(frames * 255).astype(np.uint8)
 

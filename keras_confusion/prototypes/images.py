@@ -83,7 +83,7 @@ def class_prototypes(
 
 def intermediary_prototypes(
     model: Model,
-    of_classes: np.ndarray,
+    prototypes: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -92,7 +92,7 @@ def intermediary_prototypes(
 
     Args:
         model: As in `class_prototypes`.
-        of_classes: The class prototypes, `(..., K, height, width, channels)`.
+        prototypes: The class prototypes, `(..., K, height, width, channels)`.
         settings: An `OptimizerSettings`.
         on_progress: As in `class_prototypes`.
 
@@ -101,7 +101,7 @@ def intermediary_prototypes(
         starts as prototype j and is optimised toward class k; on the diagonal are the
         class prototypes, copied unchanged; only `converged` is evaluated.
     """
-    start = _as_origins(of_classes)
+    start = _as_origins(prototypes)
     num_classes = start.shape[-4]
     targets = np.broadcast_to(np.arange(num_classes)[:, None], start.shape[:-3])
     given = np.broadcast_to(np.eye(num_classes, dtype=bool), start.shape[:-3])
@@ -164,7 +164,7 @@ def boundary_images(
 
 def boundary_prototypes(
     model: Model,
-    of_classes: np.ndarray,
+    prototypes: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
     gap_tolerance: float = 0.01,
@@ -176,7 +176,7 @@ def boundary_prototypes(
 
     Args:
         model: As in `class_prototypes`.
-        of_classes: The class prototypes, `(..., K, height, width, channels)`.
+        prototypes: The class prototypes, `(..., K, height, width, channels)`.
         settings: As in `boundary_images`.
         gap_tolerance: As in `boundary_images`.
         on_progress: As in `class_prototypes`.
@@ -189,7 +189,7 @@ def boundary_prototypes(
             are so large that a third class could be on top.
     """
     settings = settings or OptimizerSettings()
-    start = _as_origins(of_classes)
+    start = _as_origins(prototypes)
     *leading, num_classes, _, height, width, channels = start.shape
     objectives.check_tie(num_classes, settings.loss_threshold, gap_tolerance)
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
@@ -250,12 +250,12 @@ def _with_classes(images: np.ndarray) -> np.ndarray:
     return images
 
 
-def _as_origins(of_classes: np.ndarray) -> np.ndarray:
+def _as_origins(prototypes: np.ndarray) -> np.ndarray:
     """Repeats class prototypes along a new axis: `(..., target, origin, h, w, c)`."""
-    of_classes = _with_classes(of_classes)
-    *leading, num_classes, height, width, channels = of_classes.shape
+    prototypes = _with_classes(prototypes)
+    *leading, num_classes, height, width, channels = prototypes.shape
     return np.broadcast_to(
-        of_classes[..., None, :, :, :, :],
+        prototypes[..., None, :, :, :, :],
         (*leading, num_classes, num_classes, height, width, channels),
     )
 

@@ -159,14 +159,14 @@ def probe_pair(
         ]
     )
     tell = on_progress or (lambda num_done: None)
-    of_classes = optimize_images(
+    class_prototypes = optimize_images(
         probe.logits,
         start,
         np.broadcast_to(labels, start.shape[:2]),
         optimizer,
         on_progress=lambda done, _: tell(done),
     )
-    origins = of_classes.images[:, 0]
+    origins = class_prototypes.images[:, 0]
     intermediary = optimize_images(
         probe.logits,
         origins,
@@ -188,19 +188,19 @@ def probe_pair(
         "p_from": origins,
         "boundary": boundary.images,
         "intermediary": intermediary.images,
-        "p_to": of_classes.images[:, 1],
+        "p_to": class_prototypes.images[:, 1],
     }
     iterations = {
-        "p_from": of_classes.iterations[:, 0],
+        "p_from": class_prototypes.iterations[:, 0],
         "boundary": boundary.iterations,
         "intermediary": intermediary.iterations,
-        "p_to": of_classes.iterations[:, 1],
+        "p_to": class_prototypes.iterations[:, 1],
     }
     frames = {}
     if settings.frames:
         ways = {
-            "p_from": (of_classes.frames or [])[::2],
-            "p_to": (of_classes.frames or [])[1::2],
+            "p_from": (class_prototypes.frames or [])[::2],
+            "p_to": (class_prototypes.frames or [])[1::2],
             "intermediary": intermediary.frames or [],
         }
         frames = {

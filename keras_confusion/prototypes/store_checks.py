@@ -109,7 +109,7 @@ def chunk_file(array: pathlib.Path, place: Iterable[int]) -> pathlib.Path:
 def _chunk_files(array: pathlib.Path, part: tuple[int, int]) -> Iterator[pathlib.Path]:
     metadata = json.loads((array / _METADATA).read_text())
     sizes = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    counts = [-(-n // of) for n, of in zip(metadata["shape"], sizes, strict=True)]
+    counts = [-(-n // size) for n, size in zip(metadata["shape"], sizes, strict=True)]
     for place in itertools.product(*map(range, counts[2:])):
         yield chunk_file(array, (*part, *place))
 

@@ -208,9 +208,9 @@ def boundary_prototypes(study: xr.Dataset) -> pd.DataFrame:
             prototype_store.converged_features(part, "boundary_")
         )
         units = dissimilarity.unit_vectors(prototype_store.converged_features(part))
-        of_classes = np.einsum("kkd->kd", units)
-        to_target.append((boundary * of_classes[:, None]).sum(axis=-1).ravel())
-        to_origin.append((boundary * of_classes).sum(axis=-1).ravel())
+        class_units = np.einsum("kkd->kd", units)
+        to_target.append((boundary * class_units[:, None]).sum(axis=-1).ravel())
+        to_origin.append((boundary * class_units).sum(axis=-1).ravel())
     # Rounding leaves cosines slightly above 1.
     table["to_target"] = np.clip(1 - np.concatenate(to_target), 0, 2)
     table["to_origin"] = np.clip(1 - np.concatenate(to_origin), 0, 2)
@@ -284,9 +284,9 @@ def _measurements(part: xr.Dataset) -> dict:
     row["within_cosine_variance"] = float(cosines.within_variance)
     row["between_cosine_mean"] = float(cosines.between_mean)
     row["between_cosine_variance"] = float(cosines.between_variance)
-    of_classes = np.einsum("kkd->kd", features)
-    row["m_g"] = float(dissimilarity.separation(of_classes))
-    row |= _adversarial(part, of_classes)
+    class_features = np.einsum("kkd->kd", features)
+    row["m_g"] = float(dissimilarity.separation(class_features))
+    row |= _adversarial(part, class_features)
     converged = part["converged"].values
     iterations = part["iterations"].values
     is_class = np.eye(len(converged), dtype=bool)
@@ -302,10 +302,10 @@ def _measurements(part: xr.Dataset) -> dict:
     }
 
 
-def _adversarial(part: xr.Dataset, of_classes: FloatArray) -> dict:
+def _adversarial(part: xr.Dataset, class_features: FloatArray) -> dict:
     """M_adv, and how many attacked class prototypes it is the mean of."""
     attacked = part["adversarial_features"].where(part["adversarial_fooled"])
-    both = dissimilarity.unit_vectors(np.stack([of_classes, attacked.values]))
+    both = dissimilarity.unit_vectors(np.stack([class_features, attacked.values]))
     used = np.isfinite(both).all(axis=(0, -1))
     m_adv = np.nan
     if used.sum() >= 2:

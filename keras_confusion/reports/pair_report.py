@@ -108,12 +108,12 @@ def arrays(probed: ProbedPair) -> dict[str, np.ndarray]:
     values |= {f"noise_{name}": images for name, images in probed.noise.items()}
     values |= {f"frames_{name}": images for name, images in probed.frames.items()}
     for name, answers in probed.answers.items():
-        of_image = probed.measures[probed.measures["image"] == name]
+        image_measures = probed.measures[probed.measures["image"] == name]
         values |= {name: probed.images[name], f"{name}_logits": answers.logits}
         if answers.features is not None:
             values[f"{name}_features"] = answers.features
         for column in ("loss", "iterations", "converged"):
-            values[f"{name}_{column}"] = of_image[column].to_numpy()
+            values[f"{name}_{column}"] = image_measures[column].to_numpy()
     return values
 
 

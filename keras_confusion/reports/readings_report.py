@@ -64,12 +64,12 @@ def reading_lines(
 
 
 def _findings(columns: str, cells: pd.DataFrame) -> list[str]:
-    of_reading = dict(list(cells.groupby("reading", sort=False)))
+    cells_by_reading = dict(list(cells.groupby("reading", sort=False)))
     lines = []
     for reading in ("features", "total", "readout"):
-        if reading not in of_reading:
+        if reading not in cells_by_reading:
             continue
-        rows = of_reading[reading]
+        rows = cells_by_reading[reading]
         tested = rows[rows["q_value"].notna()]
         found = tested[tested["q_value"] <= SIGNIFICANCE]
         name = f"Target x {columns}" if reading == "features" else f"  {reading}"

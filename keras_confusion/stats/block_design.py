@@ -47,7 +47,7 @@ def compare_arms(
     responses: ArrayLike,
     weights: ArrayLike,
     *,
-    of_levels: ArrayLike | None = None,
+    level_contrasts: ArrayLike | None = None,
     confidence: float = 0.95,
     min_arms: int = MIN_ARMS,
 ) -> BlockComparison:
@@ -62,10 +62,10 @@ def compare_arms(
         responses: Of every arm and repeat, shape (A, R), R being those repeats that
             all arms have.
         weights: Shape (num_contrasts, A), each row adding up to 0.
-        of_levels: Where arms have different levels, what other networks add to every
-            contrast by way of these, shape (num_contrasts, num_baseline): the weights
-            times the networks' responses in place of the arms'. Their means are taken
-            away, and are a second term of the squared standard error,
+        level_contrasts: Where arms have different levels, what other networks add to
+            every contrast by way of these, shape (num_contrasts, num_baseline): the
+            weights times the networks' responses in place of the arms'. Their means
+            are taken away, and are a second term of the squared standard error,
             var / num_baseline, and of Satterthwaite's (1946) degrees of freedom.
         confidence: Level of the intervals, in (0, 1).
         min_arms: Arms that there must be, at least 2.
@@ -85,24 +85,24 @@ def compare_arms(
     num_arms, num_repeats = responses.shape
     weights = np.asarray(weights, np.float64)
     # What the levels add to every contrast; zeros of nobody without levels.
-    if of_levels is None:
-        of_levels = np.zeros((len(weights), 2))
-    of_levels = np.asarray(of_levels, np.float64)
-    num_levels = of_levels.shape[1]
+    if level_contrasts is None:
+        level_contrasts = np.zeros((len(weights), 2))
+    level_contrasts = np.asarray(level_contrasts, np.float64)
+    num_levels = level_contrasts.shape[1]
     difference = np.full(len(weights), np.nan)
     if num_arms and num_repeats and num_levels:
-        difference = weights @ responses.mean(axis=1) - of_levels.mean(axis=1)
+        difference = weights @ responses.mean(axis=1) - level_contrasts.mean(axis=1)
     reason = _why_untested(responses, min_arms)
     if not reason and num_levels < 2:
         reason = FEW_BASELINES
     if reason:
         return _untested(num_repeats, difference, reason)
     sd = _residual_sd(responses)
-    of_arms = sd**2 * (weights**2).sum(axis=1) / num_repeats
-    level_error = of_levels.var(axis=1, ddof=1) / num_levels
-    error = np.sqrt(of_arms + level_error)
+    arm_error = sd**2 * (weights**2).sum(axis=1) / num_repeats
+    level_error = level_contrasts.var(axis=1, ddof=1) / num_levels
+    error = np.sqrt(arm_error + level_error)
     df = error**4 / (
-        of_arms**2 / ((num_arms - 1) * (num_repeats - 1))
+        arm_error**2 / ((num_arms - 1) * (num_repeats - 1))
         + level_error**2 / (num_levels - 1)
     )
     return _tested(num_repeats, difference, error, df, confidence)

@@ -56,10 +56,12 @@ def d_primes(logits: ArrayLike, labels: ArrayLike) -> FloatArray:
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     num_classes = logits.shape[1]
-    of_class = [logits[labels == label] for label in range(num_classes)]
+    class_logits = [logits[labels == label] for label in range(num_classes)]
     found = np.full(num_class_pairs(num_classes), np.nan)
     for index, (a, b) in enumerate(zip(*np.triu_indices(num_classes, 1), strict=True)):
-        one, other = (of_class[label][:, a] - of_class[label][:, b] for label in (a, b))
+        one, other = (
+            class_logits[label][:, a] - class_logits[label][:, b] for label in (a, b)
+        )
         num_compared = len(one) * len(other)
         if not num_compared:
             continue
@@ -155,7 +157,7 @@ class WithoutPairs:
         self._d = np.where(is_known, d, 0).astype(np.float64)
         self._sums = self._d.sum(axis=2)
 
-    def of_pair(self, a: int, b: int) -> NDArray[np.float32]:
+    def means_without(self, a: int, b: int) -> NDArray[np.float32]:
         """Of every target without one pair, float32 `(n, K)`."""
         num_others = self._num_others(np.array([a]), np.array([b]))
         d = self._d
@@ -165,7 +167,7 @@ class WithoutPairs:
         means[:, ~self._has_images] = np.nan
         return means.astype(np.float32)
 
-    def of_target(
+    def target_means(
         self,
         target: int,
         pairs: NDArray[np.int64],
@@ -207,4 +209,4 @@ def without_pair(d: FloatArray, pair: Sequence[int]) -> NDArray[np.float32]:
     Returns:
         float32 array `(K,)`.
     """
-    return WithoutPairs(d[None]).of_pair(int(pair[0]), int(pair[1]))[0]
+    return WithoutPairs(d[None]).means_without(int(pair[0]), int(pair[1]))[0]

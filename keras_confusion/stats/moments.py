@@ -51,13 +51,13 @@ def moments(values: ArrayLike, *, magnitude: ArrayLike | None = None) -> Moments
 
 
 def pooled_moments(
-    parts: NDArray[np.bool_], of_parts: Moments, largest: FloatArray
+    parts: NDArray[np.bool_], part_moments: Moments, largest: FloatArray
 ) -> Moments:
     """Describes groups that are put together from parts, such as arms.
 
     Args:
         parts: The parts of every group, bool `(num_groups, num_parts)`.
-        of_parts: Arrays `(num_parts,)`.
+        part_moments: Arrays `(num_parts,)`.
         largest: The largest absolute response of each part, `(num_parts,)`; 0 where it
             has no network.
 
@@ -66,15 +66,15 @@ def pooled_moments(
         together, up to rounding.
 
     Example:
-        >>> of_parts = Moments(np.array([2, 2]), np.array([2.0, 6]), np.full(2, 2**0.5))
-        >>> pooled = pooled_moments(np.array([[True, True]]), of_parts, np.full(2, 7.0))
+        >>> arms = Moments(np.array([2, 2]), np.array([2.0, 6]), np.full(2, 2**0.5))
+        >>> pooled = pooled_moments(np.array([[True, True]]), arms, np.full(2, 7.0))
         >>> pooled.n, pooled.mean, pooled.sd.round(3)  # of 1, 3, 5 and 7
         (array([4]), array([4.]), array([2.582]))
     """
-    n = np.asarray(of_parts.n)
+    n = np.asarray(part_moments.n)
     has_some, has_two = n > 0, n > 1
-    mean = np.where(has_some, of_parts.mean, 0)
-    squares = np.where(has_two, of_parts.sd, 0) ** 2 * np.maximum(n - 1, 0)
+    mean = np.where(has_some, part_moments.mean, 0)
+    squares = np.where(has_two, part_moments.sd, 0) ** 2 * np.maximum(n - 1, 0)
     total = sums_over(parts, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         pooled_mean = sums_over(parts, n * mean) / total

@@ -188,8 +188,8 @@ def compare_moments(
     if tested.any():
         n1_, n2_ = n1[tested], n2[tested]
         terms = [
-            (of_group[tested] ** 2 / number[tested], number[tested] - 1)
-            for of_group, number in zip(sd, n, strict=True)
+            (group_sd[tested] ** 2 / number[tested], number[tested] - 1)
+            for group_sd, number in zip(sd, n, strict=True)
         ]
         variance = sum(term for term, _ in terms)
         df = variance**2 / sum(term**2 / freedom for term, freedom in terms)

@@ -98,12 +98,12 @@ class TrainingProgram:
             return gathered, tf.gather(labels, batch)
         gathered = labelled_dataset.to_unit_range(tf.gather(images, batch))
         # (batch, M, h, w, c): the networks' channels go beside each other.
-        of_networks = tf.transpose(gathered, (0, 2, 3, 1, 4))
-        _, height, width, num_networks, channels = of_networks.shape
+        network_images = tf.transpose(gathered, (0, 2, 3, 1, 4))
+        _, height, width, num_networks, channels = network_images.shape
         shape = (-1, height, width, num_networks * channels)
         places = batch * num_networks + tf.range(num_networks)
-        of_batch = tf.gather(tf.reshape(labels, (-1,)), places)
-        return tf.reshape(of_networks, shape), of_batch
+        batch_labels = tf.gather(tf.reshape(labels, (-1,)), places)
+        return tf.reshape(network_images, shape), batch_labels
 
     def _train_on_stream(self, batches):
         total, num_examples = tf.zeros((1,)), tf.zeros(())

@@ -19,8 +19,8 @@ def test_networks_are_written_in_files_of_many(tmp_path, monkeypatch):
     for row in networks.to_dict("records")[::9]:
         top = row["predictions"], row["second_labels"], row["third_labels"]
         assert all(len({*labels}) == 3 for labels in zip(*top, strict=True))
-        of_pairs = 21 if row["arm"] == network_files.BASELINE else 1
-        assert len(row["log2_probability_without_pair"]) == of_pairs * 7
+        num_pairs = 21 if row["arm"] == network_files.BASELINE else 1
+        assert len(row["log2_probability_without_pair"]) == num_pairs * 7
 
 
 def test_a_study_is_the_same_when_it_is_drawn_again(tmp_path):

@@ -21,8 +21,8 @@ def p_values(studies):
     """Independent p-values by (comparison, response, test), NaN left out."""
     found: dict = {}
     for study in studies:
-        for key, of_study in null_statistics.independent_p_values(study).items():
-            found.setdefault(key, []).append(of_study)
+        for key, study_p_values in null_statistics.independent_p_values(study).items():
+            found.setdefault(key, []).append(study_p_values)
     joined = {key: np.concatenate(parts) for key, parts in found.items()}
     return {key: values[np.isfinite(values)] for key, values in joined.items()}
 

@@ -19,12 +19,12 @@ def test_released_iteration_steps_down_the_loss_and_has_gradients_of_all_weights
         return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits).numpy()
 
     iterate = prototype_speed._released_iteration(network)
-    moved, of_weights = iterate(tf.constant(images), tf.constant(targets))
+    moved, weight_gradients = iterate(tf.constant(images), tf.constant(targets))
     assert (losses(moved.numpy()) < losses(images)).all()
     lengths = np.linalg.norm((moved - images).numpy().reshape(4, -1), axis=1)
     np.testing.assert_allclose(lengths, prototype_speed.STEP_LENGTH, rtol=1e-3)
-    assert len(of_weights) == len(network.trainable_variables)
-    assert all(np.any(gradient.numpy()) for gradient in of_weights)
+    assert len(weight_gradients) == len(network.trainable_variables)
+    assert all(np.any(gradient.numpy()) for gradient in weight_gradients)
 
 
 @pytest.mark.slow

@@ -288,7 +288,7 @@ def test_rectified_after_pooling_is_the_same_function(rng):
             loss = tf.reduce_sum(classifier(images) ** 2)
         return [loss, *tape.gradient(loss, classifier.trainable_variables)]
 
-    for of_later, of_model in zip(
+    for later_value, model_value in zip(
         loss_and_gradients(later), loss_and_gradients(model), strict=True
     ):
-        np.testing.assert_allclose(of_later, of_model, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(later_value, model_value, rtol=1e-4, atol=1e-5)

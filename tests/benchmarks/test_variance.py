@@ -108,8 +108,8 @@ def test_the_jackknife_of_a_logarithm_that_is_a_mean_is_its_interval(rng):
         lambda units: float(np.exp(logs[units].mean())), 9
     )
     np.testing.assert_allclose(found, np.exp(anova.mean_interval(logs)))
-    of_few, low, high = anova.jackknife_log_interval(lambda units: 2.0, 3)
-    assert of_few == 2.0
+    estimate, low, high = anova.jackknife_log_interval(lambda units: 2.0, 3)
+    assert estimate == 2.0
     assert math.isnan(low)
     assert math.isnan(high)
 
@@ -212,7 +212,7 @@ def made_up_networks(levels=2, num_classes=10):
         base = 0.1 * a + 0.02 * b + 0.003 * c + 0.3 * (network.schedule == "constant")
         accuracy = base + 0.01 * np.arange(num_classes)
         without_pair = [None if k in (3, 5) else x / 2 for k, x in enumerate(accuracy)]
-        of_weights = {
+        responses = {
             "accuracy": accuracy.tolist(),
             "accuracy_without_pair": without_pair,
             "sha256": f"{network.schedule} {network.levels}",
@@ -221,7 +221,7 @@ def made_up_networks(levels=2, num_classes=10):
         networks[network] = {
             "processor_seconds": 30.0 if network.how != OBSERVED else 1000.0,
             "of_weights": {
-                name: of_weights | {"sha256": f"{of_weights['sha256']} {place}"}
+                name: responses | {"sha256": f"{responses['sha256']} {place}"}
                 for place, name in enumerate(names)
             },
         }

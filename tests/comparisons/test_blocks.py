@@ -30,7 +30,7 @@ def study_of(seed=0, *, shared=True, missing=()):
     """
     generator = np.random.default_rng(seed)
     pairs = list(itertools.combinations(range(NUM_CLASSES), 2))
-    of_repeat = generator.normal(0, 0.05, (REPEATS, NUM_CLASSES))
+    repeat_effects = generator.normal(0, 0.05, (REPEATS, NUM_CLASSES))
     level = generator.uniform(0, 0.1, (len(pairs), NUM_CLASSES))
 
     def rates(accuracy):
@@ -43,11 +43,11 @@ def study_of(seed=0, *, shared=True, missing=()):
         if (pairs[index], repeat) not in missing
     ]
     arms, repeats = np.array(places).T
-    accuracy = 0.6 + of_repeat[repeats]
+    accuracy = 0.6 + repeat_effects[repeats]
     accuracy += generator.normal(0, 0.01, accuracy.shape)
     target, pair, effect = EFFECT
     accuracy[arms == pairs.index(pair), target] += effect
-    baseline = 0.6 + of_repeat + generator.normal(0, 0.01, of_repeat.shape)
+    baseline = 0.6 + repeat_effects + generator.normal(0, 0.01, repeat_effects.shape)
     without_pair = accuracy + level[arms]
     for row, arm in enumerate(arms):
         without_pair[row, list(pairs[arm])] = np.nan
@@ -88,12 +88,14 @@ def test_three_repeats_find_what_is_there_and_nothing_else(response):
 def test_classes_share_the_effect_of_their_arms():
     table = target_by_class.target_by_class(study_of(), NAMES)
     rows = table[(table["target"] == 2) & (table["response"] == "accuracy")]
-    of_class = rows.set_index("class")["blocks_difference_points"]
+    class_differences = rows.set_index("class")["blocks_difference_points"]
     # One of five arms with the class, against ten without.
-    assert of_class[[0, 5]].to_numpy() == pytest.approx([-4, -4], abs=1)
-    assert of_class[[1, 3, 4, 6]].abs().max() < 4
+    assert class_differences[[0, 5]].to_numpy() == pytest.approx([-4, -4], abs=1)
+    assert class_differences[[1, 3, 4, 6]].abs().max() < 4
     # Means of all networks are compared as Welch compares them.
-    np.testing.assert_allclose(of_class, rows.set_index("class")["difference_points"])
+    np.testing.assert_allclose(
+        class_differences, rows.set_index("class")["difference_points"]
+    )
 
 
 def test_targets_in_the_pair_have_no_test():

@@ -26,7 +26,7 @@ TABLES = {
 
 
 def row(pair, repeat, **columns):
-    of_row = {
+    network_row = {
         "failed": False,
         "class_a": None if pair is None else pair[0],
         "class_b": None if pair is None else pair[1],
@@ -36,7 +36,7 @@ def row(pair, repeat, **columns):
         "features_discriminability": None,
         "readout_discriminability": None,
     }
-    return of_row | columns
+    return network_row | columns
 
 
 def without_every_pair(d_primes):
@@ -49,8 +49,8 @@ def without_every_pair(d_primes):
 
 def collected(rows):
     collector = readings.ReadingCollector(np.full(NUM_CLASSES, 10**9), pairs=PAIRS)
-    for of_row in rows:
-        collector.add(of_row)
+    for network_row in rows:
+        collector.add(network_row)
     return collector.studies()
 
 
@@ -65,27 +65,27 @@ def networks(rng, *, effect=None, noise=0.1, repeats=0.3):
         repeats: What networks of a repeat have in common.
     """
     level = rng.uniform(1.5, 2.5, len(PAIRS))
-    of_repeat = rng.normal(0, repeats, (NUM_BASELINE, len(PAIRS)))
+    repeat_effects = rng.normal(0, repeats, (NUM_BASELINE, len(PAIRS)))
     rows = []
     for pair in (None, *PAIRS):
         for repeat in range(NUM_BASELINE if pair is None else REPEATS):
             added = 0 if pair is None or effect is None else effect(pair)
             total, features, swapped = (
                 level
-                + of_repeat[repeat]
+                + repeat_effects[repeat]
                 + times * added
                 + rng.normal(0, noise, len(PAIRS))
                 for times in (1.5, 1, 0)
             )
-            of_row = row(
+            network_row = row(
                 pair,
                 repeat,
                 discriminability=total.astype(np.float32),
                 features_discriminability=features.astype(np.float32),
             )
             if pair is None and repeat < NUM_READOUT:
-                of_row["readout_discriminability"] = without_every_pair(swapped)
-            rows.append(of_row)
+                network_row["readout_discriminability"] = without_every_pair(swapped)
+            rows.append(network_row)
     return rows
 
 
@@ -100,13 +100,15 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def means_of(of_row, column, pair):
+def means_of(network_row, column, pair):
     """Written out: the mean d' of every target of a network, without a pair."""
-    of_two = dict(zip(PAIRS, of_row[column].tolist(), strict=True))
+    d_prime_by_two = dict(zip(PAIRS, network_row[column].tolist(), strict=True))
     outside = [k for k in range(NUM_CLASSES) if k not in pair]
     return {
         target: mean(
-            of_two[min(target, k), max(target, k)] for k in outside if k != target
+            d_prime_by_two[min(target, k), max(target, k)]
+            for k in outside
+            if k != target
         )
         for target in outside
     }
@@ -124,8 +126,12 @@ class Values:
         names = {"total": "discriminability", "features": "features_discriminability"}
         self._column = names[reading]
         self._rows = {
-            (of_row["class_a"], of_row["class_b"], of_row["repeat"]): of_row
-            for of_row in rows
+            (
+                network_row["class_a"],
+                network_row["class_b"],
+                network_row["repeat"],
+            ): network_row
+            for network_row in rows
         }
 
     def arm(self, pair, target):
@@ -154,7 +160,10 @@ class Values:
 def relative(networks, baseline, target):
     found = []
     for means in networks:
-        changes = {k: means[k] - mean(of[k] for of in baseline) for k in means}
+        changes = {
+            k: means[k] - mean(baseline_means[k] for baseline_means in baseline)
+            for k in means
+        }
         everybody = statistics.median(changes.values())
         found.append(everybody if target == EVERYBODY else changes[target] - everybody)
     return found
@@ -334,18 +343,18 @@ def test_classes_agree_with_least_squares(rows, by_class, target):
 
 def test_readout_is_the_paired_test_alone(rows, by_pair, by_class):
     for table in (*by_pair, *by_class):
-        of_readout = table[table["reading"] == "readout"]
-        assert len(of_readout)
-        assert (of_readout["paired_n"] == NUM_READOUT).all()
+        readout_rows = table[table["reading"] == "readout"]
+        assert len(readout_rows)
+        assert (readout_rows["paired_n"] == NUM_READOUT).all()
         for test in ("", "blocks_"):
             for name in ("difference", "ci_low", "ci_high", "t", "p_value", "q_value"):
                 np.testing.assert_array_equal(
-                    of_readout[test + name], of_readout[f"paired_{name}"]
+                    readout_rows[test + name], readout_rows[f"paired_{name}"]
                 )
-            assert (of_readout[f"{test}df"] == NUM_READOUT - 1).all()
-            assert (of_readout[f"{test}reason"] == "").all()
-        assert (of_readout["blocks_n"] == NUM_READOUT).all()
-        assert of_readout.filter(like="hedges_g").isna().all(axis=None)
+            assert (readout_rows[f"{test}df"] == NUM_READOUT - 1).all()
+            assert (readout_rows[f"{test}reason"] == "").all()
+        assert (readout_rows["blocks_n"] == NUM_READOUT).all()
+        assert readout_rows.filter(like="hedges_g").isna().all(axis=None)
         others = table[table["reading"] != "readout"]
         assert others.filter(like="hedges_g").notna().all(axis=None)
         assert (others["p_value"] != others["paired_p_value"]).all()
@@ -359,12 +368,12 @@ def test_readout_compares_swapped_heads_with_the_right_one(rows, by_pair):
     )
     outside = [k for k in range(NUM_CLASSES) if k not in pair]
     right, swapped = [], []
-    for of_row in rows[:NUM_READOUT]:
-        right.append(means_of(of_row, "features_discriminability", pair))
-        means = of_row["readout_discriminability"].reshape(-1, NUM_CLASSES)
-        of_pair = means[PAIRS.index(pair)].tolist()
-        swapped.append({k: of_pair[k] for k in outside})
-    swapped, right = (relative(of, right, target) for of in (swapped, right))
+    for network_row in rows[:NUM_READOUT]:
+        right.append(means_of(network_row, "features_discriminability", pair))
+        means = network_row["readout_discriminability"].reshape(-1, NUM_CLASSES)
+        pair_means = means[PAIRS.index(pair)].tolist()
+        swapped.append({k: pair_means[k] for k in outside})
+    swapped, right = (relative(values, right, target) for values in (swapped, right))
     test = scipy.stats.ttest_rel(swapped, right)
     assert found["difference"] == pytest.approx(np.subtract(swapped, right).mean())
     assert found["t"] == pytest.approx(test.statistic, rel=1e-4)
@@ -376,10 +385,10 @@ def test_readout_compares_swapped_heads_with_the_right_one(rows, by_pair):
 def test_q_values_are_those_of_the_cells_of_a_reading_alone(by_pair, by_class, test):
     for table in (*by_pair, *by_class):
         assert list(table["reading"].unique()) == list(READINGS)
-        for _, of_reading in table.groupby("reading"):
+        for _, reading_rows in table.groupby("reading"):
             np.testing.assert_allclose(
-                of_reading[f"{test}q_value"],
-                scipy.stats.false_discovery_control(of_reading[f"{test}p_value"]),
+                reading_rows[f"{test}q_value"],
+                scipy.stats.false_discovery_control(reading_rows[f"{test}p_value"]),
             )
 
 
@@ -441,24 +450,29 @@ def test_rounding_is_not_tested(rng, kind):
         # Differences of nothing have no variance within repeats.
         assert table["paired_p_value"].isna().all()
         assert (table["paired_reason"] != "").all()
-        of_networks = table[table["reading"] != "readout"]
+        network_rows = table[table["reading"] != "readout"]
         for test in ("", "blocks_"):
-            assert (of_networks[f"{test}p_value"] > 0.999).all()
+            assert (network_rows[f"{test}p_value"] > 0.999).all()
 
 
 def test_what_everybody_loses_is_no_finding_of_any_target(rows):
     constant, label = 0.7, 3
 
-    def moved(of_row):
-        if of_row["class_a"] is None or label not in (
-            of_row["class_a"],
-            of_row["class_b"],
+    def moved(network_row):
+        if network_row["class_a"] is None or label not in (
+            network_row["class_a"],
+            network_row["class_b"],
         ):
-            return of_row
+            return network_row
         columns = ("discriminability", "features_discriminability")
-        return of_row | {name: of_row[name] - np.float32(constant) for name in columns}
+        return network_row | {
+            name: network_row[name] - np.float32(constant) for name in columns
+        }
 
-    before, after = collected(rows), collected([moved(of_row) for of_row in rows])
+    before, after = (
+        collected(rows),
+        collected([moved(network_row) for network_row in rows]),
+    )
     for kind, compare in TABLES.items():
         (cells, everybody), (cells_after, everybody_after) = (
             compare(studies, NAMES) for studies in (before, after)
@@ -481,7 +495,7 @@ def test_what_everybody_loses_is_no_finding_of_any_target(rows):
 
 
 def test_studies_of_few_networks_say_why_there_is_no_test(rng):
-    rows = [of_row for of_row in networks(rng) if of_row["repeat"] == 0]
+    rows = [network_row for network_row in networks(rng) if network_row["repeat"] == 0]
     for compare in TABLES.values():
         for table in compare(collected(rows), NAMES):
             for test in TESTS:

@@ -79,7 +79,7 @@ def test_every_cell_stands_beside_its_truth():
 
 
 def test_what_was_found_is_told():
-    of_accuracies = by_pair(
+    accuracy_cells = by_pair(
         **{
             "accuracy_without_pair 2 0 1": (-20.0, 0.01),
             "accuracy_without_pair 3 0 1": (-20.0, 0.20),
@@ -92,17 +92,18 @@ def test_what_was_found_is_told():
         }
     )
     # One of the planted relations and no control by features.
-    third = of_accuracies[
-        (of_accuracies["response"] == "accuracy") & (of_accuracies["family"] == "third")
+    third = accuracy_cells[
+        (accuracy_cells["response"] == "accuracy")
+        & (accuracy_cells["family"] == "third")
     ]
     is_cell = (third["target"] == 7) & (third["class_a"] == 4) & (third["class_b"] == 5)
-    of_features = third.drop(columns=["response", "family"]).assign(
+    feature_cells = third.drop(columns=["response", "family"]).assign(
         reading="features",
         difference=np.where(is_cell, -0.5, 0.01),
         q_value=np.where(is_cell, 0.001, 0.9),
     )
     table = planted_findings.truth_table(
-        {"target_by_pair": of_accuracies, "discriminability_by_pair": of_features},
+        {"target_by_pair": accuracy_cells, "discriminability_by_pair": feature_cells},
         "welch",
     )
     assert table["features_found"].sum() == 1

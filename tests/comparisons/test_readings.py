@@ -60,10 +60,10 @@ def networks(rng, *, num_classes=NUM_CLASSES, pairs=PAIRS):
         for repeat in range(NUM_BASELINE if pair is None else REPEATS)
     ]
     for row in rows[:NUM_READOUT]:
-        of_pairs = rng.normal(2, 0.5, (len(pairs), num_classes)).astype(np.float32)
-        for of_pair, pair in zip(of_pairs, pairs, strict=True):
-            of_pair[list(pair)] = np.nan
-        row["readout_discriminability"] = of_pairs.ravel()
+        readout = rng.normal(2, 0.5, (len(pairs), num_classes)).astype(np.float32)
+        for pair_means, pair in zip(readout, pairs, strict=True):
+            pair_means[list(pair)] = np.nan
+        row["readout_discriminability"] = readout.ravel()
     return rows
 
 
@@ -82,14 +82,14 @@ def mean(values):
 
 def means_without_pair(d_primes, pair, num_classes=NUM_CLASSES):
     """Written out: the mean d' of every target that has one, by target."""
-    of_two = dict(
+    d_prime_by_two = dict(
         zip(itertools.combinations(range(num_classes), 2), d_primes, strict=True)
     )
     means = {}
     for target in set(range(num_classes)) - set(pair):
         known = [
             float(d_prime)
-            for two, d_prime in of_two.items()
+            for two, d_prime in d_prime_by_two.items()
             if target in two and not set(two) & set(pair) and not math.isnan(d_prime)
         ]
         if known:
@@ -109,15 +109,17 @@ def values_of(confused, baseline, num_classes=NUM_CLASSES):
         Rows of the confused and of the baseline networks.
     """
     targets = baseline[0].keys()
-    levels = {target: mean([of[target] for of in baseline]) for target in targets}
+    levels = {target: mean([means[target] for means in baseline]) for target in targets}
 
-    def of_network(means):
+    def relative_values(means):
         changes = {target: means[target] - levels[target] for target in targets}
         everybody = statistics.median(changes.values())
         relative = [changes.get(k, math.nan) - everybody for k in range(num_classes)]
         return [*relative, everybody]
 
-    return [of_network(of) for of in confused], [of_network(of) for of in baseline]
+    return [relative_values(means) for means in confused], [
+        relative_values(means) for means in baseline
+    ]
 
 
 def pair_of(row):
@@ -211,22 +213,22 @@ def test_values_are_those_of_a_plain_loop(rng, reading):
             confused,
             atol=ATOL,
         )
-        of_baseline = study.baseline_without_pair
+        without_pair = study.baseline_without_pair
         np.testing.assert_allclose(
-            of_baseline.accuracy_of_pair(index), baseline, atol=ATOL
+            without_pair.accuracy_of_pair(index), baseline, atol=ATOL
         )
         for target in range(NUM_CLASSES + 1):
             np.testing.assert_allclose(
-                of_baseline.accuracy_of(target)[index],
+                without_pair.accuracy_of(target)[index],
                 np.array(baseline)[:, target],
                 atol=ATOL,
             )
-            chosen = of_baseline.accuracy_of(target, np.array([3, 1]))[index]
+            chosen = without_pair.accuracy_of(target, np.array([3, 1]))[index]
             np.testing.assert_allclose(
                 chosen, np.array(baseline)[[3, 1], target], atol=ATOL
             )
         np.testing.assert_allclose(
-            of_baseline.mean("accuracy")[index],
+            without_pair.mean("accuracy")[index],
             np.mean(baseline, axis=0),
             atol=ATOL,
         )
@@ -299,17 +301,17 @@ def test_readout_pairs_swapped_heads_with_the_right_head_of_their_baseline(rng):
         right, swapped = [], []
         for row in rows[:NUM_READOUT]:
             right.append(means_without_pair(row["features_discriminability"], pair))
-            of_row = row["readout_discriminability"].reshape(len(PAIRS), NUM_CLASSES)
-            means = enumerate(of_row[index].tolist())
+            readout = row["readout_discriminability"].reshape(len(PAIRS), NUM_CLASSES)
+            means = enumerate(readout[index].tolist())
             swapped.append({k: value for k, value in means if k not in pair})
-        of_swapped, of_right = values_of(swapped, right)
+        swapped_values, right_values = values_of(swapped, right)
         np.testing.assert_allclose(
             study.confused_without_pair.accuracy[study.confused_pair == index],
-            of_swapped,
+            swapped_values,
             atol=ATOL,
         )
         np.testing.assert_allclose(
-            study.baseline_without_pair.accuracy_of_pair(index), of_right, atol=ATOL
+            study.baseline_without_pair.accuracy_of_pair(index), right_values, atol=ATOL
         )
 
 

@@ -44,8 +44,8 @@ def test_networks_and_responses_are_in_one_order(tmp_path):
     assert list(study.networks) == list(study_results.ABOUT)
     done = study.networks[~study.networks["failed"]]
     assert len(done) == len(study.networks) - 1
-    of_pair = [pairs[index] for index in study.responses.confused_pair]
-    assert [f"{a}-{b}" for a, b in of_pair] == done["arm"].tolist()[4:]
+    network_pairs = [pairs[index] for index in study.responses.confused_pair]
+    assert [f"{a}-{b}" for a, b in network_pairs] == done["arm"].tolist()[4:]
     assert study.responses.confused_seed.tolist() == done["seed"].tolist()[4:]
     # The row of one network, by its arm and repeat.
     rows = confusion_store.read_networks(tmp_path)

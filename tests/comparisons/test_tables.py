@@ -79,11 +79,13 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
     arms = comparison_tables.arms(whole, per_network).set_index("arm")
     assert arms.loc["baseline", "n"] == NUM_BASELINE
     assert arms.loc["baseline", "num_failed"] == 1
-    of_arm = study.confused.accuracy[study.confused_pair == 5]
+    arm_accuracy = study.confused.accuracy[study.confused_pair == 5]
     assert arms.loc["2-3", "mean_accuracy_members"] == pytest.approx(
-        of_arm[:, 2:].mean()
+        arm_accuracy[:, 2:].mean()
     )
-    assert arms.loc["2-3", "mean_accuracy_third"] == pytest.approx(of_arm[:, :2].mean())
+    assert arms.loc["2-3", "mean_accuracy_third"] == pytest.approx(
+        arm_accuracy[:, :2].mean()
+    )
     classes = comparison_tables.classes(study, NAMES)
     np.testing.assert_allclose(
         classes["sd_accuracy"], study.baseline.accuracy.std(axis=0, ddof=1)

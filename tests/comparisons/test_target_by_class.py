@@ -42,10 +42,10 @@ def test_groups_of_uneven_arms_are_their_networks(uneven):
     }
     assert len(table) == 24
     for row in table.to_dict("records"):
-        of_target = values[row["response"]][:, row["target"]]
+        target_values = values[row["response"]][:, row["target"]]
         groups = groups_of(uneven, row["target"], row["class"])
         for name, group in zip(("confused", "comparison"), groups, strict=True):
-            some = of_target[group]
+            some = target_values[group]
             assert row[f"n_{name}"] == len(some)
             if len(some) < 2:
                 assert np.isnan(row[f"sd_{name}"])
@@ -59,11 +59,11 @@ def test_repeats_of_uneven_arms_are_those_of_both_groups(uneven):
     table = target_by_class.target_by_class(uneven, NAMES)
     plain = table[table["response"] == "accuracy"]
     for row in plain.to_dict("records"):
-        of_target = uneven.confused.accuracy[:, row["target"]]
+        target_values = uneven.confused.accuracy[:, row["target"]]
         differences = []
         for seed in np.unique(uneven.confused_seed):
             means = [
-                of_target[group & (uneven.confused_seed == seed)]
+                target_values[group & (uneven.confused_seed == seed)]
                 for group in groups_of(uneven, row["target"], row["class"])
             ]
             if all(map(len, means)):

@@ -210,13 +210,13 @@ def test_merged_file_without_its_end_is_lost_and_said(folder):
 
 def test_checksums_see_every_column(folder):
     table = pa.parquet.read_table(folder / "networks" / "3-5-00000.parquet")
-    (of_row,) = network_files.checksums(table)
+    (checksum,) = network_files.checksums(table)
     for name in network_files.COLUMNS:
         nothing = pa.nulls(1, table.schema.field(name).type)
         place = table.schema.get_field_index(name)
         (other,) = network_files.checksums(table.set_column(place, name, nothing))
         if table.column(name).null_count == 0:
-            assert other != of_row, name
+            assert other != checksum, name
 
 
 def test_error_about_a_damaged_file_comes_through_a_process_boundary(tmp_path):

@@ -81,15 +81,17 @@ def d_primes(logits, labels):
 def means_without(d_primes, pair, labels):
     """Written out: the mean d' of every target, by Laplace's rule for its AUCs."""
     counts = np.bincount(labels)
-    of_targets = [[] for _ in counts]
+    target_d_primes = [[] for _ in counts]
     all_two = itertools.combinations(range(len(counts)), 2)
     for two, d_prime in zip(all_two, d_primes.tolist(), strict=True):
         if not set(two) & set(pair):
             fewer = min(counts[list(two)])
             auc = (fewer * scipy.stats.norm.cdf(d_prime) + 1) / (fewer + 2)
             for target in two:
-                of_targets[target].append(scipy.stats.norm.ppf(auc))
-    return np.array([np.mean(of) if of else np.nan for of in of_targets])
+                target_d_primes[target].append(scipy.stats.norm.ppf(auc))
+    return np.array(
+        [np.mean(values) if values else np.nan for values in target_d_primes]
+    )
 
 
 def test_every_network_has_its_columns(rows):
@@ -106,12 +108,12 @@ def test_every_network_has_its_columns(rows):
 
 
 def test_pair_is_told_apart_by_features_and_not_by_the_confused_network(rows):
-    of_pair = TWO_CLASSES.index(PAIR)
+    index = TWO_CLASSES.index(PAIR)
     confused, baseline = rows["3-8", 0], rows["baseline", 0]
     total, features = "discriminability", "features_discriminability"
-    assert confused[total][of_pair] < baseline[total][of_pair] - 0.5
+    assert confused[total][index] < baseline[total][index] - 0.5
     # Half of its labels were swapped, and yet three standard deviations are between.
-    assert confused[features][of_pair] > 3
+    assert confused[features][index] > 3
 
 
 def test_readout_is_of_the_first_baselines_only(rows):

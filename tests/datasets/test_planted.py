@@ -97,25 +97,27 @@ def test_thick_rings_cover_more_than_thin_ones_and_have_no_stripes():
 def test_truth_names_every_cell_once_and_what_was_planted():
     cells = planted.truth()
     assert len({(cell.pair, cell.target) for cell in cells}) == len(cells) == 360
-    of_kind = collections.defaultdict(set)
+    cells_by_kind = collections.defaultdict(set)
     for cell in cells:
-        of_kind[cell.kind].add(
+        cells_by_kind[cell.kind].add(
             (
                 planted.CLASS_NAMES[cell.target],
                 *map(planted.CLASS_NAMES.__getitem__, cell.pair),
             )
         )
-    assert of_kind[planted.PLANTED] == {
+    assert cells_by_kind[planted.PLANTED] == {
         ("fine_cross", "fine_disc", "coarse_disc"),
         ("coarse_cross", "fine_disc", "coarse_disc"),
         ("rising_triangle", "rising_square", "falling_square"),
         ("falling_triangle", "rising_square", "falling_square"),
     }
     # A ring's rival, with each of the eight classes that are not rings.
-    assert len(of_kind[planted.RIVAL]) == 16
-    assert ("thin_ring", "fine_disc", "thick_ring") in of_kind[planted.RIVAL]
-    assert ("fine_disc", "fine_cross", "coarse_cross") in of_kind[planted.RELATED]
-    assert ("fine_cross", "rising_square", "falling_square") in of_kind[planted.CONTROL]
+    assert len(cells_by_kind[planted.RIVAL]) == 16
+    assert ("thin_ring", "fine_disc", "thick_ring") in cells_by_kind[planted.RIVAL]
+    assert ("fine_disc", "fine_cross", "coarse_cross") in cells_by_kind[planted.RELATED]
+    assert ("fine_cross", "rising_square", "falling_square") in cells_by_kind[
+        planted.CONTROL
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def responses_of(generator, accuracies):
         drawn = np.clip(accuracy + generator.normal(0, 0.01, (6, 4)), 0, 1)
         return Rates(drawn, 0.1 - drawn / 20, np.log2(drawn))
 
-    baseline, confused = (rates(of_group) for of_group in accuracies)
+    baseline, confused = (rates(group_accuracy) for group_accuracy in accuracies)
     return StudyResponses(
         pairs=[(0, 1)],
         confused_pair=np.zeros(6, int),

@@ -20,8 +20,8 @@ def words_of(texts, labels, label):
     """How often each word is in the reviews of a class."""
     return collections.Counter(
         word
-        for text, of in zip(texts, labels, strict=True)
-        if of == label
+        for text, text_label in zip(texts, labels, strict=True)
+        if text_label == label
         for word in text.replace(".", "").split()
     )
 
@@ -87,8 +87,8 @@ def test_noise_has_the_rate_that_was_asked_for(denied, contrary):
 def test_words_are_dealt_evenly(clear):
     for label, topic in TOPIC_OF.items():
         counts = words_of(*clear, label)
-        of_words = [counts[word] for word in reviews._JUDGEMENTS[topic][label % 2]]
-        assert max(of_words) - min(of_words) <= 1
+        word_counts = [counts[word] for word in reviews._JUDGEMENTS[topic][label % 2]]
+        assert max(word_counts) - min(word_counts) <= 1
 
 
 def test_films_and_books_train_with_two_thirds_of_their_words():
@@ -163,7 +163,7 @@ def test_the_data_set_is_balanced_and_its_splits_differ():
     for split in (found.train, found.test):
         assert len(set(np.bincount(split.labels).tolist())) == 1
     train, test = (
-        {row.tobytes() for row in of.images} for of in (found.train, found.test)
+        {row.tobytes() for row in split.images} for split in (found.train, found.test)
     )
     assert len(train & test) < 0.05 * len(test)
 

@@ -91,8 +91,8 @@ def test_script_finds_the_networks_again_and_writes_what_it_says(by_script):
             "confused": rows.loc["3-8", row["repeat"]],
             "baseline": rows.loc["baseline", row["repeat"]],
         }
-        for name, of_network in recorded.items():
-            bits = np.reshape(of_network["log2_probability_without_pair"], (-1, 10))
+        for name, network_row in recorded.items():
+            bits = np.reshape(network_row["log2_probability_without_pair"], (-1, 10))
             # In bfloat16, some of them.
             assert row[f"log2_probability_{name}"] == pytest.approx(
                 bits[pairs.index(PAIR) if name == "baseline" else 0, TARGET], abs=0.02
@@ -267,8 +267,8 @@ def explanation(explained_here):
         confusion_store.read_networks(explained_here), PAIR, 1
     )
     networks = [
-        tuple(retraining.retrained_network(plan, row, PAIR) for row in of_repeat)
-        for of_repeat in rows
+        tuple(retraining.retrained_network(plan, row, PAIR) for row in repeat_rows)
+        for repeat_rows in rows
     ]
     explained = explained_model.ExplainedModel(plan)
     return (

@@ -49,10 +49,10 @@ def test_unit_that_carried_the_target_and_is_gone_is_found(baseline, labels):
     assert totals["sum_of_sizes"] == pytest.approx(-totals["change"])
     # The silent unit is nowhere.
     assert sorted(ranked["unit"]) == list(range(7))
-    of_units = unit_changes.concentration(ranked, 1).iloc[0]
-    assert (of_units["repeat"], of_units["kept"], of_units["lost"]) == (3, 6, 1)
-    assert of_units["top_share"] == pytest.approx(1)
-    assert of_units["num_for_half"] == 1
+    summary = unit_changes.concentration(ranked, 1).iloc[0]
+    assert (summary["repeat"], summary["kept"], summary["lost"]) == (3, 6, 1)
+    assert summary["top_share"] == pytest.approx(1)
+    assert summary["num_for_half"] == 1
 
 
 def test_unit_that_is_read_no_more_keeps_its_activation(baseline, labels):

@@ -29,22 +29,26 @@ def test_one_unit_that_tells_two_classes_apart():
     baseline = ReadUnits(np.array([[2.0]]), np.array([[1.0, 0.0]]), np.zeros(2))
     confused = ReadUnits(np.array([[0.5]]), np.array([[1.0, 0.0]]), np.zeros(2))
     found = unit_uses.class_uses((baseline, confused), np.array([0]), 0, [0, 1])
-    of_logits = np.log2(scipy.special.expit([2.0, 0.5]))
-    np.testing.assert_allclose(found.log_probability, of_logits)
-    slope = (of_logits[1] - of_logits[0]) / (0.5 - 2.0)
+    log_probabilities = np.log2(scipy.special.expit([2.0, 0.5]))
+    np.testing.assert_allclose(found.log_probability, log_probabilities)
+    slope = (log_probabilities[1] - log_probabilities[0]) / (0.5 - 2.0)
     np.testing.assert_allclose(found.uses, slope * np.array([[2.0], [0.5]]))
 
 
 def test_changes_of_uses_add_up_to_that_of_the_log_probability(networks, labels):
     for label, among in ((0, [0, 2, 3, 4]), (3, [0, 3]), (2, range(5))):
         found = unit_uses.class_uses(networks, labels, label, among)
-        for of, log_probability in zip(networks, found.log_probability, strict=True):
-            logits = (of.features @ of.kernel + of.bias)[labels == label][:, among]
-            of_class = list(among).index(label)
-            expected = scipy.special.log_softmax(logits, axis=1)[:, of_class].mean()
+        for read_units, log_probability in zip(
+            networks, found.log_probability, strict=True
+        ):
+            logits = (read_units.features @ read_units.kernel + read_units.bias)[
+                labels == label
+            ][:, among]
+            column = list(among).index(label)
+            expected = scipy.special.log_softmax(logits, axis=1)[:, column].mean()
             assert log_probability == pytest.approx(expected / np.log(2))
         (change,) = np.diff(found.log_probability)
-        parts = np.diff(found.uses.sum(axis=1) + found.of_biases)
+        parts = np.diff(found.uses.sum(axis=1) + found.bias_uses)
         assert abs(change) > 0.1
         np.testing.assert_allclose(parts, change, rtol=1e-9)
 
@@ -56,17 +60,20 @@ def test_uses_agree_with_a_slow_loop(networks, labels):
     images = np.flatnonzero(labels == label)
     for image in images:
         first, second = (
-            (of.features[image] @ of.kernel + of.bias)[among] for of in networks
+            (read_units.features[image] @ read_units.kernel + read_units.bias)[among]
+            for read_units in networks
         )
         shares = scipy.special.softmax(
             first + times[:, None] * (second - first), axis=1
         ).mean(axis=0)
         gradient = dict(zip(among, np.array([1, 0, 0]) - shares, strict=True))
-        for number, of in enumerate(networks):
+        for number, read_units in enumerate(networks):
             for unit in range(NUM_UNITS):
                 for k in among:
                     expected[number, unit] += (
-                        of.features[image, unit] * gradient[k] * of.kernel[unit, k]
+                        read_units.features[image, unit]
+                        * gradient[k]
+                        * read_units.kernel[unit, k]
                     ) / (len(images) * np.log(2))
     found = unit_uses.class_uses(networks, labels, label, among)
     np.testing.assert_allclose(found.uses, expected, rtol=1e-6)

@@ -118,7 +118,7 @@ def test_text_reads_tokens_and_starts_from_its_seed():
     model = build(1)
     # 9 words of 16 numbers; 32 filters of 3 words; 3 classes.
     assert model.count_params() == 9 * 16 + (3 * 16 + 1) * 32 + (32 + 1) * 3
-    one, again, other = (of.get_weights() for of in (model, build(1), build(2)))
+    one, again, other = (built.get_weights() for built in (model, build(1), build(2)))
     for first, second in zip(one, again, strict=True):
         np.testing.assert_array_equal(first, second)
     assert all(

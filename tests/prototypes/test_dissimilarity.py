@@ -112,13 +112,13 @@ def test_outliers_golden_by_hand():
     assert dissimilarity.outliers(matrix, "intra", threshold=3.7) == 0
     # Array means: eight of 0.5, one of 0.2: mean 4.2/9 = 0.46667, sum of squares
     # 8*0.0333^2 + 0.2667^2 = 0.08, sd sqrt(0.08/9) = 0.0943. z: 0.354, -3.889, -1.768.
-    of_means = {"definition": "of_means"}
+    array_means = {"definition": "of_means"}
     assert dissimilarity.outliers(
-        matrix, "intra", threshold=3.8, **of_means
+        matrix, "intra", threshold=3.8, **array_means
     ) == pytest.approx(1 / 18)
-    assert dissimilarity.outliers(matrix, "intra", threshold=3.9, **of_means) == 0
+    assert dissimilarity.outliers(matrix, "intra", threshold=3.9, **array_means) == 0
     assert dissimilarity.outliers(
-        matrix, "intra", threshold=0.3, **of_means
+        matrix, "intra", threshold=0.3, **array_means
     ) == pytest.approx(1)
 
 

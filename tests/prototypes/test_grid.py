@@ -47,10 +47,10 @@ def test_answers_are_those_of_every_single_image(probe, rng):
     targets = rng.integers(0, 3, (3, 71))
     losses = answers.cross_entropies(targets)
     for index in [(0, 0), (1, 40), (2, 70)]:
-        of_image = logits(images[index][None]).numpy()[0]
-        np.testing.assert_allclose(answers.logits[index], of_image, rtol=1e-5)
-        assert answers.predicted[index] == of_image.argmax()
-        probabilities = np.exp(of_image) / np.exp(of_image).sum()
+        image_logits = logits(images[index][None]).numpy()[0]
+        np.testing.assert_allclose(answers.logits[index], image_logits, rtol=1e-5)
+        assert answers.predicted[index] == image_logits.argmax()
+        probabilities = np.exp(image_logits) / np.exp(image_logits).sum()
         expected = -np.log(probabilities[targets[index]])
         np.testing.assert_allclose(losses[index], expected, rtol=1e-4)
         np.testing.assert_array_equal(answers.features[index], images[index].ravel())

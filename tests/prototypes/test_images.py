@@ -24,13 +24,13 @@ def noise():
 
 
 @pytest.fixture(scope="module")
-def of_classes(probe, noise):
+def prototypes(probe, noise):
     return prototype_images.class_prototypes(probe, noise, FAST)
 
 
 @pytest.fixture(scope="module")
-def boundary(probe, of_classes):
-    return prototype_images.boundary_prototypes(probe, of_classes.images[:1], FAST)
+def boundary(probe, prototypes):
+    return prototype_images.boundary_prototypes(probe, prototypes.images[:1], FAST)
 
 
 def logits_of_rows(images):
@@ -48,10 +48,10 @@ def test_boundary_of_two_classes_by_hand():
     # derivative of the gap is 2.5, its norm sqrt(8) * 2.5 = 7.0711. Steps of 0.07
     # change it by 0.49497: 12 leave -0.0603, and the 13th, of length 0.0603 / 7.0711,
     # ends at the tie. Steps of full length alone would end 0.43 above it.
-    of_classes = np.array([[0.8, 0.2], [0.2, 0.8]])[:, :, None, None]
-    of_classes = np.broadcast_to(of_classes, (2, 2, 4, 1))
+    class_images = np.array([[0.8, 0.2], [0.2, 0.8]])[:, :, None, None]
+    class_images = np.broadcast_to(class_images, (2, 2, 4, 1))
     made = prototype_images.boundary_prototypes(
-        logits_of_rows, of_classes, OptimizerSettings(learning_rate=0.07)
+        logits_of_rows, class_images, OptimizerSettings(learning_rate=0.07)
     )
     np.testing.assert_array_equal(made.iterations, [[0, 13], [13, 0]])
     np.testing.assert_array_equal(made.converged, [[False, True], [True, False]])
@@ -59,7 +59,7 @@ def test_boundary_of_two_classes_by_hand():
     np.testing.assert_allclose(made.gaps[[0, 1], [1, 0]], 0, atol=1e-4)
     np.testing.assert_allclose(made.losses[[0, 1], [1, 0]], 0, atol=1e-9)
     np.testing.assert_array_equal(
-        made.images[[0, 1], [0, 1]], of_classes.astype(np.float32)
+        made.images[[0, 1], [0, 1]], class_images.astype(np.float32)
     )
     assert np.isnan(made.gaps[[0, 1], [0, 1]]).all()
     assert np.isnan(made.losses[[0, 1], [0, 1]]).all()
@@ -70,15 +70,15 @@ def test_boundary_of_three_classes_by_hand():
     # log(1 + e^-4 / 2) = 0.0091 is below the threshold, so they need not move.
     # Each prototype has a level of its own, so that the axes cannot be confused.
     darkest = np.array([0.1, 0.0, 0.2])
-    of_classes = np.broadcast_to(darkest[:, None], (3, 3)) + 0.8 * np.eye(3)
+    class_images = np.broadcast_to(darkest[:, None], (3, 3)) + 0.8 * np.eye(3)
     expected = np.empty((3, 3, 3))
     for target in range(3):
         for origin in range(3):
             expected[target, origin] = darkest[origin]
             expected[target, origin, [target, origin]] += 0.4
             if target == origin:
-                expected[target, origin] = of_classes[origin]
-    images = np.broadcast_to(of_classes[:, :, None, None], (3, 3, 4, 1))
+                expected[target, origin] = class_images[origin]
+    images = np.broadcast_to(class_images[:, :, None, None], (3, 3, 4, 1))
     made = prototype_images.boundary_prototypes(
         logits_of_rows, images, OptimizerSettings(learning_rate=0.07)
     )
@@ -119,43 +119,43 @@ def test_loss_at_the_tie_is_accurate_and_so_is_its_gradient(rng):
     each = np.arange(len(pairs))[:, None]
     p = np.exp(z - z.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    of_pair = np.zeros_like(p)
-    of_pair[each, pairs] = 0.5
+    goal = np.zeros_like(p)
+    goal[each, pairs] = 0.5
     half_gaps = (z[each, pairs] @ [1, -1]) / 2
     expected = np.log1p(2 * np.sinh(half_gaps / 2) ** 2) - np.log1p(
-        -np.where(of_pair > 0, 0, p).sum(axis=1)
+        -np.where(goal > 0, 0, p).sum(axis=1)
     )
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     # By the definition: p minus the distribution to reach.
-    np.testing.assert_allclose(gradient, p - of_pair, atol=1e-7)
+    np.testing.assert_allclose(gradient, p - goal, atol=1e-7)
     np.testing.assert_allclose(losses[1], 1e-6 / 8, rtol=1e-3)
 
 
-def test_class_prototypes_are_what_they_say(probe, of_classes):
-    assert of_classes.images.shape == (2, NUM_CLASSES, 32, 32, 3)
-    assert of_classes.converged.all()
+def test_class_prototypes_are_what_they_say(probe, prototypes):
+    assert prototypes.images.shape == (2, NUM_CLASSES, 32, 32, 3)
+    assert prototypes.converged.all()
     targets = np.broadcast_to(np.arange(NUM_CLASSES), (2, NUM_CLASSES))
-    fresh = cross_entropy(probe, of_classes.images, targets)
+    fresh = cross_entropy(probe, prototypes.images, targets)
     assert (fresh < 0.01).all()
-    np.testing.assert_allclose(fresh, of_classes.losses.ravel(), rtol=1e-3)
-    np.testing.assert_array_equal(of_classes.logits.argmax(axis=-1), targets)
-    assert (of_classes.iterations > 0).all()
+    np.testing.assert_allclose(fresh, prototypes.losses.ravel(), rtol=1e-3)
+    np.testing.assert_array_equal(prototypes.logits.argmax(axis=-1), targets)
+    assert (prototypes.iterations > 0).all()
 
 
-def test_intermediary_prototypes_go_from_origin_to_target(probe, of_classes):
+def test_intermediary_prototypes_go_from_origin_to_target(probe, prototypes):
     made = prototype_images.intermediary_prototypes(
-        probe, of_classes.images[0, :4], FAST
+        probe, prototypes.images[0, :4], FAST
     )
     assert made.images.shape == (4, 4, 32, 32, 3)
     assert made.converged.all()
     targets = np.broadcast_to(np.arange(4)[:, None], (4, 4))
     assert (cross_entropy(probe, made.images, targets) < 0.01).all()
     diagonal = made.images[np.arange(4), np.arange(4)]
-    np.testing.assert_array_equal(diagonal, of_classes.images[0, :4])
+    np.testing.assert_array_equal(diagonal, prototypes.images[0, :4])
     assert (made.iterations[np.arange(4), np.arange(4)] == 0).all()
     # P[k, j] is nearer to where it comes from, j, than to any other prototype.
     distance = np.linalg.norm(
-        (made.images[:, :, None] - of_classes.images[0, :4]).reshape(4, 4, 4, -1),
+        (made.images[:, :, None] - prototypes.images[0, :4]).reshape(4, 4, 4, -1),
         axis=-1,
     )
     nearest = distance.argmin(axis=-1)
@@ -185,22 +185,22 @@ def test_boundary_prototypes_have_their_two_classes_on_top(probe, boundary):
     np.testing.assert_allclose(excess, boundary.losses[0][OFF_DIAGONAL], atol=rounding)
 
 
-def test_boundary_is_nearer_to_the_origin_than_the_target_is(of_classes, boundary):
-    of_class = of_classes.images[0].reshape(NUM_CLASSES, -1)
+def test_boundary_is_nearer_to_the_origin_than_the_target_is(prototypes, boundary):
+    origins = prototypes.images[0].reshape(NUM_CLASSES, -1)
     moved = np.linalg.norm(
-        boundary.images[0].reshape(NUM_CLASSES, NUM_CLASSES, -1) - of_class, axis=-1
+        boundary.images[0].reshape(NUM_CLASSES, NUM_CLASSES, -1) - origins, axis=-1
     )
-    apart = np.linalg.norm(of_class[:, None] - of_class, axis=-1)
+    apart = np.linalg.norm(origins[:, None] - origins, axis=-1)
     assert (moved[OFF_DIAGONAL] > 0).all()
     assert (moved[OFF_DIAGONAL] < apart[OFF_DIAGONAL]).all()
 
 
-def test_boundary_loss_falls(probe, of_classes):
+def test_boundary_loss_falls(probe, prototypes):
     losses = []
     for iterations in (0, 5, 30):
         settings = OptimizerSettings(learning_rate=0.1, max_iterations=iterations)
         made = prototype_images.boundary_prototypes(
-            probe, of_classes.images[0], settings
+            probe, prototypes.images[0], settings
         )
         losses.append(np.nanmean(made.losses))
         assert made.images.min() >= 0
@@ -223,18 +223,18 @@ def test_boundary_prototypes_have_an_update_rule_of_their_own(rule):
     np.testing.assert_array_equal(made.images, by_default.images)
 
 
-def test_prototypes_go_on_from_an_earlier_interval(probe, of_classes):
-    made = prototype_images.class_prototypes(probe, of_classes.images, FAST)
+def test_prototypes_go_on_from_an_earlier_interval(probe, prototypes):
+    made = prototype_images.class_prototypes(probe, prototypes.images, FAST)
     assert (made.iterations == 0).all()
-    np.testing.assert_array_equal(made.images, of_classes.images)
+    np.testing.assert_array_equal(made.images, prototypes.images)
 
 
 def test_keras_model_probe_and_function_are_the_same(
-    digits_classifier, probe, noise, of_classes
+    digits_classifier, probe, noise, prototypes
 ):
     for model in (digits_classifier, probe.logits):
         made = prototype_images.class_prototypes(model, noise, FAST)
-        np.testing.assert_allclose(made.images, of_classes.images, atol=1e-6)
+        np.testing.assert_allclose(made.images, prototypes.images, atol=1e-6)
 
 
 @keras.saving.register_keras_serializable()

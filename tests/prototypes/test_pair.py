@@ -57,16 +57,16 @@ def test_measures_are_what_the_classifier_says_of_the_images(probe, probed):
 
 def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
     # A study makes those of all pairs of classes.
-    of_classes = prototype_images.noise([0], 10, (32, 32, 3))
-    of_classes[0, FIRST] = probed.images["p_from"][0]
+    class_images = prototype_images.noise([0], 10, (32, 32, 3))
+    class_images[0, FIRST] = probed.images["p_from"][0]
     optimizer = SETTINGS.optimizer(10)
     rate = grid.ProbingSettings.boundary_learning_rate
-    of_boundaries = dataclasses.replace(optimizer, learning_rate=rate)
+    boundary_settings = dataclasses.replace(optimizer, learning_rate=rate)
     for name, make, settings in (
         ("intermediary", prototype_images.intermediary_prototypes, optimizer),
-        ("boundary", prototype_images.boundary_prototypes, of_boundaries),
+        ("boundary", prototype_images.boundary_prototypes, boundary_settings),
     ):
-        made = make(probe, of_classes, settings)
+        made = make(probe, class_images, settings)
         assert (
             rows(probed, name)["iterations"].iloc[0]
             == (made.iterations[0, SECOND, FIRST])

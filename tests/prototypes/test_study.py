@@ -125,14 +125,14 @@ def test_boundary_images_have_both_classes_on_top(folder, study):
 
 
 def test_class_prototypes_start_from_noise_and_go_on_from_the_interval_before(study):
-    of_class = np.einsum("isttyxc->istyxc", study["image"].values)
+    class_images = np.einsum("isttyxc->istyxc", study["image"].values)
     start = study["start"].values
     assert np.any(start[0, 0] != start[0, 1])
-    np.testing.assert_array_equal(start[1], of_class[0])
+    np.testing.assert_array_equal(start[1], class_images[0])
     # Intermediary prototypes are nearer to their origin than to other classes'.
     part = study.isel(interval=1, initialisation=0)
     distance = np.linalg.norm(
-        (part["image"].values[:, :, None] - of_class[1, 0]).reshape(4, 4, 4, -1),
+        (part["image"].values[:, :, None] - class_images[1, 0]).reshape(4, 4, 4, -1),
         axis=-1,
     )
     expected = np.broadcast_to(np.arange(4), (4, 4))

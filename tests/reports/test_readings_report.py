@@ -35,8 +35,8 @@ def rows_of(rng, pair, repeat, level, effect):
     readout = None
     if pair is None and repeat < NUM_READOUT:
         readout = rng.normal(2, 0.01, (len(PAIRS), NUM_CLASSES))
-        for of_pair, two in zip(readout, PAIRS, strict=True):
-            of_pair[list(two)] = np.nan
+        for pair_means, two in zip(readout, PAIRS, strict=True):
+            pair_means[list(two)] = np.nan
         readout = readout.ravel()
     return {
         "failed": False,
@@ -106,9 +106,9 @@ def test_features_come_first_with_their_number_of_tests(all_tables, test):
         table = all_tables[f"discriminability_by_{kind}"]
         table = comparison_findings.with_test(table, test)
         for reading in ("features", "total", "readout"):
-            of_reading = table[table["reading"] == reading]
-            found = (of_reading["q_value"] <= 0.05).sum()
-            num_tested = of_reading["q_value"].notna().sum()
+            reading_rows = table[table["reading"] == reading]
+            found = (reading_rows["q_value"] <= 0.05).sum()
+            num_tested = reading_rows["q_value"].notna().sum()
             name = f"Target x {title}" if reading == "features" else f"  {reading}"
             expected.append(f"  {name}: {found} of {num_tested} tests at q <= 0.05")
     assert numbers == expected
@@ -128,16 +128,16 @@ def test_strongest_sentence_says_how_features_tell_a_class_apart(effect, sign):
         keys = {"class": 0} if kind == "class" else {"class_a": 0, "class_b": 1}
         for key, value in {**keys, "target": 2}.items():
             table = table[table[key] == value]
-        of_cell = table.set_index("reading")
-        by_features = of_cell.loc["features"]
+        cell_rows = table.set_index("reading")
+        by_features = cell_rows.loc["features"]
         assert by_features["q_value"] < 0.05
         assert np.sign(by_features["difference"]) == np.sign(effect)
         start = f"    {who} confused, features tell car apart {sign}: "
         (sentence,) = [line for line in lines if line.startswith(start)]
         numbers = sentence.removeprefix(start)
         others = (
-            f"total {of_cell['difference']['total']:+.3f}, "
-            f"readout {of_cell['difference']['readout']:+.3f}"
+            f"total {cell_rows['difference']['total']:+.3f}, "
+            f"readout {cell_rows['difference']['readout']:+.3f}"
         )
         assert numbers == (
             f"{by_features['difference']:+.3f} d' (95 % CI "

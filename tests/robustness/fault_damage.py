@@ -248,8 +248,8 @@ def _read(study: Study, folder, name, undisturbed) -> str:
             raise StudyFolderError(damage)
     if name.name == "test_labels.npy":
         labels, expected = (
-            confusion_store.read_test_labels(StudyFolder.open(of_study))
-            for of_study in (folder, undisturbed)
+            confusion_store.read_test_labels(StudyFolder.open(directory))
+            for directory in (folder, undisturbed)
         )
         return "" if np.array_equal(labels, expected) else "other labels"
     lost, differences = study.difference(folder, undisturbed)

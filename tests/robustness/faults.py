@@ -47,8 +47,8 @@ def measure(
     """
     confusion = fault_studies.confusion_study(repeats=8)
     prototypes = fault_studies.prototype_study(inits=2)
-    of_confusion = confusion.undisturbed(directory / "confusion")
-    of_prototypes = prototypes.undisturbed(directory / "prototypes")
+    undisturbed_confusion = confusion.undisturbed(directory / "confusion")
+    undisturbed_prototypes = prototypes.undisturbed(directory / "prototypes")
     options = {"rounds": rounds, "seed": seed}
     steps: dict[str, list[Callable[[pathlib.Path], list[Trial]]]] = {
         "kills": [
@@ -58,29 +58,37 @@ def measure(
         ],
         "disks": [
             functools.partial(
-                fault_disks.all_disks, confusion, of_confusion, **options
+                fault_disks.all_disks, confusion, undisturbed_confusion, **options
             ),
             functools.partial(
-                fault_disks.all_disks, prototypes, of_prototypes, **options
+                fault_disks.all_disks, prototypes, undisturbed_prototypes, **options
             ),
             functools.partial(fault_disks.classifier_disks, **options),
         ],
         "damage": [
             functools.partial(
-                fault_damage.damaged_confusion, confusion, of_confusion, **options
+                fault_damage.damaged_confusion,
+                confusion,
+                undisturbed_confusion,
+                **options,
             ),
             functools.partial(
-                fault_damage.damaged_prototypes, prototypes, of_prototypes, **options
+                fault_damage.damaged_prototypes,
+                prototypes,
+                undisturbed_prototypes,
+                **options,
             ),
         ],
         "processes": [
             functools.partial(fault_processes.all_processes, study, folder)
             for study, folder in (
-                (confusion, of_confusion),
-                (prototypes, of_prototypes),
+                (confusion, undisturbed_confusion),
+                (prototypes, undisturbed_prototypes),
             )
         ],
-        "clock": [functools.partial(fault_clock.all_clocks, confusion, of_confusion)],
+        "clock": [
+            functools.partial(fault_clock.all_clocks, confusion, undisturbed_confusion)
+        ],
     }
     trials = []
     for name in only:
@@ -88,9 +96,12 @@ def measure(
             folder = directory / f"{name}_{number}"
             folder.mkdir()
             made = step(folder)
-            for fault, of_fault in _by_fault(made).items():
-                print(f"{fault}: {_survived(of_fault)} of {len(of_fault)}", flush=True)
-                for trial in of_fault:
+            for fault, fault_trials in _by_fault(made).items():
+                print(
+                    f"{fault}: {_survived(fault_trials)} of {len(fault_trials)}",
+                    flush=True,
+                )
+                for trial in fault_trials:
                     for failure in trial.failures:
                         print(f"  {failure}", file=sys.stderr, flush=True)
             trials += made
@@ -130,11 +141,12 @@ def table(trials: list[Trial]) -> str:
         "| fault | tried | survived | rows lost | done again |",
         "|---|---|---|---|---|",
     ]
-    for fault, of_fault in _by_fault(trials).items():
-        redone = sorted({trial.redone for trial in of_fault if trial.redone})
+    for fault, fault_trials in _by_fault(trials).items():
+        redone = sorted({trial.redone for trial in fault_trials if trial.redone})
         lines.append(
-            f"| {fault} | {len(of_fault)} | {_survived(of_fault)} | "
-            f"{sum(trial.lost for trial in of_fault)} | {'; '.join(redone) or '-'} |"
+            f"| {fault} | {len(fault_trials)} | {_survived(fault_trials)} | "
+            f"{sum(trial.lost for trial in fault_trials)} | "
+            f"{'; '.join(redone) or '-'} |"
         )
     lost = sum(trial.lost for trial in trials)
     lines.append(f"| all | {len(trials)} | {_survived(trials)} | {lost} | |")

@@ -45,8 +45,10 @@ def test_agrees_with_least_squares():
     )
     np.testing.assert_allclose(weights.sum(axis=1), 0, atol=1e-12)
     found = block_design.compare_arms(responses, weights)
-    for row, *of_row in zip(weights, found.t, found.df, found.p_value, strict=True):
-        assert of_row == pytest.approx(by_least_squares(responses, row))
+    for row, *row_statistics in zip(
+        weights, found.t, found.df, found.p_value, strict=True
+    ):
+        assert row_statistics == pytest.approx(by_least_squares(responses, row))
     inside = (found.ci_low < 0) & (found.ci_high > 0)
     np.testing.assert_array_equal(inside, found.p_value > 0.05)
 
@@ -110,15 +112,15 @@ def test_levels_are_taken_away_and_their_error_counts():
     found = block_design.compare_arms(
         responses + levels.mean(axis=1, keepdims=True),
         weights,
-        of_levels=weights @ levels,
+        level_contrasts=weights @ levels,
     )
     np.testing.assert_allclose(found.difference, plain.difference)
     # The squares of both standard errors add up, by Welch and Satterthwaite.
-    of_arms = (plain.difference / plain.t) ** 2
-    of_levels = (weights @ levels).var(axis=1, ddof=1) / 6
-    error = np.sqrt(of_arms + of_levels)
+    arm_error = (plain.difference / plain.t) ** 2
+    level_error = (weights @ levels).var(axis=1, ddof=1) / 6
+    error = np.sqrt(arm_error + level_error)
     np.testing.assert_allclose(found.t, plain.difference / error)
-    df = error**4 / (of_arms**2 / plain.df + of_levels**2 / 5)
+    df = error**4 / (arm_error**2 / plain.df + level_error**2 / 5)
     np.testing.assert_allclose(found.df, df)
 
 
@@ -132,7 +134,7 @@ def test_p_values_are_uniform_where_levels_are_estimated():
         block_design.compare_arms(
             generator.normal(size=(36, 3)) + true_levels,
             weights,
-            of_levels=weights
+            level_contrasts=weights
             @ (true_levels + together * generator.normal(size=(1, 10))),
         ).p_value[0]
         for _ in range(1500)
@@ -145,8 +147,8 @@ def test_p_values_are_uniform_where_nothing_happens(num_repeats):
     generator = np.random.default_rng(num_repeats)
     p_values = []
     for _ in range(2000):
-        of_repeats = generator.normal(size=num_repeats)
-        responses = generator.normal(size=(37, num_repeats)) + of_repeats
+        repeat_effects = generator.normal(size=num_repeats)
+        responses = generator.normal(size=(37, num_repeats)) + repeat_effects
         found = block_design.compare_with_baseline(responses[1:], responses[0])
         # One arm of each drawn study: the p-values are independent.
         p_values.append(found.p_value[0])

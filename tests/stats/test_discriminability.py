@@ -161,9 +161,9 @@ def test_sums_made_once_agree_with_means_of_what_is_left(
         d[:, -1, others] = d[:, others, -1] = np.nan
     quick = discriminability.WithoutPairs(d)
     pairs = np.transpose(np.triu_indices(num_classes, 1))
-    of_targets = [quick.of_target(target, pairs) for target in range(num_classes)]
+    by_target = [quick.target_means(target, pairs) for target in range(num_classes)]
     for index, (a, b) in enumerate(pairs):
-        of_pair = quick.of_pair(a, b)
+        pair_means = quick.means_without(a, b)
         for target in range(num_classes):
             left = [
                 d[:, target, k]
@@ -174,19 +174,21 @@ def test_sums_made_once_agree_with_means_of_what_is_left(
                 without_images and target == num_classes - 1
             )
             slow = np.mean(left, axis=0) if left and is_there else np.full(3, np.nan)
-            np.testing.assert_allclose(of_pair[:, target], slow, rtol=1e-5)
+            np.testing.assert_allclose(pair_means[:, target], slow, rtol=1e-5)
             # The same bits, whichever way it is asked for, and for one network alone.
-            np.testing.assert_array_equal(of_targets[target][index], of_pair[:, target])
+            np.testing.assert_array_equal(
+                by_target[target][index], pair_means[:, target]
+            )
         one = discriminability.without_pair(d[1], (a, b))
-        np.testing.assert_array_equal(one, of_pair[1])
+        np.testing.assert_array_equal(one, pair_means[1])
 
 
 def test_networks_are_chosen_by_index_or_mask(rng):
     d = discriminability.matrices(rng.normal(2, 1, (4, 15)), 6)
     quick = discriminability.WithoutPairs(d)
-    whole = quick.of_target(3, PAIRS)
+    whole = quick.target_means(3, PAIRS)
     for chosen in (np.array([2, 0]), np.array([True, False, True, False])):
-        found = quick.of_target(3, PAIRS, chosen)
+        found = quick.target_means(3, PAIRS, chosen)
         np.testing.assert_array_equal(found, whole[:, chosen])
     assert np.isnan(whole[3]).all()
     assert np.isfinite(whole[:3]).all()

@@ -169,11 +169,11 @@ def _check_pytest(item: Item, arguments: list[str]) -> None:
 def made_by_make(item: Item) -> list[Item]:
     """The commands that make would run now, from `make --dry-run`."""
     # These tests may be run by make themselves, which tells its children.
-    of_make = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    make_variables = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     done = subprocess.run(
         ["make", "--dry-run", *words_of(item.text)[1:]],
         cwd=ROOT,
-        env={name: os.environ[name] for name in os.environ.keys() - of_make},
+        env={name: os.environ[name] for name in os.environ.keys() - make_variables},
         capture_output=True,
         text=True,
         check=False,

@@ -168,8 +168,8 @@ def write_confusion_run(
     for first in range(0, len(networks), block or 1):
         rows = networks[first : first + (block or 1)]
         write_networks(writer, rows, first + len(rows), block)
-    for step, of_pairs in without_pair.items():
-        writer.tensor(metadata.TAG_BASELINE_WITHOUT_PAIR, of_pairs, step)
+    for step, pair_accuracies in without_pair.items():
+        writer.tensor(metadata.TAG_BASELINE_WITHOUT_PAIR, pair_accuracies, step)
     if tables:
         writer.tensor(metadata.TAG_BY_PAIR, by_pair, len(networks))
         writer.tensor(metadata.TAG_LEVEL_SHIFTS, shifts, len(networks))
@@ -338,11 +338,11 @@ def _networks(rng, num_classes, pairs, num_baseline, num_repeats, has_failed):
             outside = accuracy + 0.02
             outside[members] = np.nan
         else:
-            of_pairs = np.empty((len(pairs), num_classes), np.float32)
+            pair_accuracies = np.empty((len(pairs), num_classes), np.float32)
             for index, members in enumerate(pairs):
-                of_pairs[index] = accuracy + 0.01 + 0.005 * sum(members)
-                of_pairs[index, members] = np.nan
-            without_pair[step] = of_pairs
+                pair_accuracies[index] = accuracy + 0.01 + 0.005 * sum(members)
+                pair_accuracies[index, members] = np.nan
+            without_pair[step] = pair_accuracies
         head = pair, repeat, 0, started + 2.0 * step, 1.9
         shares = np.rint(np.array([*accuracy, *outside]) * TEST_IMAGES) / TEST_IMAGES
         rows.append([*head, *shares])
@@ -368,13 +368,13 @@ def _by_pair(networks, without_pair, pairs, num_classes) -> np.ndarray:
     table = np.full((2, len(pairs), num_classes, columns), np.nan)
     works = networks[:, 2] == 0
     baseline = networks[works & (networks[:, 0] < 0)]
-    of_pairs = np.stack(list(without_pair.values())).astype(np.float64)
+    pair_accuracies = np.stack(list(without_pair.values())).astype(np.float64)
     for index, members in enumerate(pairs):
         arm = networks[works & (networks[:, 0] == index)]
         for target in range(num_classes):
             table[0, index, target] = _cell(arm[:, 5 + target], baseline[:, 5 + target])
             table[1, index, target] = _cell(
-                arm[:, 5 + num_classes + target], of_pairs[:, index, target]
+                arm[:, 5 + num_classes + target], pair_accuracies[:, index, target]
             )
             if target in members:
                 table[1, index, target, -1] = 1

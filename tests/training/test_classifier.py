@@ -133,8 +133,8 @@ def trained_by_hand(dataset, recipe, epochs):
             with tf.GradientTape() as tape:
                 logits = model(images[batch], training=True)
                 probabilities = tf.nn.log_softmax(logits)
-                of_labels = tf.gather(probabilities, labels[batch], batch_dims=1)
-                loss = -tf.reduce_mean(of_labels) + sum(model.losses)
+                log_likelihoods = tf.gather(probabilities, labels[batch], batch_dims=1)
+                loss = -tf.reduce_mean(log_likelihoods) + sum(model.losses)
             gradients = tape.gradient(loss, model.trainable_variables)
             optimizer.apply(gradients, model.trainable_variables)
             losses.append(float(loss))
@@ -303,11 +303,11 @@ def test_test_agrees_with_one_image_after_another(dataset, trained, monkeypatch)
         right[int(label)].append(logits.argmax() == label)
         losses.append(np.log(np.exp(logits).sum()) - logits[label])
     tested = evaluation.test_classifier(classifier, dataset)
-    assert [len(of_class) for of_class in right.values()] == [3, 9, 18]
+    assert [len(hits) for hits in right.values()] == [3, 9, 18]
     assert tested.accuracy == pytest.approx(np.mean(sum(right.values(), [])))
     assert 1 / 3 < tested.accuracy < 1
     np.testing.assert_allclose(
-        tested.class_accuracies, [np.mean(of_class) for of_class in right.values()]
+        tested.class_accuracies, [np.mean(hits) for hits in right.values()]
     )
     assert tested.loss == pytest.approx(np.mean(losses), rel=1e-4)
 
@@ -397,11 +397,11 @@ def test_every_step_and_part_draws_its_own_augmentation(dataset, epochs):
     other_part, _ = shown(trainer, same_batch)
     other_seed = make_trainer(dataset, augment=True, seed=2)
     other_seed.begin(recipe, 9)
-    (of_other_seed, _) = shown(other_seed, same_batch)
+    (other_batch, _) = shown(other_seed, same_batch)
     np.testing.assert_array_equal(first, again)
     # The second step stays the second step.
     np.testing.assert_array_equal(second, after_a_step)
-    drawn = {batch.tobytes() for batch in (first, second, other_part, of_other_seed)}
+    drawn = {batch.tobytes() for batch in (first, second, other_part, other_batch)}
     assert len(drawn) == 4
 
 

@@ -76,9 +76,9 @@ def test_a_part_is_drawn_by_its_seed_in_each_class():
     np.testing.assert_array_equal(part, stratified_part(labels, 50, seed=1))
     other = stratified_part(labels, 50, seed=2)
     for label in (0, 1):
-        of_class = part[labels[part] == label]
-        assert set(of_class) != set(other[labels[other] == label])
-        assert set(of_class) != set(np.flatnonzero(labels == label)[:20])
+        class_part = part[labels[part] == label]
+        assert set(class_part) != set(other[labels[other] == label])
+        assert set(class_part) != set(np.flatnonzero(labels == label)[:20])
     # Not the same places among the examples of every class.
     by_class = np.repeat([0, 1], 40)
     first, second = stratified_part(by_class, 50, seed=1).reshape(2, 20)

@@ -178,20 +178,22 @@ def test_fused_adam_is_adam(in_graph):
     fused = recipes.FusedAdam(schedule, weight_decay=0.1)
     adam = keras.optimizers.Adam(schedule, weight_decay=0.1)
     start = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (5,))]
-    of_fused, of_adam = ([keras.Variable(value) for value in start] for _ in range(2))
-    for optimizer, variables in ((fused, of_fused), (adam, of_adam)):
+    fused_variables, adam_variables = (
+        [keras.Variable(value) for value in start] for _ in range(2)
+    )
+    for optimizer, variables in ((fused, fused_variables), (adam, adam_variables)):
         optimizer.build(variables)
 
     def step(gradients):
-        fused.apply(gradients, of_fused)
-        adam.apply(gradients, of_adam)
+        fused.apply(gradients, fused_variables)
+        adam.apply(gradients, adam_variables)
 
     step = tf.function(step) if in_graph else step
     for _ in range(40):
         step([tf.constant(rng.standard_normal(v.shape), tf.float32) for v in start])
-    for variable, other in zip(of_fused, of_adam, strict=True):
+    for variable, other in zip(fused_variables, adam_variables, strict=True):
         np.testing.assert_allclose(variable, other, rtol=2e-5, atol=1e-6)
     # Both have moved, and so have their moments.
-    assert np.abs(of_fused[0].numpy() - start[0]).max() > 0.05
+    assert np.abs(fused_variables[0].numpy() - start[0]).max() > 0.05
     for variable, other in zip(fused.variables, adam.variables, strict=True):
         np.testing.assert_allclose(variable, other, rtol=1e-4, atol=1e-7)

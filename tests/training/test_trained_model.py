@@ -72,13 +72,13 @@ def test_accuracies_in_model_json_are_those_of_the_reloaded_model(folder, digits
     probabilities = loading.load_probe(folder).predict(images.astype(np.float32) / 255)
     answers = probabilities.argmax(axis=1)
     per_class = [np.mean(answers[labels == label] == label) for label in range(10)]
-    of_labels = probabilities[np.arange(len(labels)), labels]
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
     assert description["test_accuracy"] == pytest.approx(np.mean(answers == labels))
     assert description["test_accuracy"] > 0.5
     np.testing.assert_allclose(description["test_class_accuracies"], per_class)
     assert len(set(per_class)) > 3
     assert description["test_loss"] == pytest.approx(
-        -np.mean(np.log(of_labels)), rel=1e-4
+        -np.mean(np.log(label_probabilities)), rel=1e-4
     )
 
 

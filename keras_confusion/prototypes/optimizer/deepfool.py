@@ -164,9 +164,9 @@ def _compiled_attack(logits, image_shape, num_candidates, overshoot, max_iterati
     return attack
 
 
-def _per_pixel(of_images):
+def _per_pixel(values):
     """One value per image, to go with its pixels."""
-    return of_images[:, None, None, None]
+    return values[:, None, None, None]
 
 
 def _check(images, num_candidates, overshoot, max_iterations) -> None:

@@ -51,7 +51,7 @@ def evenly_spaced_frames(frames: list[np.ndarray], num_frames: int) -> np.ndarra
             f"Received: {num_frames}."
         )
     picked = []
-    for of_image in frames:
-        indices = np.rint(np.linspace(0, len(of_image) - 1, num_frames)).astype(int)
-        picked.append(of_image[indices])
+    for image_frames in frames:
+        indices = np.rint(np.linspace(0, len(image_frames) - 1, num_frames)).astype(int)
+        picked.append(image_frames[indices])
     return np.stack(picked)

@@ -134,8 +134,10 @@ def optimize_images(
     every = np.arange(len(images.pixels))
     moving = every[images.limits > 0]
     if isinstance(logits, DraftedLogits):
-        of_draft = logits.draft_objective or objective
-        _optimize(logits.draft, images, moving, settings, of_draft, is_draft=True)
+        draft_objective = logits.draft_objective or objective
+        _optimize(
+            logits.draft, images, moving, settings, draft_objective, is_draft=True
+        )
         logits = logits.exact
         moving = _look(logits, images, every, settings, objective)
     else:
@@ -147,7 +149,7 @@ def optimize_images(
         losses=images.losses.reshape(leading),
         iterations=images.iterations.reshape(leading),
         converged=images.converged.reshape(leading),
-        frames=[np.stack(of_image.kept) for of_image in images.frames] or None,
+        frames=[np.stack(image_frames.kept) for image_frames in images.frames] or None,
     )
 
 
@@ -246,10 +248,10 @@ def _look(logits, images, indices, settings, objective) -> np.ndarray:
     for first in range(0, len(indices), settings.batch_size):
         batch = indices[first : first + settings.batch_size]
         answers = look(images.pixels[batch], images.targets[batch])
-        of_images, losses, reached = (answer.numpy() for answer in answers)
+        image_logits, losses, reached = (answer.numpy() for answer in answers)
         done = reached | np.isnan(losses)
         done |= images.iterations[batch] >= images.limits[batch]
-        images.finish(batch[done], of_images[done], losses[done], reached[done])
+        images.finish(batch[done], image_logits[done], losses[done], reached[done])
         not_done.append(batch[~done])
     return np.concatenate(not_done)
 

@@ -63,15 +63,15 @@ class Tie:
 
     def __call__(self, logits: tf.Tensor, pairs: tf.Tensor):
         """Losses and misses, each `(batch,)`, of pairs `(batch, 2)`."""
-        of_pair = tf.gather(logits, pairs, batch_dims=1)
+        pair_logits = tf.gather(logits, pairs, batch_dims=1)
         in_pair = tf.reduce_any(
             tf.range(tf.shape(logits)[1])[:, None] == pairs[:, None, :], axis=2
         )
-        of_others = tf.where(in_pair, logits.dtype.min, logits)
-        gaps = of_pair[:, 0] - of_pair[:, 1]
+        other_logits = tf.where(in_pair, logits.dtype.min, logits)
+        gaps = pair_logits[:, 0] - pair_logits[:, 1]
         losses = _log_cosh(gaps / 2) + tf.math.softplus(
-            tf.reduce_logsumexp(of_others, axis=1)
-            - tf.reduce_logsumexp(of_pair, axis=1)
+            tf.reduce_logsumexp(other_logits, axis=1)
+            - tf.reduce_logsumexp(pair_logits, axis=1)
         )
         sizes = tf.abs(gaps)
         return losses, tf.where(sizes < self.gap_tolerance, 0.0, sizes)

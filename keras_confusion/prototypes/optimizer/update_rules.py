@@ -45,23 +45,23 @@ def compile_programs(
     """
     pixels = tf.TensorSpec((None, *image_shape), tf.float32)
     counts = tf.TensorSpec((None,), tf.int32)
-    of_targets = tf.TensorSpec((None, *target_shape), tf.int32)
-    of_state = (pixels, of_targets, counts, counts, pixels, pixels)
+    target_spec = tf.TensorSpec((None, *target_shape), tf.int32)
+    state_spec = (pixels, target_spec, counts, counts, pixels, pixels)
 
     def evaluate(images, targets):
-        of_images = tf.cast(logits(images), tf.float32)
-        losses, misses = objective(of_images, targets)
+        image_logits = tf.cast(logits(images), tf.float32)
+        losses, misses = objective(image_logits, targets)
         # What is missed comes first: the switching subgradient method (Polyak, A
         # general method of solving extremum problems, 1967).
         descended = tf.where(misses > 0, misses, losses)
         reached = (losses < settings.loss_threshold) & (misses == 0)
-        return descended, (of_images, losses, reached)
+        return descended, (image_logits, losses, reached)
 
-    @tf.function(input_signature=[pixels, of_targets])
+    @tf.function(input_signature=[pixels, target_spec])
     def look(images, targets):
         return evaluate(images, targets)[1]
 
-    @tf.function(input_signature=[of_state])
+    @tf.function(input_signature=[state_spec])
     def step(state):
         images, targets, iterations, limits, moment_1, moment_2 = state
         with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -60,7 +60,7 @@ def target_by_class(
     num_classes, table = len(class_names), comparison_findings.with_test(table, test)
     cell = min(CELL, MAX_SIDE / num_classes)
     size = 2.6 + cell * num_classes
-    cells = heat_maps.Cells.of(
+    cells = heat_maps.Cells.by_panel(
         table,
         _measure(measure, test, table),
         columns=range(num_classes),
@@ -72,7 +72,10 @@ def target_by_class(
         axes = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
         grid = np.ix_(order, order)
         heat_maps.draw(
-            figure, axes, {key: of.arranged(grid) for key, of in cells.items()}, cell
+            figure,
+            axes,
+            {key: panel.arranged(grid) for key, panel in cells.items()},
+            cell,
         )
         names = [class_names[label] for label in order]
         upright = max(map(len, names)) <= MAX_UPRIGHT_NAME
@@ -112,8 +115,8 @@ def target_by_pair(
     )
     pairs = [(int(a), int(b)) for a, b in pairs]
     cells = {
-        response: of.arranged(list(order))
-        for response, of in heat_maps.Cells.of(
+        response: panel.arranged(list(order))
+        for response, panel in heat_maps.Cells.by_panel(
             third,
             _measure(measure, test, table),
             columns=pairs,
@@ -128,7 +131,9 @@ def target_by_pair(
     width = max(3.2 + cell * len(pairs) * across, MIN_WIDTH, MIN_PANEL * across)
     if many:
         together = -(-len(pairs) // MAX_PAIR_COLUMNS)
-        cells = {key: of.largest_significant(together) for key, of in cells.items()}
+        cells = {
+            key: panel.largest_significant(together) for key, panel in cells.items()
+        }
         width, cell = 24.0, 0.0
     row = min(0.22, 0.7 * MAX_SIDE / num_classes)
     with matplotlib.rc_context(style_of_width(width if many else MIN_WIDTH)):
@@ -189,11 +194,11 @@ def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
     """What marks and numbers mean, and how many networks stand behind a cell."""
     readout = ""
     if "reading" in table:
-        of_readout = table[table["reading"] == "readout"]
-        if len(of_readout) < len(table):
+        readout_rows = table[table["reading"] == "readout"]
+        if len(readout_rows) < len(table):
             table = table[table["reading"] != "readout"]
-        if len(of_readout):
-            num = of_readout["paired_n"].max()
+        if len(readout_rows):
+            num = readout_rows["paired_n"].max()
             readout = f"  Readout: paired t of {num} baselines."
 
     cell = (

@@ -32,8 +32,12 @@ def draw(table: pd.DataFrame, *, test: str) -> Figure:
     table = comparison_findings.with_test(table, test)
     readings = [name for name in READINGS if name in set(table["reading"])]
     first = "features" if "features" in readings else readings[0]
-    of_first = table[table["reading"] == first].set_index("class")["difference"]
-    rank = {label: row for row, label in enumerate(of_first.sort_values().index)}
+    first_differences = table[table["reading"] == first].set_index("class")[
+        "difference"
+    ]
+    rank = {
+        label: row for row, label in enumerate(first_differences.sort_values().index)
+    }
     height = min(1.5 + _ROW * len(rank), _MOST_INCHES)
     with matplotlib.rc_context(figure_style.STYLE):
         figure = Figure(figsize=(figure_style.MIN_WIDTH, height), layout="constrained")

@@ -64,7 +64,7 @@ class Cells:
     measure: Measure
 
     @staticmethod
-    def of(
+    def by_panel(
         table: pd.DataFrame, measure: Measure, *, columns, num_classes: int
     ) -> dict[str, "Cells"]:
         """The cells of a table, by response or by reading."""
@@ -114,24 +114,27 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
         cells: By response or reading.
         cell: A cell's width, inches; 0 for columns without cells of their own.
     """
-    values = [of.values[np.isfinite(of.values)] for of in cells.values()]
+    values = [
+        panel_cells.values[np.isfinite(panel_cells.values)]
+        for panel_cells in cells.values()
+    ]
     limit, extend = _limit(np.abs(np.concatenate(values)))
     measure = next(iter(cells.values())).measure
     # The scale of orange to purple follows the difference, confused minus comparison.
     colormap = matplotlib.colormaps[COLORMAP + ("" if measure.sign > 0 else "_r")]
     colormap = colormap.with_extremes(bad=MISSING_COLOR)
-    for axis, (panel, of) in zip(axes, cells.items(), strict=True):
+    for axis, (panel, panel_cells) in zip(axes, cells.items(), strict=True):
         image = axis.imshow(
-            np.ma.masked_invalid(of.values),
+            np.ma.masked_invalid(panel_cells.values),
             cmap=colormap,
             vmin=-limit,
             vmax=limit,
             aspect="auto",
             interpolation="nearest",
         )
-        if of.values.size <= MAX_CLASSES_WITH_NUMBERS**2:
-            _write_numbers(axis, of.values, limit)
-        rows, cols = np.nonzero(of.significant)
+        if panel_cells.values.size <= MAX_CLASSES_WITH_NUMBERS**2:
+            _write_numbers(axis, panel_cells.values, limit)
+        rows, cols = np.nonzero(panel_cells.significant)
         if 72 * cell >= MIN_MARKED_CELL:
             # A corner, where the number leaves room; an edge, to be seen on dark cells.
             size = min(3.5, 0.25 * 72 * cell)
@@ -146,7 +149,7 @@ def draw(figure, axes, cells: dict[str, Cells], cell: float) -> None:
             )
         axis.set_title(
             f"{_TITLES[panel]}\n"
-            f"{len(rows):,} of {of.num_tested:,} tests at "
+            f"{len(rows):,} of {panel_cells.num_tested:,} tests at "
             f"q ≤ {comparison_findings.SIGNIFICANCE}"
         )
         axis.tick_params(length=0)
@@ -178,19 +181,19 @@ def name_cells(axis, names: list[str], cell: float, rotation: int = 0) -> None:
 
 
 def name_blocks(
-    axes, of_column: list[int], class_names, *, inches: float, together: int
+    axes, column_class: list[int], class_names, *, inches: float, together: int
 ) -> None:
     """Names blocks of columns that have a class in common, where there is room.
 
     Args:
         axes: Panels with the same columns, one under the other.
-        of_column: The class that every column has in common with its neighbours.
+        column_class: The class that every column has in common with its neighbours.
         class_names: Names in the order of the labels.
         inches: Width of a column.
         together: Columns that are drawn as one.
     """
-    firsts = np.flatnonzero(np.diff(of_column, prepend=-1))
-    centres = (firsts + np.append(firsts[1:], len(of_column)) - 1) / 2
+    firsts = np.flatnonzero(np.diff(column_class, prepend=-1))
+    centres = (firsts + np.append(firsts[1:], len(column_class)) - 1) / 2
     shown, last = [], -np.inf
     for number, centre in enumerate(centres):
         if (centre - last) * inches * 72 >= 1.3 * MIN_NAME:
@@ -198,7 +201,7 @@ def name_blocks(
             last = centre
     axes[-1].set_xticks(
         [centres[number] / together for number in shown],
-        [class_names[of_column[firsts[number]]] for number in shown],
+        [class_names[column_class[firsts[number]]] for number in shown],
         rotation=90,
         fontsize=MIN_NAME + 1,
     )

@@ -40,7 +40,7 @@ def accuracy_by_arm(networks: pd.DataFrame) -> Figure:
     arms["name"] = names["class_a_name"] + " – " + names["class_b_name"]
     arms.loc[arms.index == "baseline", "name"] = "baseline"
     arms = arms.sort_values("mean")
-    values = {arm: of_arm.to_numpy() for arm, of_arm in by_arm["accuracy"]}
+    values = {arm: accuracies.to_numpy() for arm, accuracies in by_arm["accuracy"]}
     many = len(arms) > MAX_ARMS_NAMED
     with matplotlib.rc_context(STYLE):
         if many:

@@ -47,9 +47,9 @@ def pair_figure(probed: ProbedPair) -> Figure:
                 _show(left[column + 1], probed.images[name][row])
                 _answer(left[column + 1], probed, probed.answers[name], row)
                 _show(right[column], 0.5 + 0.5 * changes[name][row] / scale)
-                of_image = measures[measures["image"] == name].iloc[0]
-                right[column].set_xlabel(f"{of_image['iterations']} iterations")
-                if not of_image["converged"]:
+                image_measures = measures[measures["image"] == name].iloc[0]
+                right[column].set_xlabel(f"{image_measures['iterations']} iterations")
+                if not image_measures["converged"]:
                     _cross_out(left[column + 1])
         first, second = names_of_pair(probed)
         origins = ["noise" if k in probed.noise else titles["p_from"] for k in IMAGES]

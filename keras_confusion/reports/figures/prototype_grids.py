@@ -95,11 +95,11 @@ def change_grid(study: xr.Dataset, interval_index: int, initialisation: int) -> 
     """
     part = _finished_part(study, interval_index, initialisation)
     labels = xr.DataArray(range(part.sizes["target"]), dims="origin")
-    of_classes = part["image"].isel(target=labels, origin=labels).drop_vars("target")
+    class_images = part["image"].isel(target=labels, origin=labels).drop_vars("target")
     began = xr.where(
         np.eye(part.sizes["target"], dtype=bool)[:, :, None, None, None],
         part["start"].expand_dims(origin=part["origin"], axis=1),
-        of_classes.expand_dims(target=part["target"]),
+        class_images.expand_dims(target=part["target"]),
     ).transpose(*part["image"].dims)
     changes = part["image"] - began
     pixels = [axis for axis in changes.dims if axis != "target"]

@@ -51,10 +51,10 @@ def units_figure(explanation: Explanation) -> Figure:
         uses = [unit.row[f"use_{network}"] for unit in shown for network in NETWORKS]
         margin = 0.05 * (max(uses) - min(uses))
         limits = min(0, min(uses)) - margin, max(0, max(uses)) + margin
-        for of_unit, unit in zip(axes, shown, strict=True):
-            _uses(of_unit[0], unit, limits)
+        for unit_axes, unit in zip(axes, shown, strict=True):
+            _uses(unit_axes[0], unit, limits)
             for network in range(2):
-                made, strongest = of_unit[1 + 2 * network : 3 + 2 * network]
+                made, strongest = unit_axes[1 + 2 * network : 3 + 2 * network]
                 look = unit.looks[network]
                 if look is None:
                     _nothing(made, strongest, unit)
@@ -62,7 +62,7 @@ def units_figure(explanation: Explanation) -> Figure:
                 _made(made, look)
                 is_first = network == 0 or unit.looks[0] is None
                 _strongest(strongest, look, target if is_first else None)
-            _activations(of_unit[5], unit, explanation)
+            _activations(unit_axes[5], unit, explanation)
         # Names of classes once, where they are the same in every row.
         if len(explanation.class_names) <= _MOST_CLASSES_NAMED:
             for axis in axes[:-1, 5]:
@@ -171,7 +171,9 @@ def _activations(axis, unit: ShownUnit, explanation: Explanation) -> None:
     chosen = list(range(len(names)))
     if len(names) > _MOST_CLASSES_NAMED:
         others = [k for k in chosen if k not in (target, *pair)]
-        most = next(of_network for of_network in means if of_network is not None)
+        most = next(
+            network_means for network_means in means if network_means is not None
+        )
         best = [others[k] for k in np.argsort(-most[others])]
         chosen = [target, *pair, *best[: _MOST_CLASSES_NAMED - 3]]
     colors = [MUTED if k == target else ACCENT if k in pair else _GREY for k in chosen]
@@ -198,7 +200,9 @@ def _activations(axis, unit: ShownUnit, explanation: Explanation) -> None:
 
 
 def _has_negative(means) -> bool:
-    return any(of is not None and of.min() < 0 for of in means)
+    return any(
+        network_means is not None and network_means.min() < 0 for network_means in means
+    )
 
 
 def _short(name: str) -> str:

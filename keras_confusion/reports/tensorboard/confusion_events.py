@@ -67,14 +67,14 @@ class StudySummaries:
     def _add_accuracies(self, row: dict) -> None:
         """Adds the accuracies of a network, for TensorBoard and for the plugin."""
         num_classes, pair = len(self._class_names), -1
-        of_pairs = self._pairs if self._has_baseline_cells else []
+        pairs = self._pairs if self._has_baseline_cells else []
         if row["arm"] != network_files.BASELINE:
-            of_pairs = [[int(row["class_a"]), int(row["class_b"])]]
-            pair = self._number_of_pair[tuple(of_pairs[0])]
+            pairs = [[int(row["class_a"]), int(row["class_b"])]]
+            pair = self._number_of_pair[tuple(pairs[0])]
         accuracy = own = np.full(num_classes, np.nan)
         if not row["failed"]:
             accuracy, without_pairs = responses.network_accuracies(
-                row, self._test_labels, num_classes=num_classes, pairs=of_pairs
+                row, self._test_labels, num_classes=num_classes, pairs=pairs
             )
             self._add_scalars(row, accuracy)
             if pair >= 0:
@@ -95,19 +95,19 @@ class StudySummaries:
     def _add_scalars(self, row: dict, accuracy: np.ndarray) -> None:
         names, count = self._class_names, self._block.count
         is_baseline = row["arm"] == network_files.BASELINE
-        of_all = np.mean(np.asarray(row["predictions"]) == self._test_labels)
+        overall_accuracy = np.mean(np.asarray(row["predictions"]) == self._test_labels)
         groups = metadata.TAG_BASELINE_ACCURACY, metadata.TAG_CONFUSED_ACCURACY
-        count(groups[not is_baseline], of_all)
+        count(groups[not is_baseline], overall_accuracy)
         if len(self._pairs) > metadata.MAX_PAIR_CURVES:
             return
         if is_baseline:
-            for name, of_class in zip(names, accuracy, strict=True):
+            for name, class_accuracy in zip(names, accuracy, strict=True):
                 # A class without test images has none.
-                if np.isfinite(of_class):
-                    count(metadata.PREFIX_BASELINE_CLASS + name, of_class)
+                if np.isfinite(class_accuracy):
+                    count(metadata.PREFIX_BASELINE_CLASS + name, class_accuracy)
         else:
             a, b = names[int(row["class_a"])], names[int(row["class_b"])]
-            count(f"{metadata.PREFIX_ARM_ACCURACY}{a}-{b}", of_all)
+            count(f"{metadata.PREFIX_ARM_ACCURACY}{a}-{b}", overall_accuracy)
 
     def _add_snapshot(self) -> None:
         """Compares the networks that were added, and no others."""

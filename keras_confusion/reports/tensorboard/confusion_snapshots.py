@@ -173,10 +173,10 @@ def correct_images(shares: np.ndarray, test_images: np.ndarray) -> np.ndarray:
         Unsigned integers `(2 * K,)`, of as few bytes as hold all numbers of images.
     """
     # One number more, for none.
-    of_type = np.min_scalar_type(int(test_images.max()) + 1)
-    none = np.iinfo(of_type).max
+    dtype = np.min_scalar_type(int(test_images.max()) + 1)
+    none = np.iinfo(dtype).max
     counts = np.where(np.isfinite(shares), np.rint(shares * test_images), none)
-    return counts.astype(of_type).ravel()
+    return counts.astype(dtype).ravel()
 
 
 def snapshot(
@@ -199,10 +199,10 @@ def snapshot(
     if has_pair_cells(description):
         by_pair = target_by_pair.target_by_pair(study, class_names)
         number = {tuple(pair): index for index, pair in enumerate(pairs)}
-        of_row = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
+        row_pairs = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
         arrays[metadata.TAG_BY_PAIR] = _cells(
             by_pair,
-            np.array([number[pair] for pair in of_row]),
+            np.array([number[pair] for pair in row_pairs]),
             by_pair["target"].to_numpy(int),
             shape=(len(pairs), num_classes),
         )

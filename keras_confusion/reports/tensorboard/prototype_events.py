@@ -83,9 +83,11 @@ class PrototypeSummaries:
             self._is_described = True
         for part in prototype_store.finished(study):
             self._add_part(part, interval)
-        of_parts = np.full((study.sizes["initialisation"], measures.shape[1]), np.nan)
-        of_parts[table["initialisation"]] = measures.to_numpy(np.float64)
-        self._prototypes.tensor(metadata.TAG_MEASURES, of_parts, interval)
+        all_measures = np.full(
+            (study.sizes["initialisation"], measures.shape[1]), np.nan
+        )
+        all_measures[table["initialisation"]] = measures.to_numpy(np.float64)
+        self._prototypes.tensor(metadata.TAG_MEASURES, all_measures, interval)
         self._prototypes.tensor(
             metadata.TAG_TRENDS, trends.to_numpy(np.float64)[0], interval
         )
@@ -141,8 +143,8 @@ class PrototypeSummaries:
                 f"{metadata.PREFIX_FRAMES}{number}",
                 # Of origins and frames.
                 [
-                    sprites.png(sprites.grid(sprites.levels(of_target / 255)))
-                    for of_target in frames
+                    sprites.png(sprites.grid(sprites.levels(target_frames / 255)))
+                    for target_frames in frames
                 ],
                 interval,
             )

@@ -41,10 +41,10 @@ def grouped(inputs, kernels, strides, padding: str):
 def looped(inputs, kernels, strides, padding: str):
     """One convolution after the other."""
     num_networks = kernels.shape[0]
-    of_networks = tf.split(inputs, num_networks, axis=-1)
+    network_inputs = tf.split(inputs, num_networks, axis=-1)
     return tf.concat(
         [
-            tf.nn.conv2d(of_networks[network], kernels[network], strides, padding)
+            tf.nn.conv2d(network_inputs[network], kernels[network], strides, padding)
             for network in range(num_networks)
         ],
         axis=-1,
@@ -139,9 +139,9 @@ def _time(form, inputs, kernels, strides, padding, compiled) -> float:
             tape.watch((inputs, kernels))
             # Squares, so that the gradient needs the outputs.
             total = tf.reduce_sum(form(inputs, kernels, strides, padding) ** 2)
-        of_inputs, of_kernels = tape.gradient(total, (inputs, kernels))
+        input_gradient, kernel_gradient = tape.gradient(total, (inputs, kernels))
         # Numbers that depend on everything, and take no time to fetch.
-        return tf.reduce_sum(of_inputs) + tf.reduce_sum(of_kernels)
+        return tf.reduce_sum(input_gradient) + tf.reduce_sum(kernel_gradient)
 
     fastest = float("inf")
     try:

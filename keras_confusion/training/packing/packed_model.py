@@ -92,8 +92,8 @@ def stack_values(
         values: For each of its networks the values of the single model's variables.
     """
     return [
-        np.stack(of_networks).reshape(variable.shape)
-        for variable, *of_networks in zip(packed.variables, *values, strict=True)
+        np.stack(network_values).reshape(variable.shape)
+        for variable, *network_values in zip(packed.variables, *values, strict=True)
     ]
 
 
@@ -108,8 +108,8 @@ def unpack_network(trained: keras.Model, single: keras.Model, network: int) -> N
     if trained is single:
         return
     for variable, packed in zip(single.variables, trained.variables, strict=True):
-        of_networks = packed.numpy().reshape(-1, *variable.shape)
-        variable.assign(of_networks[network])
+        network_values = packed.numpy().reshape(-1, *variable.shape)
+        variable.assign(network_values[network])
 
 
 def networks_that_fit(
@@ -259,10 +259,12 @@ class _PackedFlatten(keras.layers.Layer):
         )
 
 
-def _packed_layer(layer, *, num_networks: int, **of_convolutions):
+def _packed_layer(layer, *, num_networks: int, **convolution_options):
     """The layer of many networks in place of that of one."""
     if type(layer) is keras.layers.Conv2D:
-        packed = _PackedConvolution(layer, num_networks=num_networks, **of_convolutions)
+        packed = _PackedConvolution(
+            layer, num_networks=num_networks, **convolution_options
+        )
     elif type(layer) is keras.layers.Dense:
         packed = _PackedDense(layer, num_networks=num_networks)
     elif type(layer) is keras.layers.Flatten:
@@ -276,7 +278,8 @@ def _packed_layer(layer, *, num_networks: int, **of_convolutions):
 def _check_packed(model, packed, num_networks: int) -> None:
     """Whether every variable is there once for each network."""
     counts = [
-        (len(of.variables), len(of.trainable_variables)) for of in (model, packed)
+        (len(either_model.variables), len(either_model.trainable_variables))
+        for either_model in (model, packed)
     ]
     if counts[0] != counts[1]:
         raise PackingError(

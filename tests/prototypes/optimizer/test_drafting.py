@@ -53,8 +53,8 @@ def logits_and_gradient(model, images):
 
 def assert_same_function(model, copy, images):
     logits, gradient = logits_and_gradient(model, images)
-    of_copy, gradient_of_copy = logits_and_gradient(copy, images)
-    np.testing.assert_allclose(of_copy, logits, rtol=1e-4, atol=1e-4)
+    copy_logits, gradient_of_copy = logits_and_gradient(copy, images)
+    np.testing.assert_allclose(copy_logits, logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
         gradient_of_copy, gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max()
     )

@@ -339,9 +339,9 @@ def test_what_counts_after_a_draft_is_the_exact_word(rule):
     )
     if rule in ("normalized", "sgd"):
         # The direction is the same: so are the images that the draft left too early.
-        of_class = targets == 0
+        is_early = targets == 0
         np.testing.assert_allclose(
-            made.images[of_class], alone.images[of_class], atol=0.02
+            made.images[is_early], alone.images[is_early], atol=0.02
         )
 
 

@@ -338,9 +338,9 @@ def test_study_that_is_taken_up_again_is_written_anew(tmp_path, read_plugin_data
 
 
 def test_numbers_that_json_lacks_are_null(tmp_path, read_plugin_data):
-    write_study(tmp_path, network_rows(repeats=1), of_a_newer_version=math.inf)
+    write_study(tmp_path, network_rows(repeats=1), newer_setting=math.inf)
     (text,) = read_plugin_data(tmp_path, RUN)[metadata.TAG_STUDY][0]
-    assert json.loads(text)["settings"]["of_a_newer_version"] is None
+    assert json.loads(text)["settings"]["newer_setting"] is None
 
 
 def test_running_study_is_compared_as_it_grows(tmp_path, read_plugin_data, monkeypatch):
@@ -394,8 +394,8 @@ def test_many_networks_are_written_in_blocks(
     last, points = 0, scalars[metadata.TAG_CONFUSED_ACCURACY]
     assert len(points) < max(points) == len(accuracies) == 23
     for step, value in points.items():
-        of_block = [accuracies[number] for number in range(last + 1, step + 1)]
-        assert value == pytest.approx(np.mean(of_block))
+        block_accuracies = [accuracies[number] for number in range(last + 1, step + 1)]
+        assert value == pytest.approx(np.mean(block_accuracies))
         last = step
 
 

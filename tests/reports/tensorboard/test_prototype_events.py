@@ -85,10 +85,10 @@ def test_cells_matrices_and_pictures_are_those_of_the_store(written):
     np.testing.assert_array_equal(
         pixels(overview)[12:18, 0:6], np.round(255 * part["image"][2, 0])
     )
-    of_targets = found[f"{metadata.PREFIX_FRAMES}1"][2]
-    assert len(of_targets) == 4
+    target_frames = found[f"{metadata.PREFIX_FRAMES}1"][2]
+    assert len(target_frames) == 4
     np.testing.assert_array_equal(
-        pixels(of_targets[3])[6:12, 12:18], part["frames"][3, 1, 2]
+        pixels(target_frames[3])[6:12, 12:18], part["frames"][3, 1, 2]
     )
 
 

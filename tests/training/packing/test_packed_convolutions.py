@@ -59,8 +59,10 @@ def test_gradients_are_those_of_each_network(form, strides):
         return tape.gradient(total, (inputs, kernels))
 
     received = gradients(packed_convolutions.FORMS[form])
-    for of_form, of_loop in zip(received, gradients(one_by_one), strict=True):
-        np.testing.assert_allclose(of_form, of_loop, rtol=1e-4, atol=1e-5)
+    for form_gradient, loop_gradient in zip(
+        received, gradients(one_by_one), strict=True
+    ):
+        np.testing.assert_allclose(form_gradient, loop_gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_shared_images_go_through_the_kernels_of_all_networks():
@@ -84,8 +86,8 @@ def test_shifted_sums_in_float32():
         )
         return float(tf.reduce_mean(tf.abs(tf.cast(rounded, tf.float32) - exact)))
 
-    of_patches = error(packed_convolutions.patches)
-    assert error(packed_convolutions.shifted) < 1.3 * of_patches
+    patches_error = error(packed_convolutions.patches)
+    assert error(packed_convolutions.shifted) < 1.3 * patches_error
 
 
 @pytest.mark.parametrize("compiled", [False, True])

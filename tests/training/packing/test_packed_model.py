@@ -157,8 +157,8 @@ def test_all_forms_train_the_same_networks(dataset, form, monkeypatch):
     tasks = three_tasks(share_images=True)
     expected = alone(dataset, smooth_blocks, tasks)
     received = results_of(make_trainer(dataset, smooth_blocks, 3), tasks)
-    for of_pack, of_one in zip(received, expected, strict=True):
-        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+    for pack_values, single_values in zip(received, expected, strict=True):
+        np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -182,11 +182,11 @@ def test_normalisation_of_a_pack_is_that_of_each_network(dataset):
     program = packed._program(shared_images=True)
     for number, task in enumerate(tasks):
         one.train([task])
-        for of_one, of_pack in zip(
+        for single_variable, pack_variable in zip(
             one.model.variables, program.model.variables, strict=True
         ):
-            received = of_pack.numpy().reshape(3, *of_one.shape)[number]
-            np.testing.assert_allclose(received, of_one, rtol=1e-3, atol=1e-4)
+            received = pack_variable.numpy().reshape(3, *single_variable.shape)[number]
+            np.testing.assert_allclose(received, single_variable, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("share_images", [True, False])
@@ -208,8 +208,8 @@ def test_program_that_xla_compiles_trains_the_same_networks(
     )(stage="hlo")
     assert " while(" in compiled
     expected = alone(dataset, perceptron, tasks)
-    for of_pack, of_one in zip(received, expected, strict=True):
-        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+    for pack_values, single_values in zip(received, expected, strict=True):
+        np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -220,8 +220,8 @@ def test_compiled_convolutions_train_the_same_networks(dataset, model, monkeypat
     expected = alone(dataset, model, tasks)
     # One network at a time is not compiled, on a GPU either.
     received = results_of(make_trainer(dataset, model, 3), tasks)
-    for of_pack, of_one in zip(received, expected, strict=True):
-        np.testing.assert_allclose(of_pack, of_one, rtol=1e-3, atol=1e-4)
+    for pack_values, single_values in zip(received, expected, strict=True):
+        np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
 
 
 def test_fewer_networks_than_places(dataset):
@@ -264,7 +264,7 @@ def test_bfloat16_packs_learn(dataset):
     assert program.model.layers[-1].compute_dtype == "float32"
 
 
-def of_layers(*layers):
+def layered_model(*layers):
     return keras.Sequential([keras.Input(SHAPE), *layers, keras.layers.Dense(3)])
 
 
@@ -278,7 +278,7 @@ class Subclass(keras.Sequential):
         return 5 * super().call(*args, **kwargs)
 
 
-def of_graph(build):
+def graph_model(build):
     inputs = keras.Input(SHAPE)
     pooled = keras.layers.GlobalAveragePooling2D()(build(inputs))
     return keras.Model(inputs, keras.layers.Dense(3)(pooled))
@@ -295,19 +295,19 @@ def flattened_twice():
 
 
 def partly_frozen():
-    model = of_layers(keras.layers.Conv2D(4, 3), keras.layers.Flatten())
+    model = layered_model(keras.layers.Conv2D(4, 3), keras.layers.Flatten())
     model.layers[0].kernel.trainable = False
     return model
 
 
 def with_something_else():
-    model = of_graph(keras.layers.Conv2D(4, 3))
+    model = graph_model(keras.layers.Conv2D(4, 3))
     model.extra = keras.layers.Dense(3)
     model.extra.build((None, 2))
     return model
 
 
-def of_any_size():
+def model_of_any_size():
     inputs = keras.Input((None, None, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     return keras.Model(inputs, keras.layers.Dense(3)(pooled))
@@ -317,15 +317,15 @@ def of_any_size():
     ("model", "message"),
     [
         (
-            lambda: of_layers(keras.layers.Conv2D(4, 3, activation=elu)),
+            lambda: layered_model(keras.layers.Conv2D(4, 3, activation=elu)),
             "with activation 'elu'",
         ),
         (
-            lambda: of_layers(keras.layers.Activation(lambda numbers: 2 * numbers)),
+            lambda: layered_model(keras.layers.Activation(lambda numbers: 2 * numbers)),
             "with activation '<lambda>'",
         ),
         (
-            lambda: of_layers(
+            lambda: layered_model(
                 keras.layers.Conv2D(4, 3, activation=keras.layers.LeakyReLU(0.1))
             ),
             "with activation 'LeakyReLU'",
@@ -338,7 +338,7 @@ def of_any_size():
         ),
         (flattened_twice, "called once. Received: flatten"),
         (
-            lambda: of_graph(
+            lambda: graph_model(
                 lambda inputs: (
                     2 * keras.layers.Conv2D(4, 3)(inputs)
                     + keras.layers.Conv2D(4, 3)(inputs)
@@ -347,7 +347,7 @@ def of_any_size():
             "a Multiply|an? Add",
         ),
         (
-            lambda: of_graph(
+            lambda: graph_model(
                 lambda inputs: keras.layers.Add()(
                     [inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs)]
                 )
@@ -355,14 +355,14 @@ def of_any_size():
             "a sum of different shapes",
         ),
         (
-            lambda: of_layers(
+            lambda: layered_model(
                 keras.layers.Rescaling([1.0, 2.0, 3.0]), keras.layers.Conv2D(4, 3)
             ),
             "a scale or an offset for each channel",
         ),
         (partly_frozen, "all of a layer trainable or none"),
         (with_something_else, "variables of layers only"),
-        (of_any_size, "of a fixed size"),
+        (model_of_any_size, "of a fixed size"),
     ],
 )
 @pytest.mark.parametrize("shared_images", [True, False])
@@ -375,45 +375,53 @@ def test_what_would_become_other_networks_is_refused(model, message, shared_imag
     ("model", "message"),
     [
         (
-            lambda: of_layers(keras.layers.Flatten(), keras.layers.Dropout(0.5)),
+            lambda: layered_model(keras.layers.Flatten(), keras.layers.Dropout(0.5)),
             "a Dropout",
         ),
-        (lambda: of_layers(keras.layers.LayerNormalization()), "a LayerNormalization"),
         (
-            lambda: of_layers(keras.layers.Flatten(), keras.layers.Dense(4, "softmax")),
+            lambda: layered_model(keras.layers.LayerNormalization()),
+            "a LayerNormalization",
+        ),
+        (
+            lambda: layered_model(
+                keras.layers.Flatten(), keras.layers.Dense(4, "softmax")
+            ),
             "activation 'softmax'",
         ),
         (
-            lambda: of_layers(keras.layers.Conv2D(6, 3, groups=3)),
+            lambda: layered_model(keras.layers.Conv2D(6, 3, groups=3)),
             "with groups=3",
         ),
         (
-            lambda: of_layers(keras.layers.Conv2D(6, 3, dilation_rate=2)),
+            lambda: layered_model(keras.layers.Conv2D(6, 3, dilation_rate=2)),
             "with dilation_rate",
         ),
         (
-            lambda: of_layers(
+            lambda: layered_model(
                 keras.layers.Conv2D(6, 3), keras.layers.BatchNormalization(axis=1)
             ),
             "with axis=1",
         ),
         (
-            lambda: of_layers(
+            lambda: layered_model(
                 keras.layers.Flatten(), keras.layers.Dense(4, kernel_regularizer="l2")
             ),
             "with a kernel_regularizer",
         ),
         (
-            lambda: of_layers(
+            lambda: layered_model(
                 keras.layers.BatchNormalization(),
                 keras.layers.Conv2D(4, 3),
                 keras.layers.Flatten(),
             ),
             "before any other layer with weights.*gamma",
         ),
-        (lambda: of_layers(keras.Sequential([keras.layers.Flatten()])), "a Sequential"),
         (
-            lambda: of_layers(keras.layers.Dense(2), keras.layers.Flatten()),
+            lambda: layered_model(keras.Sequential([keras.layers.Flatten()])),
+            "a Sequential",
+        ),
+        (
+            lambda: layered_model(keras.layers.Dense(2), keras.layers.Flatten()),
             "a Dense of more than one axis",
         ),
     ],
