@@ -32,7 +32,7 @@ python scripts/run_prototype_study.py --dataset digits --epochs 12 \\
     ),
     "analyse_study": (
         """\
-Makes tables, figures and TensorBoard's data of a study of either kind anew, without
+Makes tables, figures and TensorBoard's data of a study of either kind again, without
 training; also of a study that is still running.""",
         "python scripts/analyse_study.py studies/digits_pairs --test paired",
     ),
@@ -65,7 +65,7 @@ HEAD = """\
 Six scripts, with their options as `--help` prints them. This page is written by
 `python docs/write_commands.py`, and a test compares it with the scripts. A study that
 is stopped goes on with the same command; `train_classifier` and `probe_saved_model`
-begin anew. A script ends with 0, with 1 after an error, which it tells in one message,
+begin again. A script ends with 0, with 1 after an error, with one message,
 with 2 where it does not know an option, and with 130 after Ctrl-C.
 """
 

@@ -4,7 +4,7 @@ r"""Which units did a class have from two others that it is not confused with?
     python scripts/explain_generalization.py studies/digits --target 9 --pair 2-4
 
 takes a finding of a confusion study apart: it trains the baseline network and the
-network that confuses the pair once more, as no study keeps weights, for some repeats;
+network that confuses the pair again, as no study keeps weights, for some repeats;
 finds the units before the classification layer whose use for the target changed most;
 and shows what each responds to: an image that is optimised to excite it, the test
 images that excite it most, and its mean activation by class.
@@ -42,7 +42,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
         type=int,
         default=3,
         metavar="N",
-        help="repeats to train once more, at most those of the study "
+        help="repeats to train again, at most those of the study "
         "(default: %(default)s)",
     )
     parser.add_argument(

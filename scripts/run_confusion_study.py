@@ -4,7 +4,7 @@
     python scripts/run_confusion_study.py --dataset digits --out studies/digits
 
 trains the baseline and all 45 confused pairs of scikit-learn's handwritten digits, 4
-repeats each. The same command again takes an interrupted study up where it was stopped.
+repeats each. The same command resumes an interrupted study.
 See README.md for times and expected numbers.
 """
 

@@ -5,9 +5,8 @@
 
 trains one network on 25, 40, ... 100 % of the digits; after each interval it optimises
 images into class prototypes, drags each to every other class, finds the boundaries
-between them, and compares their features (matrices C and R). The same command again
-takes an interrupted study up where it was stopped. See README.md for times and
-expected numbers.
+between them, and compares their features (matrices C and R). The same command
+resumes an interrupted study. See README.md for times and expected numbers.
 """
 
 import argparse

@@ -232,7 +232,7 @@ def _groups(
             if point is None:
                 return (none, none), "the levels of the pairs were not kept"
             if point.step != step:
-                return (none, none), "the comparison is just being made anew"
+                return (none, none), "the comparison is just being made again"
             shifts = arrays.check_array(
                 "the levels", point.values, shape=shape, dtypes=("float64",)
             )[:, target]
@@ -267,7 +267,7 @@ def _partner(study: dict, table: str, row: int, target: int) -> str | None:
 
 
 def _list(study: dict, group: Values) -> list[dict]:
-    """The networks of a group; none of a group that is told in bins."""
+    """The networks of a group; none of a group that is sent in bins."""
     if len(group.values) > group_bins.MAX_DOTS:
         return []
     return [

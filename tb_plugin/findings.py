@@ -58,7 +58,7 @@ def group_labels(cell: Cell) -> tuple[str, str]:
 def sentence(cell: Cell) -> str:
     """What was compared, and what was found.
 
-    Costs are told as positive numbers; t keeps the sign of the difference.
+    Costs are printed as positive numbers; t keeps the sign of the difference.
     """
     text = f"{_finding(cell)}."
     return text + _COMPETITION if cell.response == "accuracy" else text

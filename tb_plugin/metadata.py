@@ -11,7 +11,7 @@ PLUGIN_NAME = "keras_confusion"
 # Of the plugin's tags. A reader refuses a newer one, politely.
 SCHEMA_VERSION = 2
 
-# Scalars; rewritten when a study starts or is taken up again, then appended to. Of a
+# Scalars; rewritten when a study starts or is resumed, then appended to. Of a
 # confusion study, the plugin's data too.
 TRAINING_RUN = "events/training"
 # Figures; rewritten with every report.

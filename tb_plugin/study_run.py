@@ -1,6 +1,6 @@
 """A study's run as one request sees it: its description, and its tags' newest data.
 
-A study's event file is deleted and written anew when the study is taken up again.
+A study's event file is deleted and written again when the study is resumed.
 TensorBoard may still hold the points of the deleted one; they are older than the
 description, which a writer writes first, and are left out here.
 """
@@ -85,7 +85,7 @@ class StudyRun:
             return None
         if not self._is_current(files.wall_time):
             raise NotThereError(
-                "the study was taken up again, and TensorBoard has not noticed. "
+                "the study was resumed, and TensorBoard has not noticed. "
                 "Restart TensorBoard."
             )
         return self.events.blob(files.keys[index])

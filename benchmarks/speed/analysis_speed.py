@@ -3,7 +3,7 @@
     python -m benchmarks.speed.analysis_speed STUDY
 
 prints seconds of every step and the peak of the process's memory as JSON on its last
-line. The report holds the steps before it once more, and writes tables and figures.
+line. The report holds the steps before it again, and writes tables and figures.
 """
 
 import argparse

@@ -82,7 +82,7 @@ def main() -> int:
     print(
         f"\nEvery network: {100 * np.median(added):.1f} % "
         f"({100 * added.min():.1f} to {100 * added.max():.1f}) more. A baseline with "
-        "readout: `swapped` once more for every pair."
+        "readout: `swapped` again for every pair."
     )
     return 0
 

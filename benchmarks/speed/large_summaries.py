@@ -4,7 +4,7 @@
     python -m benchmarks.speed.large_summaries --quick
 
 draws the answers of 50 networks of every pair and of 3,518 baseline networks, writes
-their event file as a study does that is taken up again or analysed, has TensorBoard
+their event file as a study does that is resumed or analysed, has TensorBoard
 load it, with its Python loader and with its data server, and asks the plugin's routes.
 Nothing is trained. Memory is that of TensorBoard's processes together, as
 the kernel has it (proportional set size), after all routes. `--keep FOLDER` leaves the

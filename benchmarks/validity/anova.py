@@ -1,7 +1,7 @@
 """Variance components of crossed random factors, with one observation a cell.
 
 The model is y = mean + the sum over all sets S of factors of an effect that is drawn
-anew for every combination of the levels of S, with the variance component of S. With
+again for every combination of the levels of S, with the variance component of S. With
 one observation a cell, the effect of all factors together is what is left: it holds
 their interaction and whatever the factors do not settle.
 """
@@ -94,7 +94,7 @@ def variance_components(values: np.ndarray, num_factors: int) -> np.ndarray:
 
 
 def total_variance(components: np.ndarray) -> np.ndarray:
-    """Variance of an observation whose levels are all drawn anew.
+    """Variance of an observation whose levels are all drawn again.
 
     It is the sum over the effects, and never below 0: for designs with as many levels
     of every factor it is a sum of mean squares with weights of 0 and more.

@@ -6,7 +6,7 @@ runs a study of each of several independent data sets of
 `keras_confusion.datasets.planted`, in which it is known what is learned from
 what, and counts for every measure and test: the planted relations that were found
 (q <= 0.05, and in the right direction), and how many of all findings are false. The
-pairs of a study are the five pairs of variants and others that are drawn anew for every
+pairs of a study are the five pairs of variants and others drawn again for every
 data set; --pairs all takes all 45. Networks are kept in studies/benchmarks: a
 command that is run again trains only what is missing.
 """

@@ -44,7 +44,7 @@ class WeightAverages:
         }
 
     def update(self, steps_done, variables: Sequence[keras.Variable]) -> None:
-        """Takes up the variables after a step; the first one begins anew."""
+        """Takes up the variables after a step; the first one begins again."""
         steps_done = tf.cast(steps_done, tf.float32)
         not_first = tf.cast(steps_done > 1, tf.float32)
         momenta = {

@@ -47,7 +47,7 @@ def exit_code(
         traceback.
     """
     show_warnings()
-    then = "goes on with what is missing" if resumes else "begins anew"
+    then = "goes on with what is missing" if resumes else "begins again"
     stopped = f"Stopped. The same command {then}."
     try:
         with leaving_on_sigterm(stopped):

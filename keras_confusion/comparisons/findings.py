@@ -104,7 +104,7 @@ def correlation_within_repeats(table: pd.DataFrame) -> float:
     """Median over cells of what a repeat's groups have in common; NaN without pairs.
 
     Args:
-        table: As in `with_test`, the rows that are told.
+        table: As in `with_test`, the rows that are reported.
     """
     return float(table["paired_correlation"].median())
 
@@ -117,7 +117,7 @@ def caution(table: pd.DataFrame, test: str) -> str:
     p-values come too often (`benchmarks/validity/null_small_groups.py`).
 
     Args:
-        table: As in `with_test`, the rows that are told.
+        table: As in `with_test`, the rows that are reported.
         test: One of `TESTS`.
     """
     tested = table[table["p_value"].notna()]

@@ -77,17 +77,17 @@ class CountedRates:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """As `Rates.accuracy`, made anew."""
+        """As `Rates.accuracy`, made again."""
         return self.select(slice(None)).accuracy
 
     @property
     def false_positive_rate(self) -> np.ndarray:
-        """As `Rates.false_positive_rate`, made anew."""
+        """As `Rates.false_positive_rate`, made again."""
         return self.select(slice(None)).false_positive_rate
 
     @property
     def log2_probability(self) -> np.ndarray:
-        """As `Rates.log2_probability`, made anew."""
+        """As `Rates.log2_probability`, made again."""
         return self.select(slice(None)).log2_probability
 
 

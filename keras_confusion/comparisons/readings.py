@@ -160,7 +160,7 @@ class _BaselineValues:
 
     Attributes:
         levels: Mean d' of every target without every pair, `(P, K)`, of which changes
-            are told.
+            are reported.
     """
 
     def __init__(self, d: np.ndarray, pairs):

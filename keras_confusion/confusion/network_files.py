@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
         ("corruption_seed", pa.int64()),
         ("recipe", pa.string()),
         ("epochs", pa.int32()),
-        # 0; 1 where the first attempt failed and the network was trained anew.
+        # 0; 1 where the first attempt failed and the network was trained again.
         ("attempt", pa.int8()),
         ("failed", pa.bool_()),
         ("note", pa.string()),
@@ -107,7 +107,7 @@ class DamagedFileError(StudyFolderError):
     def __init__(self, path: pathlib.Path, reason: str):
         super().__init__(
             f"{path} is damaged ({reason}). Run the study again: it sets the file "
-            "aside, and only what was lost with it is trained anew."
+            "aside, and only what was lost with it is trained again."
         )
         self.path, self.reason = path, reason
 

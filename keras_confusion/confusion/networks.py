@@ -19,7 +19,7 @@ MAX_ATTEMPTS = 2
 def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
     """Trains networks, packed into one program if several, without writing rows.
 
-    Those whose loss is not finite are trained once more from other seeds.
+    Those whose loss is not finite are trained again from other seeds.
 
     Args:
         plan: The study's plan.

@@ -133,7 +133,7 @@ def read_test_labels(folder: StudyFolder) -> np.ndarray:
     if not len(labels) or (expected is not None and _digest(labels) != expected):
         raise StudyFolderError(
             f"{file} is damaged ({reason}). Run the study again: it writes the labels "
-            "anew, from the data set."
+            "again, from the data set."
         )
     return labels
 
@@ -143,7 +143,7 @@ def _write_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
 
 
 def _mend_labels(folder: StudyFolder, labels: np.ndarray) -> None:
-    """Writes labels anew that are damaged; the data set is known to be the same."""
+    """Writes labels again that are damaged; the data set is known to be the same."""
     file = folder.path / "test_labels.npy"
     has_digest = _LABELS_DIGEST in folder.description
     try:

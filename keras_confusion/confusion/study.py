@@ -1,4 +1,4 @@
-"""A confusion study: networks of every arm and repeat, trained or taken up again.
+"""A confusion study: networks of every arm and repeat, trained or resumed.
 
 An arm is the baseline (labels untouched) or a pair of classes that are confused. Every
 network is one independent shard: a worker process gets the settings and the network's

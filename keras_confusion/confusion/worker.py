@@ -1,6 +1,6 @@
 """What a worker process of a confusion study does, on this machine or another.
 
-It is told the plan once a run, reads the data once, compiles once, and trains one pack
+It gets the plan once a run, reads the data once, compiles once, and trains one pack
 of networks after the other. A row is written by the worker where it has the study's
 folder, so that it survives the end of the process that waits for it; where it has not,
 the row is sent back and written there.
@@ -34,7 +34,7 @@ _RUN_FILE = ".run"
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What the workers of a run are told; small, as it comes with every task.
+    """What the workers of a run get; small, as it comes with every task.
 
     Args:
         run: A name that no other run has.

@@ -99,7 +99,7 @@ def plan_of_study(
         raise study_folder.StudyFolderError(
             f"Expected the data set that the study in {directory} was trained on. "
             f"Received: {settings.dataset}, which has other images or labels by now. "
-            "Use --data-dir, or run the study anew with another --out."
+            "Use --data-dir, or run the study again with another --out."
         )
     return plan
 
@@ -210,7 +210,7 @@ def retrained_network(
     row: dict,
     pair: tuple[int, int],
 ) -> RetrainedNetwork:
-    """Trains a network of a study once more, or reads what an earlier call kept.
+    """Trains a network of a study again, or reads what an earlier call kept.
 
     Args:
         plan: See `plan_of_study`.
@@ -305,7 +305,7 @@ def _path(plan: StudyPlan, row: dict) -> pathlib.Path:
 
 
 def _key(plan: StudyPlan, row: dict) -> str:
-    """What decides the weights: a study that was begun anew has others."""
+    """What decides the weights: a study that was begun again has others."""
     # Without defaults, so that a setting that is new here changes no key.
     usual = {field.name: field.default for field in dataclasses.fields(plan.settings)}
     settings = {
@@ -332,6 +332,6 @@ def _read(path: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
         is_same = str(arrays.pop("key")) == key
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise study_folder.StudyFolderError(
-            f"{path} cannot be read ({error}). Delete it: the network is trained anew."
+            f"{path} cannot be read ({error}). Delete it: the network is trained again."
         ) from error
     return arrays if is_same else None

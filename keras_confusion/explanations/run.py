@@ -110,7 +110,7 @@ def _paired_rows(folder: StudyFolder, pair, most: int):
 def _retrain(
     plan: StudyPlan, rows, pair
 ) -> list[tuple[RetrainedNetwork, RetrainedNetwork]]:
-    """Trains the baseline and the confused network of every repeat once more."""
+    """Trains the baseline and the confused network of every repeat again."""
     in_order = [row for repeat_rows in rows for row in repeat_rows]
     is_kept = [retraining.is_kept(plan, row) for row in in_order]
     num_done = sum(is_kept)

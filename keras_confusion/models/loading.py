@@ -92,7 +92,7 @@ def load_probe(
         if damage := model_description.find_damage(path, below="saved_model/"):
             raise ModelFolderError(
                 f"Expected a model as it was saved. Received: {damage} Use a copy of "
-                "yours, or save it anew."
+                "yours, or save it again."
             )
         serve, features = _saved_model(path / "saved_model")
     elif (path / "saved_model.pb").exists():

@@ -108,7 +108,7 @@ def read_of_study(file: pathlib.Path, *needed: str) -> dict:
     except sealed_json.DamagedJSONError as error:
         raise StudyFolderError(
             f"{file} is damaged ({error}). Run the study again: only what was lost "
-            "with it is made anew."
+            "with it is made again."
         ) from error
     try:
         check_model(description, file, needed=needed)

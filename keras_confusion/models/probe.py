@@ -42,7 +42,7 @@ class Probe:
         if self.feature_vectors is None:
             raise ModelFolderError(
                 f"Expected a model with an endpoint `features`. Received: {self.source}"
-                ", which only classifies. Use `saving.save_model` to export it anew; "
+                ", which only classifies. Use `saving.save_model` to export it again; "
                 "prototypes can be optimised without."
             )
         return tf.cast(self.feature_vectors(self._checked(images)), tf.float32).numpy()

@@ -21,11 +21,11 @@ def forget_part(directory: pathlib.Path, interval: int, initialisation: int) -> 
 def mend_store(folder: StudyFolder) -> None:
     """Forgets the parts of the store that are damaged, and tells which.
 
-    Descriptions of arrays are written anew. Call it while the folder is locked.
+    Descriptions of arrays are written again. Call it while the folder is locked.
     """
     store = folder.path / prototype_store.STORE
     for file in store_checks.mend_metadata(store):
-        _log.warning(f"{file} was damaged; it is written anew.")
+        _log.warning(f"{file} was damaged; it is written again.")
     percentages = folder.settings["intervals"]
     names = [name for name in prototype_store.ARRAYS if (store / name).exists()]
     inits = range(prototype_store.open_array(folder.path, "finished").shape[1])
@@ -36,7 +36,7 @@ def mend_store(folder: StudyFolder) -> None:
         if damaged := store_checks.damaged_chunks(store, part, names):
             _log.warning(
                 f"{damaged[0]} is damaged: the prototypes of initialisation {part[1]} "
-                f"at {percentages[part[0]]:g} % are made anew."
+                f"at {percentages[part[0]]:g} % are made again."
             )
             flag.unlink()
 
@@ -50,8 +50,8 @@ def check_network(
         directory: The study's folder.
         interval: Number of the interval, from 0.
         percentage: The interval's.
-        was_mended: Whether a network of the study was trained anew as it was damaged:
-            prototypes of the damaged one are then made anew, and told.
+        was_mended: Whether a network of the study was trained again as it was damaged:
+            prototypes of the damaged one are then made again, with a warning.
 
     Raises:
         StudyFolderError: If there are some for another reason.
@@ -68,10 +68,10 @@ def check_network(
             "Expected prototypes of the network in "
             f"{prototype_store.model_directory(directory, percentage)}. Received: "
             f"{directory / prototype_store.STORE} with those of another one. Delete it "
-            "to make prototypes anew, or use another --out."
+            "to make prototypes again, or use another --out."
         )
     _log.warning(
-        f"Prototypes at {percentage:g} % are made anew, as the network that was "
+        f"Prototypes at {percentage:g} % are made again, as the network that was "
         "damaged came out otherwise."
     )
     for init in np.flatnonzero(is_other).tolist():
@@ -83,7 +83,7 @@ def forget_other_starts(
 ) -> None:
     """Forgets prototypes that did not start from those of the interval before.
 
-    For studies whose class prototypes do. They may have been made anew since, after
+    For studies whose class prototypes do. They may have been made again since, after
     damage; those that came out the same are the start that they were.
     """
     for init in np.flatnonzero(
@@ -96,6 +96,6 @@ def forget_other_starts(
         if not np.array_equal(start, before):
             _log.warning(
                 f"Prototypes of initialisation {init} at {percentage:g} % are made "
-                "anew, as those that they start from came out otherwise."
+                "again, as those that they start from came out otherwise."
             )
             forget_part(directory, interval, init)

@@ -1,8 +1,8 @@
 """The one network of a prototype study, from interval to interval of its training.
 
-A network that is damaged on disk is set aside and trained anew. On the machine that
+A network that is damaged on disk is set aside and trained again. On the machine that
 trained it, it comes out bit for bit the same, and what was made of it stands; if not,
-what depends on it is made anew as well.
+what depends on it is made again as well.
 """
 
 import logging
@@ -100,7 +100,7 @@ class IntervalNetworks:
     def _set_aside(self, interval: int, reason: str) -> None:
         aside = files.set_aside(self._folder(interval))
         _log.warning(
-            f"{reason} The network is trained anew; what is left of it is now "
+            f"{reason} The network is trained again; what is left of it is now "
             f"{aside.name}."
         )
 
@@ -114,7 +114,7 @@ class IntervalNetworks:
             raise study_folder.StudyFolderError(
                 f"Expected the network in {folder} to go on from the interval "
                 "before. Received: one that went on from another network, which "
-                f"was since replaced. Delete {folder} to train it anew."
+                f"was since replaced. Delete {folder} to train it again."
             )
         reason = f"{folder} went on from a damaged network, which came out otherwise."
         self._set_aside(interval, reason)
@@ -181,12 +181,12 @@ class IntervalNetworks:
             trainer.take_state(self._optimizer_state(at))
         elif at == -1:
             trainer.begin(plan.recipe, num_steps)
-        # Those in between have no optimiser state any more: once more, to come by it.
+        # Those in between have no optimiser state any more: again, to come by it.
         for between in range(at + 1, interval):
             percentage = plan.settings.intervals[between]
             _log.warning(
                 f"The optimiser state at {percentage:g} % of the training is not there "
-                "or damaged: it is trained once more."
+                "or damaged: it is trained again."
             )
             self._train_and_save(between)
 

@@ -255,7 +255,7 @@ def read_prototype_study(directory) -> xr.Dataset:
     except (OSError, ValueError, KeyError) as error:
         raise StudyFolderError(
             f"{path} cannot be read ({error}). Delete it and run the "
-            "study again: prototypes are made anew, networks are not."
+            "study again: prototypes are made again, networks are not."
         ) from error
     accuracies = [
         _test_accuracy(model_directory(folder.path, percentage))

@@ -50,7 +50,7 @@ def keep_metadata(store: pathlib.Path, final: pathlib.Path) -> None:
 
 
 def mend_metadata(store: pathlib.Path) -> list[pathlib.Path]:
-    """Writes descriptions of arrays anew that are damaged or missing.
+    """Writes descriptions of arrays again that are damaged or missing.
 
     Returns:
         The files. None for a store of earlier versions, of which there is no copy, or
@@ -177,5 +177,5 @@ class CheckedStore(LocalStore):
     def _damaged(self, key: str, what: str) -> StudyFolderError:
         return StudyFolderError(
             f"{self.root / key} {what}. Run the study again: only what was lost with "
-            "it is made anew."
+            "it is made again."
         )

@@ -113,7 +113,7 @@ def check_store(
     except ValueError as error:
         raise StudyFolderError(
             f"{store} cannot be read ({error}). Delete it and run the study again: "
-            "prototypes are made anew, networks are not."
+            "prototypes are made again, networks are not."
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 What is on disk is not done again: neither the network after an interval of its
 training, nor the prototypes of an interval and initialisation; unless it is damaged,
-which is told.
+with a warning.
 """
 
 import dataclasses

@@ -42,8 +42,8 @@ def write_confusion_report(
 
     Args:
         folder: The study's folder.
-        test: One of `findings.TESTS`, which findings are told, ordered and marked
-            by; the tables hold all.
+        test: One of `findings.TESTS`, by which findings are chosen, ordered and
+            marked; the tables hold all.
 
     Returns:
         A `Report`.
@@ -192,7 +192,7 @@ def finding_sentence(row) -> str:
         if "class_a_name" in row
         else quoted(row["class_name"])
     )
-    # A cost is told as a positive number; t keeps the sign of the difference.
+    # A cost is printed as a positive number; t keeps the sign of the difference.
     verb, sign = ("costs", -1) if row["difference_points"] < 0 else ("gives", 1)
     low, high = sorted((sign * row["ci_low_points"], sign * row["ci_high_points"]))
     return (

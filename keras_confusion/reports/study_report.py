@@ -26,7 +26,7 @@ def write_report(directory, *, test: str | None = None) -> Report:
 
     Args:
         directory: The study's folder, a string or path, or an opened `StudyFolder`.
-        test: Which test the findings of a confusion study are told by, one of
+        test: Which test decides the findings of a confusion study, one of
             `findings.TESTS`; `None` takes Welch's.
 
     Returns:

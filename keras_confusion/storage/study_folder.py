@@ -100,9 +100,9 @@ class StudyFolder:
             check_settings: See `open`.
             added_settings: Settings that older studies do not name, and what they had.
             growing: Names of settings that count something of which there may be more
-                than before: `study.json` is written anew with the larger number.
+                than before: `study.json` is written again with the larger number.
 
-        A damaged `study.json` is set aside and written anew from its copy, which is
+        A damaged `study.json` is set aside and written again from its copy, which is
         told. Call it while the folder is `locked`.
 
         Raises:
@@ -203,13 +203,13 @@ def _read_copy(directory: pathlib.Path) -> dict | None:
         if copy.is_file() and sealed_json.is_sealed(copy):
             return sealed_json.read(copy)
     except sealed_json.DamagedJSONError:
-        # It is written anew as soon as `study.json` is known to be whole.
+        # It is written again as soon as `study.json` is known to be whole.
         pass
     return None
 
 
 def _mend(directory: pathlib.Path) -> None:
-    """Writes a `study.json` that is damaged or gone anew from its copy."""
+    """Writes a `study.json` that is damaged or gone again from its copy."""
     study_file, reason = directory / DESCRIPTION, "it is missing"
     if study_file.exists():
         try:

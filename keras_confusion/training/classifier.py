@@ -2,7 +2,7 @@
 
 The thousands of small networks of a confusion study have a loop of their own, see
 `trainer`. Here a single larger network is trained, epoch by epoch, and may be stopped
-and taken up between parts of its training.
+and continued between parts of its training.
 """
 
 import dataclasses
@@ -181,7 +181,7 @@ class ClassifierTrainer:
         self._trained.set_weights(model.get_weights())
 
     def optimizer_state(self) -> list[np.ndarray]:
-        """Everything that the optimiser knows, to be taken up by `take_state`."""
+        """Everything that the optimiser knows, for `take_state`."""
         return [np.asarray(value) for value in self._fitted.optimizer.variables]
 
     def take_state(self, state: Sequence[np.ndarray]) -> None:

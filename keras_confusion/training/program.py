@@ -56,7 +56,7 @@ class TrainingProgram:
         self.logits = tf.function(self._logits, jit_compile=compiled)
 
     def reset(self, initial_values: Sequence[Sequence[np.ndarray]]) -> None:
-        """Begins anew, from the given weights of every network."""
+        """Begins again, from the given weights of every network."""
         values = packed_model.stack_values(self.model, initial_values)
         for variable, value in zip(self.model.variables, values, strict=True):
             variable.assign(value)

@@ -117,7 +117,7 @@ def test_numbers_have_three_digits(value, text):
 def test_plain_loop_scikit_learn_and_the_library_agree(rng):
     features = rng.random((5, 5, 7))
     dissimilarity_speed.check_agreement(features, dissimilarity_speed.cells(5, 125))
-    # A cell's definition, once more by hand: C has one origin, R one target.
+    # A cell's definition, again by hand: C has one origin, R one target.
     (inter,), (intra,) = dissimilarity_speed.plain_loop(features, [(1, 2, 4)])
     x, y, z = features[1, 2], features[4, 2], features[1, 4]
     assert inter == pytest.approx(1 - np.dot(x, y) / np.sqrt((x @ x) * (y @ y)))

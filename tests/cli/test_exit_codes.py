@@ -137,7 +137,7 @@ def test_ctrl_c_says_how_to_go_on(capsys):
     assert exit_codes.exit_code(stop) == 130
     assert "The same command goes on" in capsys.readouterr().err
     assert exit_codes.exit_code(stop, resumes=False) == 130
-    assert "The same command begins anew" in capsys.readouterr().err
+    assert "The same command begins again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

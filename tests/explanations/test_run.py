@@ -143,7 +143,7 @@ def test_study_is_read_once_to_explain_and_to_tell(copy, study_json_reads, monke
 
 
 def test_networks_of_another_study_are_trained_anew(copy, monkeypatch):
-    """A study that was begun anew in the same folder has other seeds."""
+    """A study that was begun again in the same folder has other seeds."""
     kept = copy / "explanations" / "networks" / "baseline-00001.npz"
     plan = retraining.plan_of_study(study_folder.StudyFolder.open(copy))
     networks = confusion_store.read_networks(copy)

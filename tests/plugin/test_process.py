@@ -153,14 +153,14 @@ def test_a_network_that_is_added_shows_up(server):
 
 
 def test_a_study_that_is_written_anew_shows_its_new_data(server):
-    directory = server.logdir / "anew"
+    directory = server.logdir / "again"
     old = plugin_logdir.write_confusion_run(directory, NAMES, num_repeats=9)
-    before = server.until_study("anew", lambda s: s["tables"])
+    before = server.until_study("again", lambda s: s["tables"])
     assert before["progress"]["num_done"] == len(old.networks)
     new = plugin_logdir.write_confusion_run(directory, NAMES, num_repeats=3, seed=1)
     num_new = len(new.networks)
-    server.until_study("anew", lambda s: s["progress"]["num_in_tables"] == num_new)
-    assert server.study("anew")["progress"]["num_done"] == num_new
+    server.until_study("again", lambda s: s["progress"]["num_in_tables"] == num_new)
+    assert server.study("again")["progress"]["num_done"] == num_new
     status, content = server.get(
         "confusion/matrix",
         run=before["run"],

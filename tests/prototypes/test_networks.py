@@ -162,7 +162,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
     assert (summary.num_trained, summary.num_parts) == (2, 4)
     told = capsys.readouterr().err
     assert "100 went on from a damaged network, which came out otherwise" in told
-    assert "Prototypes at 70 % are made anew" in told
+    assert "Prototypes at 70 % are made again" in told
     assert digests(folder)[0] == digests(whole)[0]
     before, after = map(prototype_store.read_prototype_study, (whole, folder))
     np.testing.assert_array_equal(before["image"][0], after["image"][0])
@@ -190,7 +190,7 @@ def test_prototypes_that_started_from_others_are_made_anew(run, folder, whole, c
     assert run(folder).num_parts == 2
     told = capsys.readouterr().err
     for percentage in (70, 100):
-        assert f"initialisation 1 at {percentage} % are made anew" in told
+        assert f"initialisation 1 at {percentage} % are made again" in told
     assert "initialisation 0" not in told
     assert run(folder).num_parts == 0
 

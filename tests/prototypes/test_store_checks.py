@@ -71,10 +71,10 @@ def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
         mending.mend_store(StudyFolder.open(folder))
         told = capsys.readouterr().err
         assert str(chunk) in told
-        assert "initialisation 0 at 40 % are made anew" in told
+        assert "initialisation 0 at 40 % are made again" in told
         finished = prototype_store.finished_parts(folder)
         assert finished.tolist() == [[True, True], [False, True]]
-        # As the study makes it anew.
+        # As the study makes it again.
         part = whole.isel(interval=1, initialisation=0)
         values = {
             name: part[name].values

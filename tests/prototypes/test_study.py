@@ -278,7 +278,7 @@ def changed_model(*, input_shape, num_classes, seed):
 
 
 class Uncopyable(keras.layers.Dense):
-    """Cannot be made anew from its configuration."""
+    """Cannot be made again from its configuration."""
 
     def __init__(self, units, secret):
         super().__init__(units)
@@ -310,7 +310,7 @@ def test_initialisations_need_not_share_a_batch(run, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(tmp_path / "study" / prototype_store.STORE)
     summary = run(tmp_path / "study", frames=3, inits_at_a_time=1)
-    # Prototypes are made anew, the networks are kept.
+    # Prototypes are made again, the networks are kept.
     assert (summary.num_trained, summary.num_parts) == (0, 4)
     first, second = map(
         prototype_store.read_prototype_study, (folder, tmp_path / "study")

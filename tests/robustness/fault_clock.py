@@ -82,7 +82,7 @@ def resume_earlier(
         )
     lost, differences = study.outcome(directory, undisturbed)
     return Trial(
-        "taken up with a clock a day earlier, TensorBoard "
+        "resumed with a clock a day earlier, TensorBoard "
         f"({'its fast reader' if reader == 'true' else 'Python'})",
         lost=lost,
         redone="nothing",

@@ -176,7 +176,7 @@ def _take_away(directory: pathlib.Path, part: str) -> None:
         for path in sorted((directory / part).glob("*.parquet"))[::2]:
             path.unlink()
     elif part == "events":
-        # They are always written anew.
+        # They are always written again.
         shutil.rmtree(directory / part)
     elif part == "models":
         shutil.rmtree(directory / part / "100")

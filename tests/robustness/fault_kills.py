@@ -24,7 +24,7 @@ def kill_parent(
     rounds: int,
     seed: int,
 ) -> list[Trial]:
-    """Kills a study `rounds` times in a row, each time after it was taken up again.
+    """Kills a study `rounds` times in a row, each time after it was resumed.
 
     Half of the kills come at any moment from the start of the process on, half at any
     moment after it finished something. A study that ends before is followed by another

@@ -75,7 +75,7 @@ def terminate(
     to_all: bool,
     after: int,
 ) -> Trial:
-    """Sends SIGTERM in the middle of a study, and takes it up again.
+    """Sends SIGTERM in the middle of a study, and resumes it.
 
     Args:
         study: The study.
@@ -197,7 +197,7 @@ def read_only(
     analysis = fault_studies.script("analyse_study.py", finished)
     commands = {
         "begun": study.command(directory / "new"),
-        "taken up": study.command(half),
+        "resumed": study.command(half),
         "analysed": analysis,
     }
     trials = []

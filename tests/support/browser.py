@@ -46,7 +46,7 @@ class Watched:
             f"p.{metadata.PLUGIN_NAME}.{key}={urllib.parse.quote(value, safe='')}"
             for key, value in state.items()
         ]
-        # The same page with another hash would not load anew.
+        # The same page with another hash would not load again.
         self.page.goto("about:blank")
         self.page.goto(self.address + "#" + "&".join(tokens))
         return self.frame()

@@ -61,7 +61,7 @@ def test_script_trains_saves_and_says_how_good_the_model_is(digits, tmp_path, ca
 
     assert_saved_models_are_so_accurate(directory, digits, accuracy)
 
-    # The same once more, shorter: replaces it, and leaves nothing else.
+    # The same again, shorter: replaces it, and leaves nothing else.
     code = commands.train_classifier(directory, epochs=1, seed=4)
     assert code == commands.EXIT_OK
     again = read_description(directory)

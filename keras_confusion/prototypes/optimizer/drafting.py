@@ -44,7 +44,7 @@ def fold_batch_normalization(
 
     Raises:
         ValueError: If the model is neither Sequential nor functional, has layers that
-            cannot be made anew from their configuration, or the type is unknown.
+            cannot be made again from their configuration, or the type is unknown.
     """
     if dtype not in DTYPES:
         raise ValueError(

@@ -294,7 +294,7 @@ class _Places:
     def shrink(self) -> None:
         """Halves the batch until more than half of it is occupied.
 
-        Not to any size: a GPU's libraries try out their algorithms for each anew.
+        Not to any size: a GPU's libraries try out their algorithms for each again.
         """
         size, num_occupied = len(self.occupied), int(self.occupied.sum())
         while size > 1 and 2 * num_occupied <= size:

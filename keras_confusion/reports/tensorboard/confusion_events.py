@@ -1,7 +1,7 @@
 """What a running confusion study shows in TensorBoard. Needs no TensorFlow.
 
 Event files hold nothing that is not in the study's folder already, so that they are
-deleted and written anew whenever a study is taken up or a report is made.
+deleted and written again whenever a study is resumed or a report is made.
 """
 
 import collections
@@ -124,7 +124,7 @@ class StudySummaries:
         )
 
     def close(self) -> None:
-        """Compares all networks once more, if some were added, and ends the file."""
+        """Compares all networks again, if some were added, and ends the file."""
         if not self._num_done:
             return
         try:

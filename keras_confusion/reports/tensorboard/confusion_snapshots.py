@@ -1,4 +1,4 @@
-"""A confusion study as the plugin's arrays, and when to make them anew.
+"""A confusion study as the plugin's arrays, and when to make them again.
 
 The arrays are those of `tb_plugin.metadata`. Needs no TensorFlow.
 """
