@@ -197,10 +197,12 @@ def phrases_of_cells(tables):
 
 def phrases_of_blocks(tables):
     means, splits, trees = (tables[name] for name in ("block means", "splits", "trees"))
+    column = "mean (95 % CI)"
     plain, left = (
-        one(means, response, "same minus other", "paired")["mean (95 % CI)"]
+        one(means, response, "same minus other", "paired")[column]
         for response in (PLAIN, WITHOUT)
     )
+    networks = one(means, WITHOUT, "same minus other", "welch")[column]
     first, other = (one(splits, r, "difference, points") for r in (PLAIN, WITHOUT))
     num = first["place"].removeprefix("1 of ")
     gain, cost = (one(trees, PLAIN, close) for close in ("gain", "cost"))
@@ -209,7 +211,8 @@ def phrases_of_blocks(tables):
     return [
         f"own block, {plain} points more",
         f"place {first['place']} splits, p = {first['p']}.",
-        f"not shown: {left} points, place {other['place']}, p = {other['p']}.",
+        f"not shown: {left} points; by all networks {networks}, place "
+        f"{other['place']}, p = {other['p']}.",
         f"all {num} splits of the classes",
         f"All {num} splits into",
         f"p = place / {num}, exact and two-sided, and at least {1 / int(num):.3f}.",
