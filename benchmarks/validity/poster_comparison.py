@@ -3,112 +3,72 @@
     python -m benchmarks.validity.poster_comparison docs/results/confusion_cifar10 \
         --out docs/results/confusion_cifar10/README.md --figure blocks.png
 
-reads a study's folder and answers the poster point by point: cars, trucks and frogs;
-animals and vehicles; birds and dogs; how much is competition; bits; power. For both
-responses and by all tests. Where the page that --out names has the two marker comments
-its text between them is replaced, and nothing else; a page that is not there is made.
-Nothing is trained, and TensorFlow is not needed; some seconds.
+reads a study's folder and makes the tables that answer the poster point by point: cars,
+trucks and frogs; animals and vehicles; birds and dogs; how much is competition; bits;
+power. For both responses and by all tests. Each table goes between its own two marker
+comments in the page that --out names, whose sentences are written by hand
+(`tests/benchmarks/test_poster_page.py` checks their numbers). Nothing is trained, and
+TensorFlow is not needed; some seconds.
 """
 
 import argparse
 import pathlib
+import re
 import sys
 
 from benchmarks.validity import (
-    null_networks,
+    poster_blocks,
+    poster_cells,
     poster_figure,
-    poster_points,
-    poster_report,
+    poster_sizes,
+    poster_study,
 )
-from benchmarks.validity.poster_points import BY_CLASS, BY_PAIR, Measured
-from benchmarks.validity.poster_statistics import tables_of_repeats
-from keras_confusion.comparisons import target_by_class, target_by_pair
-from keras_confusion.confusion import store as confusion_store
-from keras_confusion.datasets import class_pairs
+from benchmarks.validity.null_report import markdown
+from benchmarks.validity.poster_study import Measured
 from keras_confusion.storage import study_folder
 
-BEGIN = "<!-- begin: python -m benchmarks.validity.poster_comparison -->"
-END = "<!-- end: python -m benchmarks.validity.poster_comparison -->"
+# Each makes rows, dictionaries of text by the column's title.
+TABLES = {
+    "claimed cells": poster_cells.claimed_cells,
+    "claimed pairs": poster_cells.claimed_pairs,
+    "large t": poster_sizes.large_t,
+    "block means": poster_blocks.block_means,
+    "splits": poster_blocks.splits,
+    "trees": poster_blocks.trees,
+    "vanished cells": poster_cells.vanished_cells,
+    "counts by df": poster_cells.counts_by_df,
+    "variances": poster_cells.variances,
+    "shares": poster_cells.shares,
+    "bits": poster_sizes.bits,
+    "power": poster_sizes.power,
+}
+MARKERS = "<!-- table: {} -->\n{}<!-- end -->\n"
+_MARKED = re.compile(MARKERS.format("(.*)", "(?s:.*?)"))
 
 
-def read(directory: pathlib.Path) -> tuple[dict, Measured]:
-    """Reads a study and compares its networks.
-
-    Args:
-        directory: The folder of a finished study of all pairs of CIFAR-10's classes.
-
-    Returns:
-        The study's description, see `StudyFolder`, and the study.
-
-    Raises:
-        ValueError: If classes, pairs or repeats are not enough for the comparison.
-        study_folder.StudyFolderError: If the folder holds no study.
-    """
-    folder = confusion_store.open_to_read(directory)
-    class_names = folder.class_names
-    named = {*poster_points.VEHICLES, *poster_points.VANISHED, "frog"}
-    if missing := sorted(named - set(class_names)):
-        raise ValueError(
-            f"Expected the classes of CIFAR-10. Received: a study without {missing}. "
-            "Use a study of --dataset cifar10."
-        )
-    pairs = folder.settings["pairs"]
-    if not class_pairs.has_all_pairs(pairs, len(class_names)):
-        raise ValueError(
-            f"Expected all pairs of classes. Received: "
-            f"{len(pairs)} pairs. Use --pairs all."
-        )
-    responses = null_networks.read_responses(directory)
-    return folder.description, measure(responses, class_names)
+def make_tables(measured: Measured) -> dict[str, list[dict]]:
+    """The rows of every table, by its name."""
+    return {name: make(measured) for name, make in TABLES.items()}
 
 
-def measure(study, class_names) -> Measured:
-    """Compares the networks of a study, and of each of its repeats.
-
-    Args:
-        study: `responses.StudyResponses`.
-        class_names: Names in the order of the labels.
+def fill(page: str, tables: dict[str, list[dict]]) -> str:
+    """Writes every table between its markers of a page, and changes nothing else.
 
     Raises:
-        ValueError: If fewer than two repeats are complete.
+        ValueError: If the page does not have the markers of each table once.
     """
-    repeats = tables_of_repeats(study, class_names)
-    if len(repeats) < 2:
+    named = _MARKED.findall(page)
+    if sorted(named) != sorted(tables):
         raise ValueError(
-            "Expected two repeats or more with all arms and the baseline. "
-            f"Received: {len(repeats)}. Use --repeats 2 or more, and let the study end."
+            f"Expected the lines\n{MARKERS.format('NAME', '')}once in the page for "
+            f"each of {sorted(tables)}. Received: {sorted(named)}. Add what is missing."
         )
 
-    def third(table):
-        return table[table["family"] == "third"].reset_index(drop=True)
+    def write(found: re.Match) -> str:
+        rows = tables[found[1]]
+        return MARKERS.format(found[1], markdown(rows[0], map(dict.values, rows)))
 
-    by_class = target_by_class.target_by_class(study, class_names)
-    by_pair = target_by_pair.target_by_pair(study, class_names)
-    return Measured(
-        list(class_names),
-        study,
-        {BY_CLASS: by_class, BY_PAIR: third(by_pair)},
-        {
-            BY_CLASS: [tables["class"] for tables in repeats],
-            BY_PAIR: [third(tables["pair"]) for tables in repeats],
-        },
-    )
-
-
-def insert(page: str, text: str) -> str:
-    """Puts a text between the markers of a page.
-
-    Raises:
-        ValueError: If the page has not each marker once, in order.
-    """
-    begin, end = page.find(BEGIN), page.find(END)
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or end < begin:
-        raise ValueError(
-            f"Expected the lines\n    {BEGIN}\n    {END}\neach once in the page. "
-            f"Received: {page.count(BEGIN)} and {page.count(END)} of them, or in the "
-            "wrong order. Add them where the text is to stand, or name a new file."
-        )
-    return page[: begin + len(BEGIN)] + "\n" + text + page[end:]
+    return _MARKED.sub(write, page)
 
 
 def main(given=None) -> int:
@@ -122,23 +82,20 @@ def main(given=None) -> int:
     parser.add_argument("--figure", type=pathlib.Path, metavar="FILE.png")
     options = parser.parse_args(given)
     try:
-        description, measured = read(options.study)
-        text = poster_report.fragment(description, measured)
+        page = "\n".join(MARKERS.format(name, "") for name in TABLES)
         if options.out is not None:
-            page = f"{BEGIN}\n{END}\n"
-            if options.out.exists():
-                page = options.out.read_text()
-            page = insert(page, text)
-    except (ValueError, study_folder.StudyFolderError) as error:
+            page = options.out.read_text()
+        measured = poster_study.read(options.study)
+        page = fill(page, make_tables(measured))
+    except (ValueError, OSError, study_folder.StudyFolderError) as error:
         parser.error(str(error))
-    print(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.out is None:
+        print(page)
+    else:
         options.out.write_text(page)
     if options.figure is not None:
         options.figure.parent.mkdir(parents=True, exist_ok=True)
-        figure = poster_figure.draw(measured, poster_points.blocks(measured))
-        figure.savefig(options.figure, dpi=poster_figure.DPI)
+        poster_figure.draw(measured).savefig(options.figure, dpi=poster_figure.DPI)
     return 0
 
 

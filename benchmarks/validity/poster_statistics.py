@@ -1,10 +1,10 @@
 """What the poster's claims need beside `stats`: blocks, true effects, df, power.
 
-All arrays are `(K, K)` of target class (rows) and confused class (columns), or cells in
-the order of a table of `comparisons`.
+Matrices are `(K, K)`, target class (rows) by confused class (columns).
 """
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,23 @@ import pandas as pd
 import scipy.optimize
 import scipy.stats
 
-from benchmarks.validity import null_networks
-from keras_confusion.comparisons import target_by_class, target_by_pair
 from keras_confusion.comparisons.responses import StudyResponses
 
 CONFIDENCE = 0.95
+
+
+def number(value: float) -> str:
+    """Three digits; a dash where there is none."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def probability(value: float) -> str:
+    """A p- or q-value; a dash where there is no test."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
 
 
 class Interval(NamedTuple):
@@ -33,6 +45,22 @@ class Interval(NamedTuple):
     p_value: float
     n: int
 
+    @classmethod
+    def from_row(cls, row) -> "Interval":
+        """The difference of a row of `comparisons`, in points."""
+        ends = row["ci_low_points"], row["ci_high_points"]
+        test = row["t"], row["df"], row["p_value"], row["n_confused"]
+        return cls(row["difference_points"], *ends, *test)
+
+    def __format__(self, form: str) -> str:
+        estimate, low, high = (format(value, form) for value in self[:3])
+        return f"{estimate} ({low} to {high})"
+
+    def test_columns(self) -> dict[str, str]:
+        """The test, as columns of a table."""
+        numbers = {"t": number(self.t), "df": number(self.df)}
+        return {**numbers, "p": probability(self.p_value)}
+
 
 class SplitTest(NamedTuple):
     """The true split of the classes among all splits of the same sizes.
@@ -40,8 +68,7 @@ class SplitTest(NamedTuple):
     Args:
         within: Mean of the cells whose classes are on the same side.
         across: Mean of the others.
-        contrast: `within - across`.
-        contrasts: Those of all splits, `(num_splits,)`, the true one too.
+        contrasts: `within - across` of all splits, `(num_splits,)`.
         rank: Place of the true split by the size of its contrast, 1 for the largest;
             of equal ones the last.
         p_value: `rank / num_splits`: two-sided and exact if classes are exchangeable.
@@ -50,17 +77,27 @@ class SplitTest(NamedTuple):
 
     within: float
     across: float
-    contrast: float
     contrasts: np.ndarray
     rank: int
     p_value: float
     share_below: float
+
+    @property
+    def contrast(self) -> float:
+        """That of the true split."""
+        return self.within - self.across
 
 
 def same_side(side, num_classes: int) -> np.ndarray:
     """Which cells have both classes on one side, bool `(K, K)`, the diagonal not."""
     is_in = np.isin(np.arange(num_classes), list(side))
     return (is_in[:, None] == is_in) & ~np.eye(num_classes, dtype=bool)
+
+
+def all_splits(size: int, num_classes: int) -> np.ndarray:
+    """`same_side` of every choice of `size` classes, `(num_splits, K, K)`."""
+    sides = itertools.combinations(range(num_classes), size)
+    return np.array([same_side(side, num_classes) for side in sides])
 
 
 def split_test(values: np.ndarray, side) -> SplitTest:
@@ -79,51 +116,48 @@ def split_test(values: np.ndarray, side) -> SplitTest:
     Example:
         >>> values = np.array([[0, 3, 1, 1], [3, 0, 1, 1], [1, 1, 0, 2], [1, 1, 2, 0]])
         >>> test = split_test(values, [0])
-        >>> test.within, round(test.across, 3), test.rank
-        (1.3333333333333333, 1.667, 4)
+        >>> round(test.within, 3), round(test.across, 3), test.rank
+        (1.333, 1.667, 4)
     """
-    num_classes, true_side = len(values), frozenset(side)
-    off_diagonal = ~np.eye(num_classes, dtype=bool)
-    found = {}
-    for chosen in itertools.combinations(range(num_classes), len(true_side)):
-        same = same_side(chosen, num_classes)
-        across = values[off_diagonal & ~same].mean()
-        found[frozenset(chosen)] = values[same].mean(), across
-    within, across = found[true_side]
-    contrasts = np.array([one - other for one, other in found.values()])
+    off_diagonal = ~np.eye(len(values), dtype=bool)
+
+    def means(same: np.ndarray) -> tuple[float, float]:
+        return values[same].mean(), values[off_diagonal & ~same].mean()
+
+    within, across = means(same_side(side, len(values)))
+    found = [means(same) for same in all_splits(len(side), len(values))]
+    contrasts = np.subtract(*np.array(found).T)
     # Equal splits are to be equal in spite of rounding.
     margin = 1e-9 * np.abs(contrasts).max()
     rank = int((np.abs(contrasts) >= abs(within - across) - margin).sum())
+    share_below = float((contrasts <= within - across + margin).mean())
     return SplitTest(
         float(within),
         float(across),
-        float(within - across),
         contrasts,
         rank,
         rank / len(contrasts),
-        float((contrasts <= within - across + margin).mean()),
+        share_below,
     )
 
 
-def cell_weights(study: StudyResponses) -> np.ndarray:
-    """Target x class as sums over arms, `(K, K, P)`, NaN-free and 0 on the diagonal.
+def adjusted_rand(same: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Hubert & Arabie's (1985) index of two groupings: 1 if equal, 0 by chance.
 
-    The difference of target T and class C is the sum over arms of the weight times the
-    arm's mean response; arms count by their networks, as in `target_by_class`.
+    Args:
+        same: `same_side` of one grouping, `(K, K)`.
+        others: Of others, `(..., K, K)`.
+
+    Example:
+        >>> halves = same_side([0, 1], 4)
+        >>> others = np.array([halves, same_side([0, 2], 4)])
+        >>> adjusted_rand(halves, others).round(1).tolist()
+        [1.0, -0.5]
     """
-    num_classes, num_pairs = len(study.prior), len(study.pairs)
-    in_pair = np.zeros((num_classes, num_pairs), bool)
-    for index, pair in enumerate(study.pairs):
-        in_pair[list(pair), index] = True
-    counts = np.bincount(study.confused_pair, minlength=num_pairs).astype(float)
-    weights = np.zeros((num_classes, num_classes, num_pairs))
-    for target in range(num_classes):
-        for other in range(num_classes):
-            if target != other:
-                for group, sign in ((in_pair[other], 1), (~in_pair[other], -1)):
-                    of_arm = counts * (group & ~in_pair[target])
-                    weights[target, other] += sign * of_arm / of_arm.sum()
-    return weights
+    together = (same & others).sum(axis=(-2, -1))
+    size, sizes = same.sum(), others.sum(axis=(-2, -1))
+    expected = size * sizes / (len(same) * (len(same) - 1))
+    return (together - expected) / ((size + sizes) / 2 - expected)
 
 
 def mean_of_cells(study: StudyResponses, response: str, share: np.ndarray) -> Interval:
@@ -136,22 +170,30 @@ def mean_of_cells(study: StudyResponses, response: str, share: np.ndarray) -> In
     Args:
         study: The responses of all networks.
         response: One of `responses.RESPONSES`.
-        share: Weights of the cells, `(K, K)`.
+        share: Weights of the cells, `(K, K)`, 0 on the diagonal.
 
     Returns:
         An `Interval` in percentage points; `n` networks.
     """
-    # (P, K): what an arm's response of a target counts.
-    weights = np.einsum("tc,tcp->pt", share, cell_weights(study))
+    num_classes, num_pairs = len(study.prior), len(study.pairs)
+    members = np.array([np.isin(range(num_classes), pair) for pair in study.pairs])
+    counts = np.bincount(study.confused_pair, minlength=num_pairs)
+    # (P, K): what an arm's mean response of a target counts. Arms with the confused
+    # class are compared with those without it; arms with the target are in neither.
+    weights = np.zeros((num_pairs, num_classes))
+    for target, confused in np.argwhere(share):
+        for group, sign in ((members[:, confused], 1), (~members[:, confused], -1)):
+            networks = counts * (group & ~members[:, target])
+            part = sign * networks / networks.sum()
+            weights[:, target] += share[target, confused] * part
     without_pair = response == "accuracy_without_pair"
     rates = study.confused_without_pair if without_pair else study.confused
-    of_network = np.nansum(rates.accuracy * weights[study.confused_pair], axis=1)
-    groups = [
-        of_network[study.confused_pair == arm] for arm in np.flatnonzero(weights.any(1))
-    ]
+    sums = np.nansum(rates.accuracy * weights[study.confused_pair], axis=1)
+    arms = np.flatnonzero(weights.any(axis=1))
+    groups = [sums[study.confused_pair == arm] for arm in arms]
     if without_pair:
-        of_baseline = np.nan_to_num(study.baseline_without_pair.rates.accuracy)
-        groups.append(-np.einsum("pbt,pt->b", of_baseline, weights))
+        baseline = np.nan_to_num(study.baseline_without_pair.rates.accuracy)
+        groups.append(-np.einsum("pbt,pt->b", baseline, weights))
     estimate = 100 * sum(float(group.mean()) for group in groups)
     terms = np.array([1e4 * group.var(ddof=1) / len(group) for group in groups])
     freedom = np.array([len(group) - 1 for group in groups])
@@ -173,29 +215,17 @@ def _interval(estimate: float, error: float, df: float, n: int) -> Interval:
     return Interval(float(estimate), *ends, float(t), float(df), float(p_value), n)
 
 
-def tables_of_repeats(study: StudyResponses, class_names) -> list[dict]:
-    """The tables of every complete repeat by itself, for what needs no test.
+def jackknife(whole: float, left_out: np.ndarray) -> Interval:
+    """An estimate and its interval by Tukey's (1958) pseudo-values.
 
-    A repeat is complete if it has one network of every arm and the baseline network
-    that shares their seeds. Repeats share no network, so that their differences are
-    independent.
-
-    Returns:
-        For every repeat the frames "pair" and "class" of `comparisons`.
+    Args:
+        whole: The estimate.
+        left_out: The estimates without each of `n` parts.
     """
-    complete = []
-    for seed in np.intersect1d(study.confused_seed, study.baseline_seed):
-        confused, baseline = study.confused_seed == seed, study.baseline_seed == seed
-        arms = study.confused_pair[confused]
-        if len(arms) == len(study.pairs) == len(np.unique(arms)):
-            of_repeat = null_networks.take(study, confused, baseline)
-            complete.append(
-                {
-                    "pair": target_by_pair.target_by_pair(of_repeat, class_names),
-                    "class": target_by_class.target_by_class(of_repeat, class_names),
-                }
-            )
-    return complete
+    num = len(left_out)
+    about = mean_of_repeats(num * whole - (num - 1) * left_out)
+    low, high = (end + whole - about.estimate for end in (about.low, about.high))
+    return about._replace(estimate=whole, low=low, high=high)
 
 
 def true_variance(rows: pd.DataFrame) -> float:
@@ -210,7 +240,7 @@ def true_variance(rows: pd.DataFrame) -> float:
     """
     tested = rows[rows["t"].notna()]
     errors = tested["difference_points"] / tested["t"]
-    return float(tested["difference_points"].var(ddof=1) - (errors**2).mean())
+    return tested["difference_points"].var(ddof=1) - (errors**2).mean()
 
 
 def shared_variance(differences: np.ndarray) -> float:
@@ -230,59 +260,38 @@ def shared_variance(differences: np.ndarray) -> float:
     return float(covariance[~np.eye(len(covariance), dtype=bool)].mean())
 
 
-def other_degrees_of_freedom(rows: pd.DataFrame) -> pd.DataFrame:
+def p_values_by_df(rows: pd.DataFrame) -> pd.DataFrame:
     """Welch's test beside those whose degrees of freedom are not Welch's.
 
     Args:
         rows: A family of `comparisons`, by Welch's test.
 
     Returns:
-        Same rows: `welch` (as in the table), `df_student`, n1 + n2 - 2; `wrong_df`, the
-        p-value of Welch's t with these; `student_t` and `student`, of Student's test
-        with one variance for both groups; `df_smaller` and `smaller`, Welch's t with
-        the smaller group's n - 1.
+        Same rows, p-values: `welch` (as in the table); `wrong_df`, of Welch's t with
+        n1 + n2 - 2; `student`, of Student's test with one variance for both groups;
+        `smaller`, of Welch's t with the smaller group's n - 1.
     """
-    n1, n2 = (
-        rows[f"n_{group}"].to_numpy(float) for group in ("confused", "comparison")
-    )
+    groups = ("confused", "comparison")
+    n1, n2 = (rows[f"n_{group}"].to_numpy(float) for group in groups)
     variance1, variance2 = (
-        (100 * rows[f"sd_{group}"].to_numpy(float)) ** 2
-        for group in ("confused", "comparison")
+        (100 * rows[f"sd_{group}"].to_numpy(float)) ** 2 for group in groups
     )
-    t, df = rows["t"].to_numpy(float), n1 + n2 - 2
+    t, df = np.abs(rows["t"].to_numpy(float)), n1 + n2 - 2
     pooled = ((n1 - 1) * variance1 + (n2 - 1) * variance2) / df
     with np.errstate(divide="ignore", invalid="ignore"):
-        student = rows["difference_points"] / np.sqrt(pooled * (1 / n1 + 1 / n2))
+        student = np.abs(rows["difference_points"]) / np.sqrt(
+            pooled * (1 / n1 + 1 / n2)
+        )
     student = np.where(np.isnan(t), np.nan, student)
-    smaller = np.minimum(n1, n2) - 1
     return pd.DataFrame(
         {
-            "df_student": df,
-            "df_smaller": smaller,
-            "student_t": student,
             "welch": rows["p_value"],
-            "wrong_df": 2 * scipy.stats.t.sf(np.abs(t), df),
-            "student": 2 * scipy.stats.t.sf(np.abs(student), df),
-            "smaller": 2 * scipy.stats.t.sf(np.abs(t), smaller),
+            "wrong_df": 2 * scipy.stats.t.sf(t, df),
+            "student": 2 * scipy.stats.t.sf(student, df),
+            "smaller": 2 * scipy.stats.t.sf(t, np.minimum(n1, n2) - 1),
         },
         index=rows.index,
     )
-
-
-def power_of_t(effect: float, df: float, level: float) -> float:
-    """Chance that a two-sided t-test finds an effect.
-
-    By integration over the normal part of the noncentral t, which holds for any df.
-
-    Args:
-        effect: True effect in standard errors, at least 0.
-        df: Degrees of freedom.
-        level: Largest p-value that counts.
-    """
-    critical = scipy.stats.t.isf(level / 2, df)
-    z = np.linspace(-8, 8, 4001)
-    below = scipy.stats.chi2.cdf(df * ((z + effect) / critical) ** 2, df)
-    return float(np.trapezoid(scipy.stats.norm.pdf(z) * below, z))
 
 
 def smallest_effect(df: float, level: float, *, power: float = 0.8) -> float:
@@ -300,9 +309,10 @@ def smallest_effect(df: float, level: float, *, power: float = 0.8) -> float:
         >>> round(smallest_effect(1e6, 0.05), 2)  # 1.96 + 0.84
         2.8
     """
-    highest = 20 + 4 * scipy.stats.t.isf(level / 2, df)
-    return float(
-        scipy.optimize.brentq(
-            lambda effect: power_of_t(effect, df, level) - power, 0, highest
-        )
-    )
+    critical = scipy.stats.t.isf(level / 2, df)
+
+    def lacking(effect: float) -> float:
+        # With such power the other tail has nothing: not one in a million studies.
+        return scipy.stats.nct.sf(critical, df, effect) - power
+
+    return float(scipy.optimize.brentq(lacking, 0, 20 + 4 * critical))
