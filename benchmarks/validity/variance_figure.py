@@ -10,8 +10,8 @@ DPI = 150
 # Okabe and Ito's colours for single factors, paler ones for what they do together.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#9ecae1", "#a1d9c9", "#f7d794", "0.75")
 TITLES = {
-    THIRD: "accuracy\n(learned + competition)",
-    WITHOUT_PAIR: "accuracy_without_pair\n(learned)",
+    THIRD: "accuracy\n(features + readout + competition)",
+    WITHOUT_PAIR: "accuracy_without_pair\n(features + readout)",
 }
 
 
