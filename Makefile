@@ -3,7 +3,7 @@
 # make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
 # make demo-data   records what tb_plugin/demo.py writes, in minutes
 # make bench       how fast everything is, in about an hour; see benchmarks/README.md
-# make test        the test suite; make test-slow has what takes longer
+# make test        the test suite; make test-slow has what takes longer, make test-all all
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
@@ -16,7 +16,7 @@ BENCH ?= --out studies/benchmarks/report.md
 # Two processes, 3 GB of memory each; tests of a file share what they make.
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: study prototypes models demo-data bench test test-slow lint clean
+.PHONY: study prototypes models demo-data bench test test-slow test-all lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -50,10 +50,14 @@ bench: .venv/installed
 	.venv/bin/python -m benchmarks $(BENCH)
 
 test: .venv/installed-test
-	.venv/bin/python -m pytest $(PARALLEL) -m "not slow and not gpu"
+	.venv/bin/python -m pytest $(PARALLEL) -m "not slow and not exhaustive and not gpu"
 
 test-slow: .venv/installed-test
 	.venv/bin/python -m pytest $(PARALLEL) -m "slow and not gpu"
+
+# Before a release: every test, with the variants that CI leaves out.
+test-all: .venv/installed-test
+	.venv/bin/python -m pytest $(PARALLEL) -m "not gpu"
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
