@@ -26,6 +26,8 @@ ABOUT = (
     "final_training_loss",
     "seconds",
     "finished_at",
+    "study",
+    "code",
 )
 _ANSWERS = (
     *LABEL_COLUMNS,

@@ -14,9 +14,10 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from keras_confusion.confusion import network_files
+from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage.study_folder import StudyFolder
 
 NETWORKS_A_FILE = 4096
 # Baseline networks of many classes have large rows: fewer of them make a file.
@@ -24,6 +25,12 @@ _BYTES_A_FILE = 256_000_000
 # Rows that are written, and read, together: in memory, before compression.
 _BYTES_A_GROUP = confusion_store.BATCH_BYTES // 4
 DAMAGED_SUFFIX = ".damaged"
+STRANGER_SUFFIX = ".other-study"
+# What says whose network it is.
+_ABOUT = (
+    *("arm", "class_a", "class_b", "repeat", "seed", "attempt", "recipe", "epochs"),
+    "study",
+)
 
 
 def merge_networks(
@@ -163,6 +170,40 @@ def mend_networks(directory: pathlib.Path, on_damage: Callable[[str], None]) -> 
             f"{path} is damaged ({reason}). It was renamed to {aside.name}; "
             + (f"{num_kept} networks of it are intact and kept, " if num_kept else "")
             + "what was lost is trained again."
+        )
+
+
+def set_strangers_aside(folder: StudyFolder, tell: Callable[[str], None]) -> None:
+    """Sets networks aside that were trained for another study.
+
+    Only for the one process that runs the study. Their file is renamed, with
+    `STRANGER_SUFFIX` after its name; the study's own networks in it are kept.
+
+    Args:
+        folder: The study's folder, without damaged files.
+        tell: Called with a sentence about every such file.
+    """
+    networks = folder.path / "networks"
+    for path in [*_merged_files(networks), *_single_files(networks)]:
+        own, num_strangers = [], 0
+        for table in network_files.iterate_file(path):
+            about = [name for name in _ABOUT if name in table.column_names]
+            is_own = network_checks.belong(
+                table.select(about).to_pandas(), folder.description
+            )
+            own.append(table.filter(is_own))
+            num_strangers += int((~is_own).sum())
+        if num_strangers == 0:
+            continue
+        num_kept = sum(table.num_rows for table in own)
+        if num_kept:
+            write_merged(folder.path, own, num_networks=num_kept)
+        aside = path.with_name(path.name + STRANGER_SUFFIX)
+        path.replace(aside)
+        tell(
+            f"{path} has networks of another study ({num_strangers}): other seeds, "
+            f"recipe or epochs. It was renamed to {aside.name}"
+            + (f"; the {num_kept} of this study are kept." if num_kept else ".")
         )
 
 

@@ -4,6 +4,7 @@ Checksums tell what was damaged; these checks tell what was never right, as in a
 that somebody made up. All of them look at one batch of rows at a time.
 """
 
+import functools
 import pathlib
 import tokenize
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion.answers import LABEL_COLUMNS
+from keras_confusion.confusion.settings import network_seed
 from keras_confusion.errors import StudyFolderError
 from keras_confusion.stats.discriminability import num_class_pairs
 
@@ -101,6 +103,9 @@ def check_networks(
         rows.check_numbers(name, 0, 2**63 - 1)
     for name in ("attempt", "epochs", "seconds"):
         rows.check_numbers(name, 0, _LATEST_SECONDS, optional=True)
+    is_stranger = ~belong(networks, description)
+    if is_stranger.any():
+        rows.refuse(is_stranger, "seed, recipe, epochs or study", "of another study")
     if "failed" not in networks.columns:
         return
     if networks["failed"].isna().any():
@@ -112,6 +117,48 @@ def check_networks(
     finished.check_lists("log2_probability", num_classes, -np.inf, _ROUNDING)
     finished.check_without_pair(num_classes, len(pairs))
     finished.check_added(num_classes, len(pairs))
+
+
+def belong(networks: pd.DataFrame, description: dict) -> np.ndarray:
+    """Which rows are networks of the study, bool `(len(networks),)`.
+
+    A row says which study it was trained for. One from before that is the study's if
+    its seed, recipe and epochs are those of the study's plan.
+
+    Args:
+        networks: With the columns of `network_files.SCHEMA`, or some of them.
+        description: What `study.json` says, see `StudyFolder`.
+    """
+    settings, name = description["settings"], description.get("digest")
+    result = np.ones(len(networks), bool)
+    has_name = np.zeros(len(networks), bool)
+    if name is not None and "study" in networks.columns:
+        has_name = networks["study"].notna().to_numpy(bool)
+        result = ~has_name | (networks["study"] == name).to_numpy(bool)
+    if has_name.all() or not {"repeat", "seed", "attempt"} <= set(networks.columns):
+        return result
+    for column in ("recipe", "epochs"):
+        if column in networks.columns and settings.get(column) is not None:
+            is_other = networks[column].notna() & (networks[column] != settings[column])
+            result &= has_name | ~is_other.to_numpy(bool)
+    if settings.get("seed") is None:
+        return result
+
+    @functools.cache
+    def planned(repeat: int, pair, attempt: int) -> int:
+        return network_seed(
+            settings["seed"], settings.get("shared_seeds", True), repeat, pair, attempt
+        )
+
+    keys = ("class_a", "class_b", "repeat", "seed", "attempt")
+    for place, (a, b, repeat, seed, attempt) in enumerate(
+        zip(*(networks[key] for key in keys), strict=True)
+    ):
+        if not has_name[place]:
+            pair = None if pd.isna(a) else (int(a), int(b))
+            attempt = 0 if pd.isna(attempt) else int(attempt)
+            result[place] &= planned(int(repeat), pair, attempt) == seed
+    return result
 
 
 class _Rows:

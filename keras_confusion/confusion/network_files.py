@@ -22,15 +22,6 @@ from keras_confusion.confusion.answers import LABEL_COLUMNS
 from keras_confusion.storage.study_folder import StudyFolderError
 
 CHECKSUM = "checksum"
-# Lists that the first rows had not. Where they are empty they do not count, so that old
-# rows keep their sums in a table that has these columns.
-ADDED_COLUMNS = (
-    "probability",
-    "probability_without_pair",
-    "discriminability",
-    "features_discriminability",
-    "readout_discriminability",
-)
 _NONE = -1
 
 # Types of the label columns depend on the number of classes, see `network_schema`.
@@ -77,6 +68,10 @@ SCHEMA = pa.schema(
         # Of some baseline networks: the mean d' without a pair, by last layers that
         # were fitted to the swapped labels of each pair, (pairs x K) row by row.
         ("readout_discriminability", pa.list_(pa.float32())),
+        # The study that it was trained for, see `study_description.digest`, and the
+        # version of this package with its commit.
+        ("study", pa.string()),
+        ("code", pa.string()),
         # Of all columns before it, see `checksums`.
         (CHECKSUM, pa.int64()),
     ]
@@ -85,6 +80,16 @@ SCHEMA = pa.schema(
 MAX_MATRIX_CLASSES = 32
 # What is read of them: all but the checksum.
 COLUMNS = [name for name in SCHEMA.names if name != CHECKSUM]
+# What the first rows had. No row lacks one of these; any later column may be missing.
+# Where such a column is empty it does not count, so that old rows keep their checksums
+# in a table that has it.
+_FIRST_COLUMNS = (
+    *("arm", "class_a", "class_b", "repeat", "seed", "initialisation_seed"),
+    *("order_seed", "corruption_seed", "recipe", "epochs", "attempt", "failed", "note"),
+    *("epoch_losses", "final_training_loss", "seconds", "finished_at"),
+    *(*LABEL_COLUMNS, "log2_probability", "log2_probability_without_pair"),
+)
+ADDED_COLUMNS = tuple(name for name in COLUMNS if name not in _FIRST_COLUMNS)
 COMPRESSION = "zstd"
 # Of files of many networks: how many.
 _MERGED_NAME = re.compile(r"merged-\d+-(\d+)\.parquet")
@@ -159,14 +164,16 @@ def read_row_group(
     """
     try:
         table = file.read_row_group(number)
+        _check_columns(path, table)
+        return with_all_columns(table)
     except PARQUET_ERRORS as error:
         raise DamagedFileError(path, str(error)) from error
-    _check_columns(path, table)
-    return with_all_columns(table)
 
 
 def with_all_columns(table: pa.Table) -> pa.Table:
     """Rows of any version with the columns of today, empty where they had none.
+
+    Single values get the types of today; types of labels depend on their number.
 
     An empty column that was added later leaves a row's checksum as it was.
     """
@@ -174,6 +181,11 @@ def with_all_columns(table: pa.Table) -> pa.Table:
         if name not in table.column_names:
             field = SCHEMA.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    for name in COLUMNS:
+        place, field = table.schema.get_field_index(name), SCHEMA.field(name)
+        if not pa.types.is_list(field.type) and table.schema.types[place] != field.type:
+            column = table.column(place).cast(field.type)
+            table = table.set_column(place, name, column)
     checksum = [CHECKSUM] if CHECKSUM in table.schema.names else []
     return table.select([*COLUMNS, *checksum])
 
@@ -246,13 +258,22 @@ def checksums(table: pa.Table) -> np.ndarray:
     """
     names = [name for name in table.column_names if name != CHECKSUM]
     is_list = {name: pa.types.is_list(table.schema.field(name).type) for name in names}
-    plain = table.select([name for name in names if not is_list[name]])
+    added = [name for name in names if name in ADDED_COLUMNS and not is_list[name]]
+    plain = table.select(
+        [name for name in names if not is_list[name] and name not in added]
+    )
     for index, field in enumerate(plain.schema):
         if pa.types.is_timestamp(field.type):
             column = plain.column(index).cast(pa.int64())
             plain = plain.set_column(index, field.name, column)
     texts = zip(*(column.to_pylist() for column in plain.columns), strict=True)
     sums = [zlib.crc32(repr(row).encode()) for row in texts]
+    for name in added:
+        values = table.column(name).to_pylist()
+        sums = [
+            before if value is None else zlib.crc32(repr(value).encode(), before)
+            for before, value in zip(sums, values, strict=True)
+        ]
     for name in names:
         if is_list[name]:
             null = b"" if name in ADDED_COLUMNS else b"null"

@@ -10,6 +10,7 @@ from keras_confusion import errors
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import head_responses, network_files
 from keras_confusion.confusion.plan import Network, StudyPlan
+from keras_confusion.execution import provenance
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -19,7 +20,8 @@ MAX_ATTEMPTS = 2
 def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
     """Trains networks, packed into one program if several, without writing rows.
 
-    Those whose loss is not finite are trained again from other seeds.
+    Those that failed are trained again from other seeds: whose loss or answers are not
+    finite, or who give one answer to all test examples.
 
     Args:
         plan: The study's plan.
@@ -46,7 +48,7 @@ def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
 
 
 def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list[dict]:
-    """Trains networks once; those with a loss that is not finite have failed."""
+    """Trains networks once, and says which of them failed."""
     from keras_confusion.training import trainer as training_trainer
 
     settings, dataset, trainer = plan.settings, plan.dataset, plan.trainer
@@ -64,9 +66,9 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     # Of each, where they are trained together.
     seconds = (time.perf_counter() - start) / len(networks)
     logits = trainer.test_logits()
-    is_finite = np.isfinite(losses)
     rows = []
     for number, (pair, repeat) in enumerate(networks):
+        failure = _failure(losses[number], logits[number], dataset)
         row: dict[str, Any] = {
             "arm": network_files.arm_name(pair),
             "class_a": None if pair is None else pair[0],
@@ -76,17 +78,13 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
             "recipe": settings.recipe,
             "epochs": settings.epochs,
             "attempt": attempt,
-            "failed": not bool(is_finite[number].all()),
-            "note": "",
+            "failed": failure is not None,
+            "note": f"Attempt {attempt + 1} failed: {failure}" if failure else "",
             "seconds": seconds,
+            "study": plan.study,
+            "code": provenance.code_version(),
         }
-        if row["failed"]:
-            epoch = int(np.argmin(is_finite[number]))
-            row["note"] = (
-                f"Attempt {attempt + 1} failed: The training loss was "
-                f"{losses[number, epoch]} in epoch {epoch + 1} of {settings.epochs}."
-            )
-        else:
+        if failure is None:
             row |= {
                 "epoch_losses": losses[number].tolist(),
                 "final_training_loss": float(losses[number, -1]),
@@ -99,6 +97,36 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
             }
         rows.append(row)
     return rows
+
+
+def _failure(losses: np.ndarray, logits: np.ndarray, dataset) -> str | None:
+    """Why a network is no classifier; `None` if it is one.
+
+    Args:
+        losses: Mean of every epoch, `(epochs,)`.
+        logits: Its answers to the test set, `(num_test, K)`.
+        dataset: The `labelled_dataset.LabelledDataset`.
+    """
+    is_finite = np.isfinite(losses)
+    if not is_finite.all():
+        epoch = int(np.argmin(is_finite))
+        return (
+            f"The training loss was {losses[epoch]} in epoch {epoch + 1} of "
+            f"{len(losses)}."
+        )
+    is_finite = np.isfinite(logits).all(axis=1)
+    if not is_finite.all():
+        return (
+            f"Answers to {(~is_finite).sum()} of {len(logits)} test examples were not "
+            "finite."
+        )
+    labels = logits.argmax(axis=1)
+    if (labels == labels[0]).all():
+        return (
+            f"It gave one answer to all {len(labels)} test examples: "
+            f"{dataset.class_names[labels[0]]}."
+        )
+    return None
 
 
 def _by_heads(

@@ -16,7 +16,7 @@ import psutil
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion.settings import ConfusionSettings, transition_of
 from keras_confusion.datasets import class_pairs
-from keras_confusion.execution import provenance, runtime
+from keras_confusion.execution import runtime
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
@@ -43,6 +43,8 @@ class StudyPlan:
             fitted to the swapped labels of every pair.
         keep_logits: Whether the answers to the test set are kept, see
             `store.logits_path`.
+        study: What the study is called in its networks' rows, see
+            `study_description.digest`; `None` before its folder is opened.
     """
 
     settings: ConfusionSettings
@@ -54,6 +56,7 @@ class StudyPlan:
     networks_per_program: int = 1
     readout_baselines: int = 0
     keep_logits: bool = False
+    study: str | None = None
 
     @classmethod
     def make(
@@ -269,33 +272,6 @@ class StudyPlan:
             for pair, repeats in arms
             if repeat < repeats
         ]
-
-    def description(self) -> dict:
-        """What `study.json` says, see `store.open_study`."""
-        from keras_confusion.models import architectures
-
-        recipe = self.recipe
-        settled = {
-            "dataset": str(self.settings.dataset),
-            "model": architectures.model_name(self.settings.model),
-            "pairs": self.pairs,
-            "baseline_repeats": self.baseline_repeats,
-            "recipe": recipe.name,
-            "batch_size": recipe.batch_size,
-            "learning_rate": recipe.learning_rate,
-            "dtype_policy": self.dtype_policy,
-            "fraction": self.settings.settled_fraction,
-        }
-        return {
-            "settings": confusion_settings.to_store(self.settings, settled),
-            "class_names": list(self.dataset.class_names),
-            # By the name that it had when there were images only.
-            "image_shape": list(self.dataset.input_shape),
-            "num_train": self.dataset.train.num_examples,
-            "num_test": self.dataset.test.num_examples,
-            "dataset_fingerprint": self.dataset.fingerprint,
-            "provenance": provenance.provenance(),
-        }
 
 
 def packs(networks: Sequence[Network], size: int) -> list[list[Network]]:

@@ -16,6 +16,8 @@ from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
 ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
+# Networks are the same however many there are of an arm.
+GROWING = ("repeats", "baseline_repeats")
 # What every `study.json` says, in this order. A setting that came later follows where
 # it is not at its default, so that studies from before it go on as they are.
 ALWAYS_STORED = (
@@ -202,6 +204,17 @@ def transition_of(settings: ConfusionSettings, num_classes: int, pair) -> np.nda
     return build[settings.corruption](num_classes, *pair, fraction=fraction)
 
 
+def network_seed(
+    study_seed: int, shared_seeds: bool, repeat: int, pair, attempt: int
+) -> int:
+    """The `seed` of `network_seeds`."""
+    source = np.random.SeedSequence(
+        (study_seed, repeat, attempt),
+        spawn_key=() if shared_seeds else (1, *(pair or ())),
+    )
+    return int(source.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def network_seeds(
     settings: ConfusionSettings, repeat: int, pair, attempt: int
 ) -> dict[str, Any]:
@@ -224,11 +237,7 @@ def network_seeds(
         as many wrong ones as the arms.
     """
     arm = pair or ()
-    source = np.random.SeedSequence(
-        (settings.seed, repeat, attempt),
-        spawn_key=() if settings.shared_seeds else (1, *arm),
-    )
-    seed = int(source.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    seed = network_seed(settings.seed, settings.shared_seeds, repeat, pair, attempt)
 
     def derived(*key) -> int:
         return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0])

@@ -32,7 +32,7 @@ from keras_confusion.confusion.network_files import (
     network_name,
     network_schema,
 )
-from keras_confusion.confusion.settings import ADDED_SETTINGS, check_stored
+from keras_confusion.confusion.settings import ADDED_SETTINGS, GROWING, check_stored
 from keras_confusion.storage import files
 from keras_confusion.storage.files import write_atomically
 from keras_confusion.storage.study_folder import (
@@ -80,6 +80,8 @@ def open_study(
     Raises:
         StudyFolderError: As `StudyFolder.begin_or_resume`.
     """
+    from keras_confusion.training import identity
+
     labels = np.asarray(test_labels, np.int32)
 
     def begin() -> None:
@@ -87,7 +89,7 @@ def open_study(
         _write_labels(directory, labels)
 
     # Rows without study.json are somebody's results; an empty folder is a beginning.
-    has_rows = any((directory / "networks").glob("*.parquet"))
+    has_rows = any((directory / "networks").glob("*.parquet*"))
     folder = StudyFolder.begin_or_resume(
         directory,
         {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
@@ -95,8 +97,9 @@ def open_study(
         beginnings=() if has_rows else ("test_labels.npy", "networks"),
         check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
-        # Networks are the same however many there are of an arm.
-        growing=("repeats", "baseline_repeats"),
+        growing=GROWING,
+        has_results=has_rows,
+        differences=identity.differences,
     )
     _mend_labels(folder, labels)
     for name in ("networks", "logits"):

@@ -13,7 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Unpack
 
-from keras_confusion.confusion import compaction, network_files, worker
+from keras_confusion.confusion import (
+    compaction,
+    network_files,
+    study_description,
+    worker,
+)
 from keras_confusion.confusion import networks as confusion_networks
 from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import store as confusion_store
@@ -24,6 +29,8 @@ from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
 from keras_confusion.execution.progress import Progress
 from keras_confusion.storage import locks
+from keras_confusion.storage.locks import Hold
+from keras_confusion.storage.study_folder import StudyFolder
 
 _log = logging.getLogger(__name__)
 
@@ -144,24 +151,29 @@ def run_confusion_study(
         )
         if not found.is_cluster:
             plan.check_memory(found.number)
+        description = study_description.describe(plan)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
             raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
-        with locks.locked(directory):
-            confusion_store.open_study(
-                directory, plan.description(), plan.dataset.test.labels
+        with locks.locked(directory) as hold:
+            folder = confusion_store.open_study(
+                directory, description, plan.dataset.test.labels
             )
+            plan = dataclasses.replace(plan, study=folder.description["digest"])
             if not plan.has_features:
                 _log.warning(_NO_FEATURES)
-            return _run(plan, found, on_network)
+            return _run(plan, folder, found, hold, on_network)
 
 
-def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
+def _run(
+    plan: StudyPlan, folder: StudyFolder, workers: Workers, hold: Hold, on_network
+) -> StudySummary:
     start = time.perf_counter()
     planned = plan.networks()
     damage: list[str] = []
     compaction.mend_networks(plan.directory, damage.append)
+    compaction.set_strangers_aside(folder, damage.append)
     compaction.merge_networks(plan.directory)
     taken: dict[tuple[str, int], dict] = {}
 
@@ -186,7 +198,7 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
     try:
         while missing := _missing(planned, taken):
             try:
-                for row in _train_all(plan, missing, workers):
+                for row in _train_all(plan, missing, workers, hold):
                     crashes = 0
                     take(row)
                     progress.show(len(taken))
@@ -211,6 +223,7 @@ def _run(plan: StudyPlan, workers: Workers, on_network) -> StudySummary:
                 take_from_disk()
     finally:
         progress.close()
+    hold.check()
     planned_keys = ((network_files.arm_name(pair), repeat) for pair, repeat in planned)
     noted = [taken[key] for key in planned_keys if taken[key]["note"]]
     return StudySummary(
@@ -240,16 +253,23 @@ def _missing(planned, taken) -> list[Network]:
     ]
 
 
-def _train_all(plan: StudyPlan, networks, workers: Workers) -> Iterator[dict]:
+def _train_all(
+    plan: StudyPlan, networks, workers: Workers, hold: Hold
+) -> Iterator[dict]:
     """Yields the row of every network when it is written, in any order."""
     packs = confusion_plan.packs(networks, plan.networks_per_program)
     in_here = runtime.num_gpus() or runtime.is_single_threaded()
     if workers.number == 1 and in_here and not workers.is_cluster:
         for pack in packs:
-            yield from worker.write(plan, confusion_networks.train_networks(plan, pack))
+            rows = confusion_networks.train_networks(plan, pack)
+            hold.check()
+            yield from worker.write(plan, rows)
         return
-    assignment = worker.assign(plan, is_cluster=workers.is_cluster)
+    assignment = worker.assign(plan, hold, is_cluster=workers.is_cluster)
     for rows, is_written in workers.run(
         worker.train, ((assignment, pack) for pack in packs)
     ):
-        yield from rows if is_written else worker.write(plan, rows)
+        if not is_written:
+            hold.check()
+            rows = worker.write(plan, rows)
+        yield from rows

@@ -9,12 +9,10 @@ the row is sent back and written there.
 import dataclasses
 import functools
 import os
-import pathlib
 import signal
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 
 from keras_confusion.confusion import networks as confusion_networks
@@ -22,14 +20,13 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import Network, StudyPlan
 from keras_confusion.errors import ClusterError
 from keras_confusion.execution import runtime
-from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage import locks
+from keras_confusion.storage.locks import Hold
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
 
 SECONDS_BETWEEN_LOOKS = 0.5
-# Holds the name of the run that writes to the folder.
-_RUN_FILE = ".run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Assignment:
     """What the workers of a run get; small, as it comes with every task.
 
     Args:
-        run: A name that no other run has.
+        run: A name that no other run has, see `locks.Hold`.
         plan: The study's plan, without a trainer.
         fingerprint: Of the study's data set.
         versions: Of the packages that decide results, by name.
@@ -52,12 +49,10 @@ class Assignment:
     parent: int | None
 
 
-def assign(plan: StudyPlan, *, is_cluster: bool) -> Assignment:
-    """Begins a run, whose name the study's folder holds from now on."""
-    run = uuid.uuid4().hex
-    write_atomically(plan.directory / _RUN_FILE, lambda file: file.write(run.encode()))
+def assign(plan: StudyPlan, hold: Hold, *, is_cluster: bool) -> Assignment:
+    """What the workers get of a run that holds the study's folder."""
     return Assignment(
-        run=run,
+        run=hold.run,
         plan=dataclasses.replace(plan),
         fingerprint=plan.dataset.fingerprint,
         versions=_versions(),
@@ -102,7 +97,7 @@ def train(
             _current[assignment.run] = assignment
         plan = _current[assignment.run].plan
         rows = confusion_networks.train_networks(plan, networks)
-        if not _has_folder(plan.directory, assignment.run):
+        if not locks.is_held(plan.directory, assignment.run):
             return rows, False
         return write(plan, rows), True
 
@@ -114,15 +109,6 @@ def write(plan: StudyPlan, rows: Sequence[dict]) -> list[dict]:
         confusion_store.write_network(plan.directory, row, num_classes=num_classes)
         for row in rows
     ]
-
-
-def _has_folder(directory: pathlib.Path, run: str) -> bool:
-    """Whether the folder here is that of the process that waits."""
-    try:
-        return (directory / _RUN_FILE).read_text() == run
-    except OSError:
-        # Not this machine's, or not to be read: the row is sent back.
-        return False
 
 
 def _check_same(assignment: Assignment) -> None:

@@ -129,6 +129,23 @@ class Split:
         images.setflags(write=False)
         return images
 
+    def sample(self, number):
+        """Return some images or tokens as stored, always the same ones.
+
+        Args:
+            number: How many, at most.
+
+        Returns:
+            Array `[min(number, n), h, w, c]` or `[min(number, n), length]`. Of images
+            in memory they are drawn from all; of a stream they are those that
+            `ImageStream.sample` reads.
+        """
+        if not isinstance(self.images, ImageStream):
+            chosen = np.random.default_rng(0).permutation(self.num_examples)[:number]
+            return self.images[np.sort(chosen)]
+        batches = self.images.sample(number).batch(number)
+        return np.concatenate(list(batches.as_numpy_iterator()))
+
     def dataset(self):
         """Return the examples as a `tf.data.Dataset`, in the order of their index.
 

@@ -42,11 +42,14 @@ class ImageStream:
         shape: `(h, w, c)` of one image.
         dtype: NumPy type of the images, uint8 in 0..255 or float32 in [0, 1].
         open: Returns a `tf.data.Dataset` of single images, always in the same order.
+        sample: Takes a number and returns a `tf.data.Dataset` of as many images at
+            most, always the same ones, without reading the others.
     """
 
     shape: tuple[int, int, int]
     dtype: type
     open: Callable[[], tf.data.Dataset]
+    sample: Callable[[int], tf.data.Dataset]
 
 
 class DatasetContents(NamedTuple):
@@ -321,9 +324,13 @@ def _stream_files(paths, image_size, max_bytes):
         image = resize_images(tf.ensure_shape(image, (None, None, 3)), image_size)
         return tf.ensure_shape(image, (*image_size, 3))
 
-    def open_images():
-        return tf.data.Dataset.from_tensor_slices(paths).map(
+    def read(some_paths):
+        return tf.data.Dataset.from_tensor_slices(some_paths).map(
             open_file, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
-    return ImageStream((*image_size, 3), np.uint8, open_images)
+    def sample(number):
+        chosen = np.random.default_rng(0).permutation(len(paths))[:number]
+        return read([paths[index] for index in np.sort(chosen)])
+
+    return ImageStream((*image_size, 3), np.uint8, lambda: read(paths), sample)

@@ -106,7 +106,10 @@ def read_tensorflow_dataset(name, data_dir, image_size, built_in_names):
                 deterministic=True,
             )
 
-        return ImageStream(shape, np.uint8, open_images)
+        # TensorFlow Datasets shuffles the examples when it writes them.
+        return ImageStream(
+            shape, np.uint8, open_images, lambda number: open_images().take(number)
+        )
 
     for test in candidates:
         test_labels = read_labels(test)

@@ -1,5 +1,6 @@
 """What made a result: versions, machine and commit, for the record."""
 
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -25,6 +26,13 @@ def provenance() -> dict:
     }
 
 
+def code_version() -> str:
+    """For example "0.2.0 (1a2b3c4d5e6f)": version and, of a checkout, commit."""
+    commit = _commit()
+    return keras_confusion.__version__ + (f" ({commit[:12]})" if commit else "")
+
+
+@functools.cache
 def _commit() -> str | None:
     """The commit of the checkout that this package runs from, if it does."""
     package = pathlib.Path(keras_confusion.__file__)

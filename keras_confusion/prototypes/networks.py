@@ -14,6 +14,7 @@ from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.plan import PrototypePlan
 from keras_confusion.storage import files, sealed_json, study_folder
+from keras_confusion.storage.locks import Hold
 from keras_confusion.training import intervals as training_intervals
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class IntervalNetworks:
             if folder.exists() and (damage := model_description.find_damage(folder)):
                 self._set_aside(interval, damage)
 
-    def train(self, interval: int) -> bool:
+    def train(self, interval: int, hold: Hold) -> bool:
         """Trains and saves the network of one interval, unless it is there.
 
         Raises:
@@ -83,8 +84,8 @@ class IntervalNetworks:
         """
         if self._folder(interval).exists() and self._follows(interval):
             return False
-        self._go_on_after(interval)
-        self._train_and_save(interval)
+        self._go_on_after(interval, hold)
+        self._train_and_save(interval, hold)
         return True
 
     def classifier(self, interval: int):
@@ -120,7 +121,7 @@ class IntervalNetworks:
         self._set_aside(interval, reason)
         return False
 
-    def _train_and_save(self, interval: int) -> None:
+    def _train_and_save(self, interval: int, hold: Hold) -> None:
         """Trains the interval that the trainer is ready for; keeps what it gives.
 
         A network that is there already is replaced if it is another one.
@@ -136,6 +137,7 @@ class IntervalNetworks:
             unit=f"steps of training to {percentage:g} %",
         )
         self._at = interval
+        hold.check()
         state = {}
         if settings.interval_of == "steps":
             state[_OPTIMIZER_HASH] = self._save_optimizer(interval)
@@ -155,7 +157,7 @@ class IntervalNetworks:
             **state,
         )
 
-    def _go_on_after(self, interval: int) -> None:
+    def _go_on_after(self, interval: int, hold: Hold) -> None:
         """Brings weights and optimiser to where the interval begins."""
         plan, trainer = self.plan, self._trainer
         if plan.settings.interval_of == "data":
@@ -188,7 +190,7 @@ class IntervalNetworks:
                 f"The optimiser state at {percentage:g} % of the training is not there "
                 "or damaged: it is trained again."
             )
-            self._train_and_save(between)
+            self._train_and_save(between, hold)
 
     def _network_before(self, interval: int) -> int | None:
         if interval == 0:

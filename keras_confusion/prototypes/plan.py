@@ -123,6 +123,8 @@ class PrototypePlan:
 
     def description(self) -> dict:
         """What `study.json` says, see `StudyFolder.begin_or_resume`."""
+        from keras_confusion.training import identity
+
         dataset = self.dataset
         settings = self.settings.description(dataset.train.num_examples)
         return {
@@ -137,5 +139,11 @@ class PrototypePlan:
             "num_train": dataset.train.num_examples,
             "num_test": dataset.test.num_examples,
             "dataset_fingerprint": dataset.fingerprint,
+            "identity": {
+                "network": identity.network_identity(
+                    self.settings.model, dataset, self.settings.model_options
+                ),
+                "data": identity.data_identity(dataset),
+            },
             "provenance": provenance.provenance(),
         }

@@ -17,6 +17,7 @@ An image that did not converge is no prototype: its features count as undefined.
 import dataclasses
 import os
 import pathlib
+import shutil
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -108,14 +109,24 @@ def open_study(
     Raises:
         StudyFolderError: As `StudyFolder.begin_or_resume`.
     """
+    from keras_confusion.training import identity
+
     store = directory / STORE
+
+    def begin() -> None:
+        if store.exists():
+            # Of a start that failed before anything was trained.
+            shutil.rmtree(store)
+
     folder = StudyFolder.begin_or_resume(
         directory,
         {"kind": KIND, **description},
-        begin=lambda: None,
+        begin=begin,
         beginnings=(),
         check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
+        has_results=(directory / "models").exists(),
+        differences=identity.differences,
     )
     if not store.exists():
         partial = directory / f".{STORE}.partial"

@@ -21,6 +21,7 @@ from keras_confusion.prototypes.networks import IntervalNetworks
 from keras_confusion.prototypes.plan import PrototypePlan
 from keras_confusion.prototypes.settings import PrototypeOptions, PrototypeSettings
 from keras_confusion.storage import locks
+from keras_confusion.storage.locks import Hold
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -122,7 +123,7 @@ def run_prototype_study(
         raise NotADirectoryError(f"{directory} is a file, not a folder.") from error
     listener = listener or Listener()
     num_trained = num_parts = 0
-    with locks.locked(directory):
+    with locks.locked(directory) as hold:
         folder = prototype_store.open_study(
             directory,
             plan.description(),
@@ -132,9 +133,9 @@ def run_prototype_study(
         mending.mend_store(folder)
         networks.set_damaged_aside()
         for interval, percentage in enumerate(plan.settings.intervals):
-            num_trained += networks.train(interval)
+            num_trained += networks.train(interval, hold)
             listener.network(percentage)
-            num_parts += _make_prototypes(networks, interval, inits_at_a_time)
+            num_parts += _make_prototypes(networks, interval, inits_at_a_time, hold)
             listener.interval(percentage)
     return PrototypeSummary(
         directory=directory,
@@ -146,7 +147,7 @@ def run_prototype_study(
 
 
 def _make_prototypes(
-    networks: IntervalNetworks, interval: int, inits_at_a_time: int
+    networks: IntervalNetworks, interval: int, inits_at_a_time: int, hold: Hold
 ) -> int:
     """Makes the prototypes of an interval that are missing; of how many inits."""
     from keras_confusion.models import loading
@@ -193,6 +194,7 @@ def _make_prototypes(
                 on_progress=functools.partial(_show, progress, num_before),
             )
             seconds = (time.perf_counter() - begun) / len(inits)
+            hold.check()
             for number, init in enumerate(inits.tolist()):
                 if finished[init]:
                     continue

@@ -24,6 +24,7 @@ from keras_confusion.reports.report_files import Report, ReportFiles
 from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
 NUM_FINDINGS = 8
+_MOST_ARMS_NAMED = 8
 _TITLES = {
     "accuracy_without_pair": (
         "Features and last layer together: accuracy_without_pair, the pair left out"
@@ -217,10 +218,34 @@ def _study_line(arms: pd.DataFrame, description: dict) -> str:
             f"Baseline accuracy {baseline['mean_accuracy']:.3f} "
             f"(sd {baseline['sd_accuracy']:.3f}, n = {baseline['n']})."
         )
-    failed = arms["num_failed"].sum()
-    if failed:
-        line += f" {failed} networks failed and are left out."
+    if changed := description.get("labels_changed"):
+        least, most = changed
+        number = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        line += (
+            f" In a confused network {number} of {description['num_train']:,} training "
+            "labels are wrong."
+        )
+    failed = arms[arms["num_failed"] > 0]
+    if len(failed):
+        each = "; ".join(
+            f"{row['num_failed']} of {row['num_failed'] + row['n']} in arm "
+            f"{_arm_name(name, row)}"
+            for name, row in failed.head(_MOST_ARMS_NAMED).iterrows()
+        )
+        more = len(failed) - _MOST_ARMS_NAMED
+        line += (
+            f" {failed['num_failed'].sum()} networks failed and are left out, which "
+            f"can bias the arms that lack them: {each}"
+            + (f"; and in {more} more arms." if more > 0 else ".")
+        )
     return line
+
+
+def _arm_name(arm: str, row: pd.Series) -> str:
+    """The baseline, or the names of the classes that are confused."""
+    if arm == network_files.BASELINE:
+        return arm
+    return f"{quoted(row['class_a_name'])}-{quoted(row['class_b_name'])}"
 
 
 def _small(value: float) -> str:

@@ -177,6 +177,7 @@ _STUDY: dict[str, Check] = {
     "dataset_fingerprint": TEXT,
     "num_train": FROM_0,
     "num_test": FROM_0,
+    "labels_changed": list_of(FROM_0, 2),
     "image_shape": list_of(COUNT, 3),
     "provenance": OBJECT,
 }

@@ -1,6 +1,7 @@
 """One writing process a study, and who it is."""
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import json
@@ -8,12 +9,13 @@ import logging
 import os
 import pathlib
 import socket
+import uuid
 import warnings
 from collections.abc import Iterator
 
 import filelock
 
-from keras_confusion.errors import StudyLockedError
+from keras_confusion.errors import StudyFolderError, StudyLockedError
 from keras_confusion.storage.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -24,13 +26,53 @@ HOLDER = ".lock_holder.json"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """A folder that this process holds.
+
+    Args:
+        directory: The folder.
+        run: A name that no other process has, which `.lock_holder.json` says.
+    """
+
+    directory: pathlib.Path
+    run: str
+
+    def check(self) -> None:
+        """Raises `StudyFolderError` if the folder is not this process's any more.
+
+        It may have been removed or moved, and another study begun in its place. Call
+        it before something is written.
+        """
+        if not is_held(self.directory, self.run):
+            raise StudyFolderError(
+                f"{self.directory} is not the folder any more in which this run began: "
+                "it was removed or moved meanwhile, or another process writes there. "
+                "Nothing more is written. What is finished is where the folder is now; "
+                "the same command begins a new study here."
+            )
+
+
+def is_held(directory: pathlib.Path, run: str) -> bool:
+    """Whether the folder is there, and held by the run of this name."""
+    try:
+        holder = json.loads((directory / HOLDER).read_text())
+        return isinstance(holder, dict) and holder.get("run") == run
+    except (OSError, ValueError):
+        # Not this machine's, not to be read, or somebody else's.
+        return False
+
+
 @contextlib.contextmanager
-def locked(directory: pathlib.Path) -> Iterator[None]:
+def locked(directory: pathlib.Path) -> Iterator[Hold]:
     """Holds the folder for one writing process; the lock dies with the process.
 
     Between machines it holds as far as the file system passes `flock` on: Linux's NFS
     client does so from version 4, and from 3 with a lock daemon. Where there are no
     locks at all this is said on standard error, and nothing is held.
+
+    Yields:
+        The `Hold`.
 
     Raises:
         StudyLockedError: If another process holds it; the message says which.
@@ -54,11 +96,12 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
         if error.errno not in _NO_LOCKS:
             raise
         _tell_of_no_locks(directory)
+    hold = Hold(directory, uuid.uuid4().hex)
     try:
-        _write_holder(directory)
-        yield
+        _write_holder(hold)
+        yield hold
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        if is_held(directory, hold.run):
             (directory / HOLDER).unlink()
         lock.release()
 
@@ -70,14 +113,15 @@ def _tell_of_no_locks(directory: pathlib.Path) -> None:
     )
 
 
-def _write_holder(directory: pathlib.Path) -> None:
+def _write_holder(hold: Hold) -> None:
     holder = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "run": hold.run,
     }
     text = json.dumps(holder)
-    write_atomically(directory / HOLDER, lambda file: file.write(text.encode()))
+    write_atomically(hold.directory / HOLDER, lambda file: file.write(text.encode()))
 
 
 def _describe_holder(directory: pathlib.Path) -> str:

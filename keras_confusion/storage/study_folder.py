@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from keras_confusion.errors import StudyFolderError
 from keras_confusion.storage import checks, files, sealed_json
-from keras_confusion.storage.locks import locked
+from keras_confusion.storage.locks import Hold, locked
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +25,11 @@ DESCRIPTION = "study.json"
 _COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
 SettingsCheck: TypeAlias = Callable[[dict, pathlib.Path], None]
+# Takes two identities and says in words what differs.
+Differences: TypeAlias = Callable[[dict, dict], list[str]]
+# What says of a study what its networks and its data are; studies from before that get
+# it when they are resumed.
+_IDENTITY = ("identity", "digest")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,13 +92,17 @@ class StudyFolder:
         check_settings: SettingsCheck | None = None,
         added_settings: Mapping[str, Any] = MappingProxyType({}),
         growing: Collection[str] = (),
+        has_results: bool = True,
+        differences: Differences = lambda stored, here: [],
     ) -> "StudyFolder":
         """Creates the study's folder, or checks that the one there is the same study.
 
         Args:
             directory: The study's folder; made if missing.
             description: "kind" of study, "settings" (a flat dict), "class_names",
-                "dataset_fingerprint" and "provenance" (not compared), all JSON types.
+                "dataset_fingerprint", "identity", and what is not compared, all JSON
+                types. "dataset" of the settings is compared as a place, and with an
+                identity not at all: data may lie elsewhere.
             begin: Called to fill a new folder before `study.json` is written.
             beginnings: Names of what `begin` makes: left by a process that was killed
                 in it, they do not make the folder somebody else's.
@@ -101,6 +110,9 @@ class StudyFolder:
             added_settings: Settings that older studies do not name, and what they had.
             growing: Names of settings that count something of which there may be more
                 than before: `study.json` is written again with the larger number.
+            has_results: Whether there is something in the folder that was trained;
+                settings of a start that failed before that do not bind.
+            differences: Compares two identities, see `training.identity`.
 
         A damaged `study.json` is set aside and written again from its copy, which is
         told. Call it while the folder is `locked`.
@@ -115,7 +127,15 @@ class StudyFolder:
             stored = cls.open(
                 directory, kind=description["kind"], check_settings=check_settings
             ).description
-            _resume(directory, stored, description, added_settings, growing)
+            different = _different(
+                stored, description, added_settings, growing, differences
+            )
+            if not different:
+                _resume(directory, stored, description, added_settings, growing)
+            elif has_results:
+                raise _other_study(directory, different)
+            else:
+                _write_new(directory, description, begin)
         else:
             _begin(directory, description, begin, beginnings)
         return cls.open(directory)
@@ -135,7 +155,7 @@ class StudyFolder:
         """Names in the order of the labels."""
         return self.description["class_names"]
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    def locked(self) -> contextlib.AbstractContextManager[Hold]:
         """Holds the folder for one writing process, see `locks.locked`."""
         return locked(self.path)
 
@@ -147,18 +167,17 @@ def _resume(
     added_settings: Mapping[str, Any],
     growing: Collection[str],
 ) -> None:
-    """Checks that what is stored is what is asked for, and lets it grow."""
-    stored, asked = (
-        said | {"settings": {**added_settings, **said["settings"]}}
-        for said in (stored, asked)
-    )
-    _check_same(directory, stored, asked, growing)
-    larger = {
-        name: asked["settings"][name] for name in growing if name in asked["settings"]
+    """Lets a study grow, and has it say what only later ones say from the beginning."""
+    newer = {
+        name: asked["settings"][name]
+        for name in (*growing, "dataset")
+        if name in asked["settings"]
     }
-    grown = stored["settings"] | larger
-    if grown != stored["settings"] or not _is_kept_safe(directory):
-        _write_description(directory, stored | {"settings": grown})
+    said = {name: asked[name] for name in _IDENTITY if name in asked}
+    settings = {**added_settings, **stored["settings"], **newer}
+    now = said | stored | {"settings": settings}
+    if now != stored or not _is_kept_safe(directory):
+        _write_description(directory, now)
     files.remove_left_overs(directory)
 
 
@@ -177,6 +196,12 @@ def _begin(
             f"Expected {directory} to be empty or to hold a study. Received: "
             f"{', '.join(sorted(strangers)[:5])}. Use another --out."
         )
+    _write_new(directory, description, begin)
+
+
+def _write_new(
+    directory: pathlib.Path, description: dict, begin: Callable[[], None]
+) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     begin()
     _write_description(directory, {"format_version": FORMAT_VERSION, **description})
@@ -241,27 +266,49 @@ def _damaged(directory: pathlib.Path, reason: str) -> StudyFolderError:
     return StudyFolderError(f"{study_file} is damaged ({reason}). {instead}")
 
 
-def _check_same(
-    directory: pathlib.Path, stored: dict, asked: dict, growing: Collection[str]
-) -> None:
+def _different(
+    stored: dict,
+    asked: dict,
+    added_settings: Mapping[str, Any],
+    growing: Collection[str],
+    differences: Differences,
+) -> list[str]:
+    """What makes another study of what is asked for, in words; empty if nothing."""
     asked = json.loads(json.dumps(asked))
+    had, wanted = ({**added_settings, **said["settings"]} for said in (stored, asked))
+    has_identity = "identity" in stored
+    different = []
     # A setting that is at its default may be in neither of the two.
-    wanted = dict.fromkeys(stored["settings"]) | asked["settings"]
-    differences = [
-        f"  {key}: {stored['settings'].get(key)!r} in the folder, {value!r} asked for"
-        for key, value in wanted.items()
-        if stored["settings"].get(key) != value
-        and not (key in growing and stored["settings"][key] < value)
-    ]
-    for key in ("class_names", "dataset_fingerprint"):
-        if stored[key] != asked[key]:
-            differences.append(f"  {key}: the data set is not the same any more")
-    if differences:
-        raise StudyFolderError(
-            f"{directory} holds a study with other settings:\n"
-            + "\n".join(differences)
-            + "\nUse another --out, or the settings in the folder to go on with it."
-        )
+    for name, value in (dict.fromkeys(had) | wanted).items():
+        before = had.get(name)
+        if name == "dataset" and (has_identity or _same_place(str(before), str(value))):
+            continue
+        if name in growing and before is not None and before < value:
+            continue
+        if before != value:
+            different.append(f"{name}: {before!r} in the folder, {value!r} asked for")
+    for name in ("class_names", "dataset_fingerprint"):
+        if stored[name] != asked[name]:
+            different.append(f"{name}: the data set is not the same any more")
+    if has_identity and not different:
+        different += differences(stored["identity"], asked["identity"])
+    return different
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two names of data are the same path, or the same name of a data set."""
+    one, other = (os.path.expanduser(name) for name in (one, other))
+    return one == other or (
+        os.path.exists(other) and os.path.abspath(one) == os.path.abspath(other)
+    )
+
+
+def _other_study(directory: pathlib.Path, different: list[str]) -> StudyFolderError:
+    return StudyFolderError(
+        f"{directory} holds a study with other settings:\n"
+        + "\n".join(f"  {line}" for line in different)
+        + "\nUse another --out, or the settings in the folder to go on with it."
+    )
 
 
 def _read_description(directory: pathlib.Path, kind: str | None) -> dict:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_confusion.confusion import network_files
+from keras_confusion.confusion import compaction, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.storage import study_folder
 
@@ -100,6 +100,7 @@ def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
         return DESCRIPTION | {"settings": DESCRIPTION["settings"] | settings}
 
     confusion_store.open_study(study, asked(shared_seeds=True), [0, 1, 2])
+    confusion_store.write_network(study, network(None, 0), num_classes=3)
     with pytest.raises(
         study_folder.StudyFolderError,
         match="shared_seeds: True in the folder, False asked for",
@@ -108,6 +109,7 @@ def test_study_from_before_a_setting_goes_on_with_what_it_had(study):
     # A study with its own seeds says so, and is no study with shared ones.
     own = study / "own"
     confusion_store.open_study(own, asked(shared_seeds=False), [0, 1, 2])
+    confusion_store.write_network(own, network(None, 0), num_classes=3)
     with pytest.raises(
         study_folder.StudyFolderError,
         match="shared_seeds: False in the folder, True asked for",
@@ -124,9 +126,25 @@ def test_setting_that_is_in_one_of_both_only_is_a_difference(tmp_path):
         ("without", DESCRIPTION, decayed, "weight_decay: None in .* 0.1 asked"),
     ):
         confusion_store.open_study(tmp_path / name, first, [0, 1, 2])
+        confusion_store.write_network(tmp_path / name, network(None, 0), num_classes=3)
         confusion_store.open_study(tmp_path / name, first, [0, 1, 2])
         with pytest.raises(study_folder.StudyFolderError, match=message):
             confusion_store.open_study(tmp_path / name, second, [0, 1, 2])
+
+
+def test_settings_of_a_start_that_trained_nothing_do_not_bind(study):
+    other = DESCRIPTION | {"settings": DESCRIPTION["settings"] | {"epochs": 7}}
+    opened = confusion_store.open_study(study, other, [2, 1, 0])
+    assert opened.settings["epochs"] == 7
+    assert confusion_store.read_test_labels(opened).tolist() == [2, 1, 0]
+    confusion_store.write_network(study, network(None, 0), num_classes=3)
+    with pytest.raises(study_folder.StudyFolderError, match="epochs: 7 in the folder"):
+        confusion_store.open_study(study, DESCRIPTION, [0, 1, 2])
+    # Damaged networks are results, too.
+    (file,) = (study / "networks").iterdir()
+    file.rename(file.with_name(file.name + compaction.DAMAGED_SUFFIX))
+    with pytest.raises(study_folder.StudyFolderError, match="epochs: 7 in the folder"):
+        confusion_store.open_study(study, DESCRIPTION, [0, 1, 2])
 
 
 def test_study_is_a_confusion_study(study):

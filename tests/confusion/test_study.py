@@ -19,6 +19,7 @@ from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion import study_description
 from keras_confusion.storage import study_folder
 from keras_confusion.training import trainer as training_trainer
 
@@ -688,11 +689,13 @@ def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
     narrow = plan(model="resnet18", width=2)
     # 8 times the width of the first stage.
     assert narrow.trainer.model.layers[-1].input.shape == (None, 16)
-    before_width = plan(model="resnet18").description()
+    before_width = study_description.describe(plan(model="resnet18"))
     labels = narrow.dataset.test.labels
     assert before_width["settings"].pop("width") is None
     confusion_store.open_study(tmp_path, before_width, labels)
+    (tmp_path / "networks" / "3-8-00000.parquet").touch()
     # A study that says nothing of a width has the model's.
-    confusion_store.open_study(tmp_path, plan(model="resnet18").description(), labels)
+    again = study_description.describe(plan(model="resnet18"))
+    confusion_store.open_study(tmp_path, again, labels)
     with pytest.raises(study_folder.StudyFolderError, match="width: None .* 2 asked"):
-        confusion_store.open_study(tmp_path, narrow.description(), labels)
+        confusion_store.open_study(tmp_path, study_description.describe(narrow), labels)

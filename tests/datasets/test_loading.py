@@ -179,7 +179,7 @@ def test_arrays_read_the_files_once():
         opened.append(1)
         return tf.data.Dataset.from_tensors(np.zeros((2, 2, 1), np.uint8)).repeat(3)
 
-    stream = readers.ImageStream((2, 2, 1), np.uint8, open_images)
+    stream = readers.ImageStream((2, 2, 1), np.uint8, open_images, sample=None)
     split = labelled_dataset.Split(np.zeros(3, np.int32), stream)
     assert split.nbytes == 3 * 4 + 3 * 4
     assert not opened
@@ -194,6 +194,7 @@ def test_missing_images_are_an_error():
         (2, 2, 1),
         np.uint8,
         lambda: tf.data.Dataset.from_tensors(np.zeros((2, 2, 1), np.uint8)),
+        sample=None,
     )
     split = labelled_dataset.Split(np.zeros(3, np.int32), stream)
     with pytest.raises(RuntimeError, match=r"Expected 3 images.* Received: 1"):

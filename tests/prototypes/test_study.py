@@ -296,6 +296,13 @@ def test_model_function_that_was_changed_is_noticed(run, folder, tmp_path, monke
     directory = shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(directory / "models" / "100")
     monkeypatch.setitem(architectures._BUILDERS, "cnn", changed_model)
+    with pytest.raises(study_folder.StudyFolderError, match="the model has other lay"):
+        run(directory, frames=3)
+    # A study from before the folder said what the model is.
+    description = sealed_json.read(directory / "study.json")
+    del description["identity"]
+    for name in ("study.json", ".study.json.copy"):
+        sealed_json.write(directory / name, description)
     with pytest.raises(study_folder.StudyFolderError, match="as the model is built"):
         run(directory, frames=3)
 

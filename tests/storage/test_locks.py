@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keras_confusion.errors import StudyLockedError
+from keras_confusion.errors import StudyFolderError, StudyLockedError
 from keras_confusion.storage import locks
 
 HOLD = """
@@ -50,6 +50,38 @@ def test_lock_of_a_killed_process_is_free(tmp_path, holder):
     with locks.locked(tmp_path):
         assert json.loads(file.read_text())["pid"] == os.getpid()
     assert not file.exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_process_notices_that_its_folder_is_gone(tmp_path, replaced):
+    folder, moved = tmp_path / "study", tmp_path / "moved"
+    folder.mkdir()
+    with locks.locked(folder) as hold:
+        hold.check()
+        folder.rename(moved)
+        with pytest.raises(StudyFolderError, match="removed or moved meanwhile"):
+            hold.check()
+        if replaced:
+            folder.mkdir()
+            with locks.locked(folder) as other:
+                other.check()
+                with pytest.raises(StudyFolderError, match="another process writes"):
+                    hold.check()
+        moved.rename(tmp_path / "elsewhere")
+    # What is said of the other's folder stays the other's.
+    assert not (folder / locks.HOLDER).exists()
+
+
+def test_first_process_leaves_the_name_of_the_second(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    first = locks.locked(folder)
+    first.__enter__()
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    with locks.locked(folder) as second:
+        first.__exit__(None, None, None)
+        second.check()
 
 
 def test_holder_that_does_not_say_who_it_is(tmp_path, holder):

@@ -46,6 +46,40 @@ def test_new_folder_is_begun_before_it_says_what_it_is(tmp_path):
     assert description == json.loads(json.dumps(DESCRIPTION)) | {"format_version": 1}
 
 
+def test_data_may_lie_elsewhere_and_be_named_otherwise(tmp_path, monkeypatch):
+    def asked(dataset, **more):
+        settings = DESCRIPTION["settings"] | {"dataset": str(dataset)}
+        return DESCRIPTION | {"settings": settings} | more
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    open_folder(tmp_path / "old", asked("data"))
+    for same in ("data/", "./data", tmp_path / "data"):
+        open_folder(tmp_path / "old", asked(same))
+    with pytest.raises(study_folder.StudyFolderError, match="dataset: .* 'other' ask"):
+        open_folder(tmp_path / "old", asked("other"))
+    # With an identity the data are known by what they are.
+    open_folder(tmp_path / "new", asked("data", identity={"data": 1}))
+    open_folder(tmp_path / "new", asked("other", identity={"data": 1}))
+    assert StudyFolder.open(tmp_path / "new").settings["dataset"] == "other"
+
+
+def test_older_study_gets_an_identity_that_binds_from_then_on(tmp_path):
+    def resume(identity):
+        return StudyFolder.begin_or_resume(
+            tmp_path,
+            DESCRIPTION | {"identity": identity, "digest": "1f"},
+            begin=lambda: None,
+            beginnings=(),
+            differences=lambda stored, here: ["ink"] if stored != here else [],
+        )
+
+    open_folder(tmp_path)
+    assert resume({"tea": "green"}).description["digest"] == "1f"
+    with pytest.raises(study_folder.StudyFolderError, match="\n  ink\n"):
+        resume({"tea": "black"})
+
+
 def test_folder_whose_beginning_fails_is_not_a_study(tmp_path):
     def fail():
         (tmp_path / "half").mkdir()
