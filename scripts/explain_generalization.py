@@ -52,6 +52,12 @@ def parse_arguments(given=None) -> argparse.Namespace:
         metavar="N",
         help="units to show (default: %(default)s)",
     )
+    parser.add_argument(
+        "--dataset",
+        metavar="PATH",
+        help="where the study's folder of images or .npz file is now (default: where "
+        "it was)",
+    )
     parser.add_argument("--data-dir", help="TensorFlow Datasets' directory")
     parser.add_argument(
         "--model",

@@ -247,7 +247,15 @@ def probe_saved_model(
 
 
 def explain_generalization(
-    directory, *, target, pair, repeats=3, units=6, data_dir=None, model=None
+    directory,
+    *,
+    target,
+    pair,
+    repeats=3,
+    units=6,
+    dataset=None,
+    data_dir=None,
+    model=None,
 ) -> int:
     """Explains a generalization, see `run.explain_generalization`; prints it.
 
@@ -261,6 +269,7 @@ def explain_generalization(
         pair=pair,
         repeats=repeats,
         units=units,
+        dataset=dataset,
         data_dir=data_dir,
         model=model,
     )

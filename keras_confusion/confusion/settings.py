@@ -15,7 +15,11 @@ from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
-ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
+ADDED_SETTINGS: dict[str, Any] = {
+    "shared_seeds": True,
+    "deterministic": False,
+    "width": None,
+}
 # Networks are the same however many there are of an arm.
 GROWING = ("repeats", "baseline_repeats")
 # What every `study.json` says, in this order. A setting that came later follows where

@@ -21,7 +21,6 @@ def describe(plan: StudyPlan) -> dict:
         ValueError: If labels were to be confused, and none of some pair changes.
     """
     from keras_confusion.models import architectures
-    from keras_confusion.training import identity
 
     recipe, dataset = plan.recipe, plan.dataset
     settled = {
@@ -44,15 +43,22 @@ def describe(plan: StudyPlan) -> dict:
         "num_test": dataset.test.num_examples,
         "labels_changed": list(labels_changed(plan)),
         "dataset_fingerprint": dataset.fingerprint,
-        "identity": {
-            "network": identity.network_identity(
-                plan.settings.model, dataset, plan.settings.model_options
-            ),
-            "data": identity.data_identity(dataset),
-        },
+        "identity": identity_of(plan),
         "provenance": provenance.provenance(),
     }
     return description | {"digest": digest(description)}
+
+
+def identity_of(plan: StudyPlan) -> dict:
+    """What the study's model and data are, see `training.identity`."""
+    from keras_confusion.training import identity
+
+    return {
+        "network": identity.network_identity(
+            plan.settings.model, plan.dataset, plan.settings.model_options
+        ),
+        "data": identity.data_identity(plan.dataset),
+    }
 
 
 def digest(description: dict) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from keras_confusion import errors
 from keras_confusion.confusion import answers as confusion_answers
-from keras_confusion.confusion import network_files
+from keras_confusion.confusion import network_files, study_description
 from keras_confusion.confusion.plan import StudyPlan
 from keras_confusion.confusion.settings import (
     ADDED_SETTINGS,
@@ -64,7 +64,11 @@ class RetrainedNetwork:
 
 
 def plan_of_study(
-    folder: study_folder.StudyFolder, data_dir=None, *, model: str | None = None
+    folder: study_folder.StudyFolder,
+    data_dir=None,
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
 ) -> StudyPlan:
     """The plan by which a study was run, one network at a time.
 
@@ -73,6 +77,7 @@ def plan_of_study(
         data_dir: Where TensorFlow Datasets keeps its data.
         model: The study's "package.module:function", if it has one: it is imported and
             called only if it is given here, as folders come from strangers, too.
+        dataset: Where the study's data lie now; `None` for where they lay.
 
     Raises:
         study_folder.StudyFolderError: If a setting is missing or makes no sense, the
@@ -80,6 +85,8 @@ def plan_of_study(
             study's.
     """
     stored, directory = folder.settings, folder.path
+    if dataset is not None:
+        stored = stored | {"dataset": str(dataset)}
     settings = _settings(stored, directory)
     if ":" in stored["model"] and stored["model"] != model:
         raise study_folder.StudyFolderError(
@@ -95,11 +102,21 @@ def plan_of_study(
         baseline_repeats=stored["baseline_repeats"],
         dtype_policy=stored["dtype_policy"],
     )
+    different = []
     if plan.dataset.fingerprint != folder.description["dataset_fingerprint"]:
+        different = ["the data set has other images or labels"]
+    elif "identity" in folder.description:
+        from keras_confusion.training import identity
+
+        different = identity.differences(
+            folder.description["identity"], study_description.identity_of(plan)
+        )
+    if different:
         raise study_folder.StudyFolderError(
-            f"Expected the data set that the study in {directory} was trained on. "
-            f"Received: {settings.dataset}, which has other images or labels by now. "
-            "Use --data-dir, or run the study again with another --out."
+            f"Expected the data set and the model that the study in {directory} was "
+            f"trained with. Received: {settings.dataset}; {', '.join(different)}. Use "
+            "--dataset or --data-dir to say where its data are, or run the study again "
+            "with another --out."
         )
     return plan
 

@@ -33,6 +33,7 @@ def explain_generalization(
     pair: str,
     repeats: int = 3,
     units: int = 6,
+    dataset: str | None = None,
     data_dir=None,
     model: str | None = None,
 ) -> "result.Explanation":
@@ -45,6 +46,7 @@ def explain_generalization(
         pair: A confused pair of the study, "a-b", in any order.
         repeats: Most repeats whose networks are trained again.
         units: How many units are shown.
+        dataset: See `retraining.plan_of_study`.
         data_dir: Where TensorFlow Datasets keeps its data.
         model: See `retraining.plan_of_study`.
 
@@ -69,7 +71,7 @@ def explain_generalization(
     from keras_confusion.explanations import explained_model, result
 
     with retraining.locked(folder.path):
-        plan = retraining.plan_of_study(folder, data_dir, model=model)
+        plan = retraining.plan_of_study(folder, data_dir, model=model, dataset=dataset)
         # What is wrong with the model shows before any training.
         explained = explained_model.ExplainedModel(plan)
         retrained = _retrain(plan, rows, labels)

@@ -210,7 +210,7 @@ def test_what_cannot_be_explained(copy, capsys, tmp_path):
     changed = description | {"dataset_fingerprint": "other"}
     (copy / "study.json").write_text(json.dumps(changed))
     assert explain(copy) == 1
-    assert "has other images or labels by now" in capsys.readouterr().err
+    assert "the data set has other images or labels" in capsys.readouterr().err
     for path in (copy / "networks").glob("3-8-*"):
         path.unlink()
     assert explain(copy) == 1
