@@ -27,8 +27,7 @@ from keras_confusion.confusion.settings import (
     to_store,
 )
 from keras_confusion.datasets import class_pairs
-from keras_confusion.storage import locks, study_folder
-from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage import files, locks, study_folder
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
@@ -245,7 +244,7 @@ def retrained_network(
         kept = _train(plan, row)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = kept | {"key": np.array(key)}
-        write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        files.write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     labels = np.stack([kept[name] for name in confusion_answers.LABEL_COLUMNS])
     recorded = np.asarray(row["predictions"])
     return RetrainedNetwork(
@@ -271,7 +270,9 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
 
     Raises:
         errors.StudyLockedError: If another process holds them.
+        errors.StudyFolderError: If a link in the study's folder leads out of it.
     """
+    files.check_links(directory)
     folder = directory / FOLDER
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:

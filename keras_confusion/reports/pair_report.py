@@ -13,8 +13,8 @@ from keras_confusion.reports.figures import pair_figures
 from keras_confusion.reports.report_files import Report, ReportFiles
 from keras_confusion.reports.tensorboard import sprites
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
+from keras_confusion.storage import files as storage_files
 from keras_confusion.storage import study_folder
-from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
 
 KIND = "probe"
@@ -30,8 +30,10 @@ def check_folder(directory: pathlib.Path) -> None:
     """Refuses a folder that holds anything but an earlier probe.
 
     Raises:
-        study_folder.StudyFolderError: If there is something else.
+        study_folder.StudyFolderError: If there is something else, or a link leads out
+            of it.
     """
+    storage_files.check_links(directory)
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -73,12 +75,12 @@ def write_pair_report(
         {"kind": KIND, "format_version": 1, "from": first, "to": second, **description},
         indent=2,
     )
-    write_atomically(
+    storage_files.write_atomically(
         directory / _DESCRIPTION, lambda file: file.write(text.encode() + b"\n")
     )
     for name in _FOLDERS:
         shutil.rmtree(directory / name, ignore_errors=True)
-    write_atomically(
+    storage_files.write_atomically(
         directory / _ARRAYS,
         lambda file: np.savez(file, **arrays(probed)),  # type: ignore[arg-type]
     )
@@ -173,7 +175,7 @@ def _write_images_and_scalars(directory: pathlib.Path, probed: ProbedPair) -> No
             # So that its pixels can be seen.
             times = max(1, _IMAGE_PIXELS // max(image.shape[:2]))
             png = sprites.png(sprites.levels(image), times=times)
-            write_atomically(
+            storage_files.write_atomically(
                 directory / "images" / f"{initialisation}_{name}.png",
                 lambda file, png=png: file.write(png),
             )

@@ -6,6 +6,7 @@ from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.reports import confusion_report, prototype_report
 from keras_confusion.reports.report_files import Report
 from keras_confusion.reports.tensorboard import confusion_events, prototype_events
+from keras_confusion.storage import files
 from keras_confusion.storage.checks import echo
 from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
@@ -71,8 +72,12 @@ def rewrite_events(directory) -> None:
 
 
 def _open_complete(directory) -> StudyFolder:
-    """The folder of a study whose `study.json` says all that a report is made from."""
+    """The folder of a study to write a report into.
+
+    Its `study.json` says all that one is made from, and no link leads out of it.
+    """
     folder = StudyFolder.open(directory)
+    files.check_links(folder.path)
     if folder.kind not in _NEEDED:
         raise StudyFolderError(
             f"Expected a study of {' or '.join(_NEEDED)} in {folder.path}. Received: "

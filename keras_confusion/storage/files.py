@@ -6,8 +6,44 @@ import pathlib
 import uuid
 from collections.abc import Callable
 
+from keras_confusion.errors import StudyFolderError
+
 _BYTES_AT_A_TIME = 1 << 20
 DAMAGED = "damaged"
+
+
+def check_links(directory: pathlib.Path) -> None:
+    """Raises `StudyFolderError` if a link in a folder leads out of it.
+
+    The folder itself may be a link. Call it before anything in the folder is written,
+    renamed or removed, by this package or another: what a stranger's folder links to is
+    not the stranger's to change.
+
+    Args:
+        directory: The folder; one that is not there has no links.
+    """
+    root = os.path.realpath(directory)
+    folders = [root]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except FileNotFoundError:
+            # Of a temporary file that another process has renamed, or no folder yet.
+            continue
+        for entry in entries:
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if os.path.commonpath([root, target]) != root:
+                    raise StudyFolderError(
+                        f"Expected {directory} to hold its own files, as they are "
+                        f"replaced. Received: {os.path.relpath(entry.path, root)}, a "
+                        f"link that leads out of it, to {target}. Remove the link. To "
+                        "keep results on another disk, move the whole folder there "
+                        "and make that one a link, or mount a folder in its place "
+                        "(mount --bind)."
+                    )
+            elif entry.is_dir():
+                folders.append(entry.path)
 
 
 def write_atomically(path: pathlib.Path, write: Callable) -> None:

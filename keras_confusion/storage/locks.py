@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import filelock
 
 from keras_confusion.errors import StudyFolderError, StudyLockedError
-from keras_confusion.storage.files import write_atomically
+from keras_confusion.storage.files import check_links, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +76,10 @@ def locked(directory: pathlib.Path) -> Iterator[Hold]:
 
     Raises:
         StudyLockedError: If another process holds it; the message says which.
+        StudyFolderError: If a link in it leads out of it.
         OSError: If the folder cannot be written.
     """
+    check_links(directory)
     lock = filelock.FileLock(directory / LOCK)
     try:
         with warnings.catch_warnings():
