@@ -7,6 +7,12 @@ It reads `study.json`, `test_labels.npy` and `networks/` and nothing else; a stu
 is still running can be analysed too. A few seconds for a study of 200 networks.
 """
 
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.end_on_ctrl_c()
+
 import argparse
 import sys
 

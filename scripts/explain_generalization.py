@@ -14,6 +14,12 @@ the weights, so that the next call trains only what is new. In one thread, netwo
 study that was trained on this machine come out bit for bit the same.
 """
 
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.end_on_ctrl_c()
+
 import argparse
 import sys
 

@@ -15,6 +15,12 @@ expect; a model.json beside a saved_model/ folder can say otherwise:
 Loading a model runs what is in it: probe only models from those whom you trust.
 """
 
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.end_on_ctrl_c()
+
 import argparse
 import sys
 

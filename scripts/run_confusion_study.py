@@ -8,6 +8,12 @@ repeats each. The same command resumes an interrupted study.
 See README.md for times and expected numbers.
 """
 
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.end_on_ctrl_c()
+
 import argparse
 import sys
 

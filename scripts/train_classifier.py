@@ -8,6 +8,12 @@ trains the poster's CNN on scikit-learn's handwritten digits in seconds (test ac
 has the commands of the models that are shipped.
 """
 
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.end_on_ctrl_c()
+
 import argparse
 import sys
 

@@ -1,10 +1,11 @@
 """How the scripts end: exit codes, signals, and errors as messages.
 
-Clusters and containers send SIGTERM before they kill. The handler of a signal runs in
-Python's main thread, which may be inside an operation of TensorFlow for as long as that
-takes. So a thread looks on, woken by the signal itself, and ends the process where the
-main thread has not within some seconds. Files are written under temporary names:
-nothing is lost but the work in flight.
+A terminal sends SIGINT on Ctrl-C, clusters and containers SIGTERM before they kill. The
+handler of a signal runs in Python's main thread, which may be inside an operation of
+TensorFlow for as long as that takes, or in an import that makes another error of it. So
+a thread looks on, woken by the signal itself, and ends the process where the main
+thread has not within some seconds. Files are written under temporary names: nothing is
+lost but the work in flight.
 """
 
 import contextlib
@@ -24,8 +25,9 @@ from keras_confusion import errors
 
 EXIT_OK = 0
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Slurm leaves 30 s between SIGTERM and SIGKILL, Kubernetes the same, Docker 10 s.
 SECONDS_TO_LEAVE = 6
 
@@ -50,12 +52,11 @@ def exit_code(
     then = "goes on with what is missing" if resumes else "begins again"
     stopped = f"Stopped. The same command {then}."
     try:
-        with leaving_on_sigterm(stopped):
+        with leaving_on_signals(stopped):
             return command(*args, **options)
     except KeyboardInterrupt as error:
         print(f"\n{stopped}", file=sys.stderr)
-        is_terminated = isinstance(error, Terminated)
-        return EXIT_TERMINATED if is_terminated else EXIT_INTERRUPTED
+        return error.exit_code if isinstance(error, Stopped) else EXIT_INTERRUPTED
     except BrokenPipeError:
         # Who reads the output has had enough, such as `head`; Python would fail once
         # more when it flushes at exit.
@@ -107,74 +108,90 @@ def _explain(error: OSError) -> str:
     return str(error)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM has come; whoever cleans up after Ctrl-C does so after it as well."""
+class Stopped(KeyboardInterrupt):
+    """A signal has come; whoever cleans up after Ctrl-C does so after any.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 @contextlib.contextmanager
-def leaving_on_sigterm(message: str) -> Iterator[None]:
-    """Raises `Terminated` in this block on SIGTERM, and sees to it that it is left.
+def leaving_on_signals(message: str) -> Iterator[None]:
+    """Raises `Stopped` in this block on SIGINT and SIGTERM, and has it left.
 
-    Once the signal came, the process ends with `EXIT_TERMINATED` within
-    `SECONDS_TO_LEAVE`, also where it has left the block and does not end by itself.
-    Does nothing outside of the main thread, which alone handles signals, and where
-    SIGTERM is ignored.
+    Once a signal came, the process ends with 128 and its number within
+    `SECONDS_TO_LEAVE`, also where it has left the block and does not end by itself; at
+    once where SIGINT comes again. Does nothing outside of the main thread, which alone
+    handles signals, and nothing about a signal that is ignored.
 
     Args:
         message: What to say on standard error of a process that is ended hard.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    handled = [
+        number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    if not in_main_thread or not handled:
         yield
         return
     woken, waker = socket.socketpair()
     waker.setblocking(False)
-    has_come, is_left = threading.Event(), threading.Event()
+    is_left = threading.Event()
+    came: list[int] = []
 
     def watch() -> None:
         # A byte for each signal that Python handles: its number.
-        while (number := woken.recv(1)[0]) != signal.SIGTERM:
+        while (number := woken.recv(1)[0]) not in handled:
             if number == 0:
                 return
-        woken.close()
         if not is_left.wait(SECONDS_TO_LEAVE):
-            _end_hard(message)
+            _end_hard(message, number)
         # Threads, workers and libraries have their say when a process ends.
         threading.Event().wait(SECONDS_TO_LEAVE / 2)
-        _end_hard("")
+        _end_hard("", number)
 
-    def terminate(number, frame) -> None:
-        # Whoever sends it again would interrupt the clean-up.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        has_come.set()
-        raise Terminated
+    def stop(number, frame) -> None:
+        # Whoever sends it again would interrupt the clean-up; but who presses Ctrl-C
+        # again does not want to wait for it.
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            signal.signal(number, lambda number, frame: _end_hard(message, number))
+        came.append(number)
+        raise Stopped(number)
 
-    watcher = threading.Thread(target=watch, daemon=True, name="termination")
-    former = signal.signal(signal.SIGTERM, terminate)
+    watcher = threading.Thread(target=watch, daemon=True, name="signals")
+    former = {number: signal.signal(number, stop) for number in handled}
     former_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     watcher.start()
     try:
         yield
     except BaseException as error:
         # Whatever else went wrong on the way out, or made of it.
-        if has_come.is_set() and not isinstance(error, Terminated):
-            raise Terminated from error
+        if came and not isinstance(error, Stopped):
+            raise Stopped(came[0]) from error
         raise
     finally:
         is_left.set()
         signal.set_wakeup_fd(former_waker)
-        if not has_come.is_set():
-            signal.signal(signal.SIGTERM, former)
+        if not came:
+            for number, handler in former.items():
+                signal.signal(number, handler)
             waker.send(b"\0")
             watcher.join()
             woken.close()
         waker.close()
-    if has_come.is_set():
-        raise Terminated
+    if came:
+        raise Stopped(came[0])
 
 
-def _end_hard(message: str) -> None:
+def _end_hard(message: str, number: int) -> None:
     if message:
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), f"\n{message}\n".encode())
-    os._exit(EXIT_TERMINATED)
+    os._exit(128 + number)

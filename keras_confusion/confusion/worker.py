@@ -9,7 +9,6 @@ the row is sent back and written there.
 import dataclasses
 import functools
 import os
-import signal
 import socket
 import threading
 import time
@@ -85,8 +84,6 @@ def train(
     with _one_at_a_time:
         if assignment.run not in _current:
             if assignment.parent is not None:
-                # Ctrl-C reaches every process of the terminal; the parent handles it.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 _watch(assignment.parent)
             deterministic = assignment.plan.settings.deterministic
             runtime.start_tensorflow(threads=1, deterministic=deterministic)

@@ -82,7 +82,8 @@ class Workers:
             parallel = joblib.Parallel(
                 batch_size=1, return_as="generator_unordered", **self.options
             )
-        done = parallel(joblib.delayed(function)(*task) for task in tasks)
+        with _ctrl_c_waits():
+            done = parallel(joblib.delayed(function)(*task) for task in tasks)
         try:
             yield from done
         except self.died as error:
@@ -147,6 +148,20 @@ def check_backend(backend: str, address: str | None) -> None:
             "Expected the `address` of Dask's scheduler. Received: none. Use "
             "--address tcp://HOST:8786, or the file that --scheduler-file names."
         )
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Holds SIGINT back while processes and threads are started here.
+
+    They inherit that: Ctrl-C reaches every process of a terminal, and only this one is
+    to handle it. Workers that it met in their imports would print tracebacks.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _loky(workers: int | None) -> Workers:

@@ -21,7 +21,7 @@ _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 @contextlib.contextmanager
 def _native_stderr_held_back() -> Iterator[None]:
-    """Holds back what C++ code writes to standard error; shows it after an error.
+    """Holds back what C++ code writes to standard error; an error has it as a note.
 
     TensorFlow logs its first lines before its own log level is read, so that only
     the file descriptor itself can keep them away.
@@ -32,9 +32,9 @@ def _native_stderr_held_back() -> Iterator[None]:
         os.dup2(held_back.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             held_back.seek(0)
-            os.write(real_stderr, held_back.read())
+            error.add_note(held_back.read().decode(errors="replace"))
             raise
         finally:
             sys.stderr.flush()

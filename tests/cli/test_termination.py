@@ -32,6 +32,12 @@ def compute():
     # No Python runs meanwhile, as in a long operation of TensorFlow.
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000_000)
 
+def compute_and_wait():
+    try:
+        wait()
+    finally:
+        time.sleep(5)
+
 def leave_thread():
     threading.Thread(target=wait).start()
     wait()
@@ -50,6 +56,8 @@ def start(way):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As from a terminal, also where these tests are a shell's background job.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.2)
@@ -67,14 +75,43 @@ def test_sigterm_is_left_by_like_ctrl_c(way):
     assert told == "\nStopped. The same command goes on with what is missing.\n"
 
 
-@pytest.mark.parametrize("way", ["compute", "leave_thread"])
-def test_who_does_not_leave_is_ended(way):
+@pytest.mark.parametrize("way", ["wait", "swallow", "fail"])
+def test_ctrl_c_is_one_line_whatever_is_made_of_it(way):
+    process = start(way)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert told == "\nStopped. The same command goes on with what is missing.\n"
+
+
+def test_ctrl_c_again_ends_at_once():
+    process = start("compute_and_wait")
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 4 and process.poll() is None:
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Stopped. The same command goes on" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("way", "number"),
+    [
+        ("compute", signal.SIGTERM),
+        ("compute", signal.SIGINT),
+        ("leave_thread", signal.SIGTERM),
+    ],
+)
+def test_who_does_not_leave_is_ended(way, number):
     process = start(way)
     begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, told = process.communicate(timeout=20)
     assert time.monotonic() - begun < 9
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
     assert told == "\nStopped. The same command goes on with what is missing.\n"
 
 
@@ -84,12 +121,12 @@ def test_handlers_are_those_of_before():
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
-        with exit_codes.leaving_on_sigterm(""):
+        with exit_codes.leaving_on_signals(""):
             assert signal.getsignal(signal.SIGTERM) is not handler
         assert signal.getsignal(signal.SIGTERM) is handler
         assert signal.set_wakeup_fd(-1) == -1
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with exit_codes.leaving_on_sigterm(""):
+        with exit_codes.leaving_on_signals(""):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
