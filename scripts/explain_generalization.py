@@ -18,7 +18,7 @@ from keras_confusion.cli import startup
 
 if __name__ == "__main__":
     # Before what takes time to import.
-    startup.end_on_ctrl_c()
+    startup.prepare()
 
 import argparse
 import sys

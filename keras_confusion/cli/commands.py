@@ -85,7 +85,7 @@ def run_confusion_study(
     )
     _print_report(StudyFolder.open(directory), test=test)
     for title, networks in (
-        ("Trained a second time after a loss that was not finite", summary.retried),
+        ("Trained a second time, as the first failed", summary.retried),
         ("FAILED twice, without a result", summary.failed),
     ):
         if networks:

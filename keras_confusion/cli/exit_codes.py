@@ -13,9 +13,11 @@ import errno
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,6 +30,8 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHARED_MEMORY = "/dev/shm"
+_LITTLE_BYTES = 1_000_000
 # Slurm leaves 30 s between SIGTERM and SIGKILL, Kubernetes the same, Docker 10 s.
 SECONDS_TO_LEAVE = 6
 
@@ -97,7 +101,7 @@ def _explain(error: OSError) -> str:
     """Says what a user can do about an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
-            f"No room to write {error.filename or 'a file'} ({error.strerror}). "
+            f"No room to write {error.filename or _full_place()} ({error.strerror}). "
             "Nothing is half-written; make room and run the same command again."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -106,6 +110,21 @@ def _explain(error: OSError) -> str:
             "Use another --out, or a copy of the folder that can be written."
         )
     return str(error)
+
+
+def _full_place() -> str:
+    """Where a file may have been that an error does not name."""
+    places = [_SHARED_MEMORY, tempfile.gettempdir(), os.getcwd()]
+    full = [
+        place
+        for place in places
+        if os.path.isdir(place) and shutil.disk_usage(place).free < _LITTLE_BYTES
+    ]
+    if _SHARED_MEMORY in full:
+        return (
+            f"to {_SHARED_MEMORY}, which worker processes need (--workers 1 does not)"
+        )
+    return f"to {full[0]}" if full else "a file"
 
 
 class Stopped(KeyboardInterrupt):

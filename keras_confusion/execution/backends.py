@@ -25,6 +25,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from keras_confusion.errors import ClusterError
 from keras_confusion.execution import runtime
 
+_log = logging.getLogger(__name__)
+
 LOKY, RAY, DASK = BACKENDS = ("loky", "ray", "dask")
 # Tasks that wait at Dask's scheduler: workers may join at any time, as many as these.
 _MOST_DASK_TASKS = 1024
@@ -166,6 +168,13 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 def _loky(workers: int | None) -> Workers:
     number = workers or runtime.default_num_workers()
+    with joblib.parallel_config(backend=LOKY):
+        if number > 1 and joblib.effective_n_jobs(number) == 1:
+            _log.warning(
+                "This machine gives no semaphores to worker processes (is /dev/shm "
+                "there, and can it be written?): one process does all the work."
+            )
+            number = 1
     return Workers(
         LOKY,
         number,

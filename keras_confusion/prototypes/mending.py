@@ -57,11 +57,15 @@ def check_network(
         StudyFolderError: If there are some for another reason.
     """
     finished = prototype_store.finished_parts(directory)[interval]
-    numbers = np.asarray(prototype_store.open_array(directory, "network")[interval])
-    is_other = finished & (
-        numbers != prototype_store.read_network_number(directory, percentage)
-    )
-    if not is_other.any():
+    made_with = prototype_store.open_array(directory, "network")
+    number = prototype_store.read_network_number(directory, percentage)
+    # Those of an unfinished part may be damaged: nothing is read of them.
+    others = [
+        init
+        for init in np.flatnonzero(finished).tolist()
+        if made_with[interval, init] != number
+    ]
+    if not others:
         return
     if not was_mended:
         raise StudyFolderError(
@@ -74,7 +78,7 @@ def check_network(
         f"Prototypes at {percentage:g} % are made again, as the network that was "
         "damaged came out otherwise."
     )
-    for init in np.flatnonzero(is_other).tolist():
+    for init in others:
         forget_part(directory, interval, init)
 
 

@@ -85,7 +85,9 @@ def remove_left_overs(directory: pathlib.Path) -> None:
     Only for the process that holds the lock of the folder.
     """
     for left_over in directory.glob(".*.tmp"):
-        left_over.unlink(missing_ok=True)
+        # A folder of that name is not this package's.
+        if not left_over.is_dir():
+            left_over.unlink(missing_ok=True)
 
 
 def set_aside(path: pathlib.Path) -> pathlib.Path:

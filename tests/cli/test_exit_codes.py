@@ -188,3 +188,14 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
     )
     assert again.returncode == 0
     assert len(confusion_store.read_networks(tmp_path / "study")) == 2
+
+
+def test_full_disk_without_a_name_is_looked_for(capsys, monkeypatch):
+    def fail():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert exit_codes.exit_code(fail) == 1
+    assert "No room to write a file (No space" in capsys.readouterr().err
+    monkeypatch.setattr(exit_codes, "_LITTLE_BYTES", 2**62)
+    assert exit_codes.exit_code(fail) == 1
+    assert "No room to write to /dev/shm, which worker" in capsys.readouterr().err

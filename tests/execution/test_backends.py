@@ -10,6 +10,7 @@ import time
 
 import dask
 import distributed  # noqa: F401 (its settings, before one is changed)
+import joblib
 import pandas as pd
 import pytest
 
@@ -262,3 +263,10 @@ def test_missing_package_is_named(monkeypatch):
         backends.connect("dask", address="tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_machine_without_semaphores_works_in_one_process(monkeypatch, caplog):
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda number: 1)
+    with backends.connect(backends.LOKY, workers=2) as found:
+        assert found.number == 1
+    assert "one process does all the work" in caplog.text

@@ -158,3 +158,19 @@ def test_store_of_before_there_were_checksums_is_read_and_grows(folder, store, c
     mending.forget_part(folder, 1, 1)
     prototype_store.write_part(folder, 1, 1, {"loss": np.zeros((3, 3))})
     assert prototype_store.finished_parts(folder).all()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_network_number_that_is_cut_off_is_no_dead_end(
+    folder, store, finished, monkeypatch
+):
+    # As after a power cut, within a part that was finished or being written.
+    chunk = store_checks.chunk_file(store / "network", (1, 0))
+    chunk.write_bytes(b"")
+    if not finished:
+        store_checks.chunk_file(store / store_checks.FINISHED, (1, 0)).unlink()
+    mending.mend_store(StudyFolder.open(folder))
+    number = int(prototype_store.open_array(folder, "network")[1, 1])
+    monkeypatch.setattr(prototype_store, "read_network_number", lambda *_: number)
+    mending.check_network(folder, 1, 40, was_mended=False)
+    assert prototype_store.finished_parts(folder)[1].tolist() == [False, True]

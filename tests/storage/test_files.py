@@ -57,3 +57,10 @@ def test_what_was_set_aside_is_kept_under_a_name_of_its_own(tmp_path):
         ("100.damaged-3", "third"),
     ):
         assert (tmp_path / name / "content").read_text() == content
+
+
+def test_left_overs_are_files_of_this_package(tmp_path):
+    (tmp_path / ".x.tmp").write_text("half")
+    (tmp_path / ".y.tmp").mkdir()
+    files.remove_left_overs(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".y.tmp"]

@@ -1,0 +1,1 @@
+"""Speed and validity, measured; see benchmarks/README.md."""
