@@ -23,6 +23,8 @@ MAX_SIDE = 8192
 MAX_TOKEN = 10**7 - 1
 
 _READ_BATCH_SIZE = 1024
+# Earlier versions decoded with TensorFlow.
+_READ_BY = " decoded by Pillow"
 
 
 def to_unit_range(images):
@@ -163,12 +165,14 @@ class LabelledDataset:
         class_names: One distinct name per class, in the order of the labels.
         train: Training examples, at least one of every class.
         test: Test examples, at least one of every class.
+        notes: Sentences on what was assumed or left out when it was read.
     """
 
     name: str
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self):
@@ -202,7 +206,8 @@ class LabelledDataset:
     def fingerprint(self):
         """Hex sha256 of shape, class names, labels and tokens; not of name or pixels.
 
-        A resumed study compares it, so as not to mix results of two data sets.
+        A resumed study compares it, so as not to mix results of two data sets. Words
+        after it say that an earlier version read other pixels from the same files.
         """
         header = {
             # By the name that it had when there were images only.
@@ -216,7 +221,9 @@ class LabelledDataset:
             digest.update(split.labels.astype("<i4").tobytes())
             if self.vocabulary_size is not None:
                 digest.update(split.arrays()[0].astype("<i4").tobytes())
-        return digest.hexdigest()
+        streams = [s.images for s in (self.train, self.test)]
+        is_as_before = all(getattr(i, "is_read_as_before", True) for i in streams)
+        return digest.hexdigest() + ("" if is_as_before else _READ_BY)
 
 
 def check_max_bytes(max_bytes):

@@ -98,7 +98,8 @@ def plan_of_study(
     if plan.dataset.fingerprint != folder.description["dataset_fingerprint"]:
         raise study_folder.StudyFolderError(
             f"Expected the data set that the study in {directory} was trained on. "
-            f"Received: {settings.dataset}, which has other images or labels by now. "
+            f"Received: {settings.dataset}, which has other images or labels by now, "
+            "or was read otherwise by the version that ran the study. "
             "Use --data-dir, or run the study again with another --out."
         )
     return plan

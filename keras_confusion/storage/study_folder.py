@@ -254,7 +254,15 @@ def _check_same(
         and not (key in growing and stored["settings"][key] < value)
     ]
     for key in ("class_names", "dataset_fingerprint"):
-        if stored[key] != asked[key]:
+        if stored[key] == asked[key]:
+            continue
+        if key == "dataset_fingerprint" and asked[key].startswith(f"{stored[key]} "):
+            differences.append(
+                f"  {key}: the version that began the study read other pixels from "
+                "these images. Its networks can be analysed (analyse_study), but no "
+                "others be added"
+            )
+        else:
             differences.append(f"  {key}: the data set is not the same any more")
     if differences:
         raise StudyFolderError(
