@@ -5,6 +5,7 @@ index; it is the same in every pass, epoch and process, so that label corruption
 keyed by it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -55,6 +56,26 @@ def to_unit_range(images):
         "Expected images of type uint8 (0..255) or float32 ([0, 1]), or int32 tokens. "
         f"Received: {images.dtype}. Use images.astype('float32') for other floats."
     )
+
+
+@contextlib.contextmanager
+def reading_images():
+    """Has images that cannot be read raise `OSError` in whatever TensorFlow does.
+
+    For `Split.dataset`, whose files are read while something is calculated.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if words := _words_of_reader(error):
+            raise OSError(words) from error
+        raise
+
+
+def _words_of_reader(error) -> str:
+    """What a reader said, between "ValueError: " and a traceback; "" if nothing."""
+    _, _, words = error.message.partition("ValueError: ")
+    return words.partition("\n")[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,9 +141,7 @@ class Split:
                 images[start : start + len(batch)] = batch
                 start += len(batch)
         except tf.errors.InvalidArgumentError as error:
-            # The reader's own words come after "ValueError: ", before a traceback.
-            _, _, told = error.message.partition("ValueError: ")
-            raise OSError(told.partition("\n")[0] or error.message) from error
+            raise OSError(_words_of_reader(error) or error.message) from error
         if start != self.num_examples:
             raise RuntimeError(
                 f"Expected {self.num_examples} images, as many as labels. "

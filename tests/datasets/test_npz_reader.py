@@ -52,8 +52,8 @@ RAMP = np.linspace(0, 1, 12 * 8 * 9 * 3)
         ),
         ((pixels(RAMP, 1)).round().astype(np.uint8), "x * 255", RAMP.round()),
         (
-            (pixels(RAMP - 0.5, 255)).round().astype(np.int8),
-            "(x.astype('int16') +",
+            (pixels(RAMP, 255) - 128).astype(np.int8),
+            "(x.astype('int16') + 128)",
             RAMP,
         ),
         ((pixels(RAMP - 0.5, 2000)).astype(np.int16), "(x + 1000.0) / 2000.0", RAMP),
@@ -96,25 +96,19 @@ def test_advice_for_images_that_are_not_finite_works(tmp_path):
     images = pixels(RAMP, 1.0)
     images[3, 2, 1] = np.nan
     images[4, 0, 0] = np.inf
-    with pytest.raises(
-        ValueError, match=r"in 2 of 12 images\. Use (keep = .*)\.$"
-    ) as e:
+    with pytest.raises(ValueError, match="in 2 of 12 images") as error:
         load(tmp_path, images)
-    keep, x_train, y_train = re.search(
-        r"keep = (.*\)), (.*) and (.*)\.$", str(e.value)
-    )[1, 2, 3]
+    advice = r"Use keep = (.*), (x_train\[keep\]) and (y_train\[keep\])\.$"
+    keep, x_train, y_train = re.search(advice, str(error.value)).groups()
     names = {"np": np, "x_train": images, "y_train": LABELS}
     names["keep"] = eval(keep, names)
-    found = load(tmp_path, eval(x_train, names), eval(y_train, names))
+    x_train, y_train = eval(x_train, names), eval(y_train, names)
+    found = load(tmp_path, x_train, y_train)
     assert found.train.num_examples == 10
     images[:, 0, 0] = np.nan
-    images[4, 0, 0] = 0.5
-    with pytest.raises(ValueError, match=r"Use keep = .*") as e:
+    with pytest.raises(ValueError, match="12 of 12 images") as error:
         load(tmp_path, images)
-    images[4] = np.nan
-    with pytest.raises(ValueError, match=r"12 of 12 images\. Use (.*), if 0") as e:
-        load(tmp_path, images)
-    expression = re.search(r"Use (.*), if 0", str(e.value))[1]
+    expression = re.search(r"Use (.*), if 0", str(error.value))[1]
     assert load(tmp_path, eval(expression, {"np": np, "x_train": images})).num_classes
 
 
@@ -160,7 +154,8 @@ def test_tokens_that_may_be_images_are_told(tmp_path):
 
 
 def test_advice_for_negative_tokens_works(tmp_path):
-    tokens = RNG.integers(-1, 50, (12, 7))
+    tokens = RNG.integers(0, 50, (12, 7))
+    tokens[:, 5:] = -1
     with pytest.raises(ValueError, match=r"Use x \+ 1 for x = x_train"):
         load(tmp_path, tokens)
     assert load(tmp_path, tokens + 1).vocabulary_size == tokens.max() + 2
@@ -221,7 +216,8 @@ def test_other_objects_are_refused(tmp_path, array):
         ValueError, match=r"y_train: it needs pickle.*use \.astype\(str"
     ):
         load(tmp_path, PIXELS, array)
-    assert load(tmp_path, PIXELS, array.astype(str)).num_classes
+    if not isinstance(array[0], list):
+        assert load(tmp_path, PIXELS, array.astype(str)).num_classes
 
 
 def test_objects_are_not_run(tmp_path):
