@@ -99,6 +99,15 @@ class TinySecret(GeneratedImages):
         return super().example(split, i) | {"label": label}
 
 
+class TinyUnused(GeneratedImages):
+    """As emnist/letters, whose labels begin at 1 of 37 names."""
+
+    SKIP_REGISTERING = False
+
+    def example(self, split, i):
+        return super().example(split, i) | {"label": 1 + i % 2}
+
+
 class TinyTestOnly(GeneratedImages):
     SKIP_REGISTERING = False
     SPLITS = ("test",)
@@ -618,6 +627,17 @@ def test_validation_replaces_a_test_split_without_labels(prepared):
     assert np.bincount(found.test.labels).tolist() == [4, 4, 4]
     images, labels = found.test.arrays()
     np.testing.assert_array_equal((images[:, 0, 0, 0] - 10 * labels) % 3, labels)
+
+
+def test_names_without_examples_are_left_out(prepared):
+    found = dataset_loading.load_dataset("tiny_unused", data_dir=prepared(TinyUnused))
+    assert found.class_names == ("bee", "cow")
+    assert found.notes == ("Classes without any example are left out: 'ant'.",)
+    images, labels = found.train.arrays()
+    # The value is 10 * (i % 3) + i, the label i % 2.
+    values = [10 * (i % 3) + i for i in range(12)]
+    numbers = [values.index(value) for value in images[:, 0, 0, 0]]
+    assert labels.tolist() == [i % 2 for i in numbers]
 
 
 def test_data_set_without_training_split(prepared):
