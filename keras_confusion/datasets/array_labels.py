@@ -94,6 +94,8 @@ def _column(labels: np.ndarray, key: str, size: int) -> np.ndarray:
     if labels.shape in ((size,), (size, 1)):
         return labels.reshape(-1)
     use = "integer labels or names, one per example"
+    if labels.size == size:
+        use = f"{key}.reshape(-1)"
     if labels.ndim == 2 and len(labels) == size and labels.dtype.kind in "biuf":
         is_one_hot = ((labels == 0) | (labels == 1)).all() and (
             labels.sum(axis=1) == 1

@@ -62,11 +62,12 @@ def read_folder(folder, image_size):
     splits = _split_folders(folder)
     notes = []
     if splits is None:
+        _check_no_splits_below(folder)
         train = _list_images(_class_folders(folder), at_least=2)
         is_test = stratified_test_mask(train.labels, _TEST_FRACTION)
         train_paths, train_labels = train.paths[~is_test], train.labels[~is_test]
         test_paths, test_labels = train.paths[is_test], train.labels[is_test]
-        listings = [train]
+        listings, places = [train], [folder]
     else:
         test_folder, told = _choose_test_folder(splits)
         notes += told
@@ -74,9 +75,9 @@ def read_folder(folder, image_size):
         test = _list_images(_same_classes(splits["train"], test_folder))
         train_paths, train_labels = train.paths, train.labels
         test_paths, test_labels = test.paths, test.labels
-        listings = [train, test]
+        listings, places = [train, test], [splits["train"], test_folder]
     files = _Files([*train_paths, *test_paths])
-    notes += _notes(folder, listings, files)
+    notes += _notes(places, listings, files)
     # Not class by class: a stream is shuffled within a buffer only.
     order = np.random.default_rng(_ORDER_SEED).permutation(len(train_labels))
     train_paths, train_labels = train_paths[order], train_labels[order]
@@ -172,6 +173,16 @@ def _split_folders(folder: pathlib.Path) -> dict[str, pathlib.Path] | None:
             "set."
         )
     return None
+
+
+def _check_no_splits_below(folder: pathlib.Path) -> None:
+    """Raises `ValueError` where an archive was unpacked into a folder of its own."""
+    for child in _folders_in(folder):
+        if _split_folders(child) is not None:
+            raise ValueError(
+                f"Expected class folders in {folder}. Received: {child} with folders "
+                f"for training and test. Use {child} as the data set."
+            )
 
 
 def _choose_test_folder(
@@ -283,9 +294,18 @@ def _counts(skipped: collections.Counter[str]) -> str:
     return ", ".join(named[:_MOST_NAMED] + more)
 
 
-def _notes(folder, listings: Sequence[_Listing], files: _Files) -> list[str]:
-    """What is to be told of a folder that was read."""
+def _notes(
+    places: Sequence[pathlib.Path], listings: Sequence[_Listing], files: _Files
+) -> list[str]:
+    """What is to be told of folders of class folders that were read."""
     notes = []
+    for place in places:
+        outside = [p for p in place.iterdir() if image_files.is_image_name(p.name)]
+        if outside:
+            notes.append(
+                f"{len(outside)} images in {place} were skipped, as they are in no "
+                "class folder."
+            )
     num_nested = sum(listing.num_nested for listing in listings)
     if num_nested:
         notes.append(

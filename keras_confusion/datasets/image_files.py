@@ -95,15 +95,19 @@ def find_images(folder: pathlib.Path) -> FoundImages:
             and os.path.realpath(os.path.join(place, name)) not in seen
         )
         for name in files:
-            if name.startswith("."):
-                continue
-            suffix = pathlib.PurePath(name).suffix.lower()
-            if suffix in SUFFIXES:
+            if is_image_name(name):
                 found.append(os.fsencode(os.path.join(place, name)))
                 num_nested += place != str(folder)
-            else:
+            elif not name.startswith("."):
+                suffix = pathlib.PurePath(name).suffix.lower()
                 skipped[suffix or "no suffix"] += 1
     return FoundImages(sorted(found), num_nested, skipped)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file that is not hidden ends as images do."""
+    suffix = pathlib.PurePath(name).suffix.lower()
+    return suffix in SUFFIXES and not name.startswith(".")
 
 
 def look_at(paths: Sequence[bytes]) -> list[Look]:

@@ -88,6 +88,7 @@ def read_npz(path, image_size, max_bytes=None):
             f"Received: {path} without {', '.join(missing)}. "
             "Use np.savez_compressed with all four."
         )
+    _check_examples_first(arrays)
     x_train, x_test, notes = checked_examples(arrays["x_train"], arrays["x_test"])
     labels = checked_labels(
         arrays["y_train"],
@@ -107,6 +108,18 @@ def read_npz(path, image_size, max_bytes=None):
         labels.test,
         (*notes, *labels.notes),
     )
+
+
+def _check_examples_first(arrays) -> None:
+    """Raises `ValueError` for images whose last axis counts them, as in MATLAB."""
+    for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
+        images, num_examples = arrays[x], arrays[y].size
+        if images.ndim > 2 and len(images) != num_examples == images.shape[-1]:
+            raise ValueError(
+                f"Expected {x} of shape [n, h, w, c], one image per label. Received: "
+                f"{list(images.shape)} and {num_examples} labels. Use "
+                "np.moveaxis(x, -1, 0) for x = x_train and x = x_test."
+            )
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

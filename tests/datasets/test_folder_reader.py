@@ -117,6 +117,26 @@ def test_a_split_alone_is_read_as_the_message_says(tmp_path):
     assert loading.load_dataset(tmp_path / "training").num_classes == 3
 
 
+def test_an_archive_in_a_folder_of_its_own(tmp_path):
+    write(tmp_path / "archive" / "Train", "abc")
+    write(tmp_path / "archive" / "Test", "abc")
+    (tmp_path / "__MACOSX").mkdir()
+    with pytest.raises(ValueError, match=r"Use .*archive as the data set\.$"):
+        loading.load_dataset(tmp_path)
+    assert loading.load_dataset(tmp_path / "archive").num_classes == 3
+
+
+def test_images_beside_class_folders_are_told(tmp_path):
+    write(tmp_path / "train", "abc")
+    write(tmp_path / "test", "abc")
+    for name in ("1.png", "2.JPG", "labels.csv", ".hidden.png"):
+        (tmp_path / "test" / name).touch()
+    (note,) = loading.load_dataset(tmp_path).notes
+    assert note == (
+        f"2 images in {tmp_path}/test were skipped, as they are in no class folder."
+    )
+
+
 def test_two_forms_of_one_name_are_one_class(tmp_path):
     name = "Z\u00fcrich"
     composed, decomposed = (unicodedata.normalize(f, name) for f in ("NFC", "NFD"))

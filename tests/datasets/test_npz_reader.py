@@ -1,12 +1,13 @@
 """What is read of arrays, and that the advice of every refusal works."""
 
 import logging
+import pickle
 import re
 
 import numpy as np
 import pytest
 
-from keras_confusion.datasets import loading
+from keras_confusion.datasets import loading, object_arrays
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 4, 5, 3), np.uint8)
@@ -232,6 +233,28 @@ def test_objects_are_not_run(tmp_path):
     assert not (tmp_path / "written").exists()
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_objects_of_every_version_of_numpy(protocol):
+    # The same name as the same object, and as others that are equal.
+    names = ["a" * 300, "b", "\u732b", "".join(["b"])] * 600
+    for shape in ((2400,), (2400, 1)):
+        array = np.array(names, object).reshape(shape)
+        content = pickle.dumps(array, protocol)
+        found = object_arrays.read_texts(content, shape)
+        assert found.tolist() == array.tolist()
+    for damaged in (content[:-900], b"", b"x"):
+        with pytest.raises(ValueError, match="it needs pickle"):
+            object_arrays.read_texts(damaged, shape)
+
+
+def test_images_whose_last_axis_counts_them(tmp_path):
+    images = np.moveaxis(PIXELS, 0, -1)
+    with pytest.raises(ValueError, match=r"Use np\.moveaxis\(x, -1, 0\) for x"):
+        load(tmp_path, images, LABELS)
+    found = load(tmp_path, np.moveaxis(images, -1, 0))
+    np.testing.assert_array_equal(found.train.arrays()[0], PIXELS)
+
+
 def test_images_that_are_objects_are_refused(tmp_path):
     images = np.empty(12, object)
     images[:] = list(PIXELS)
@@ -266,6 +289,7 @@ def test_class_names_are_counted_from_zero_or_one(tmp_path):
     ("labels", "advice"),
     [
         (np.eye(3)[LABELS], "y_train.argmax(axis=1)"),
+        (LABELS[None], "y_train.reshape(-1)"),
         (LABELS / 1.0, "y_train.astype('int64')"),
         (LABELS - 1, "y_train.astype(str)"),
         (10**6 * LABELS, "y_train.astype(str)"),
