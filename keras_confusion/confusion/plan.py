@@ -81,12 +81,14 @@ class StudyPlan:
             keep_logits: See `StudyPlan`.
             machine: That trains the networks; `None` takes this one.
         """
-        from keras_confusion.datasets.loading import load_dataset_once
+        from keras_confusion.datasets.loading import load_dataset_once, tell
         from keras_confusion.models import architectures
 
         machine = machine or runtime.this_machine()
         data_dir = None if data_dir is None else str(data_dir)
         dataset = load_dataset_once(settings.dataset, data_dir, settings.image_size)
+        # Once, not by every worker.
+        tell(dataset)
         if dataset.num_classes < MIN_CLASSES:
             raise ValueError(
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "

@@ -92,8 +92,9 @@ def given_labels(
     of the class, rounded down, the true label last: a swapped half of 5 examples is 2.
 
     Args:
-        true_labels: Integer array of shape `(num_examples,)`, 0 to K - 1. The position
-            in the array is the example's index.
+        true_labels: Integer array of shape `(num_examples,)` or `(num_examples, 1)`, 0
+            to K - 1, or one-hot rows `(num_examples, K)`. The position in the array is
+            the example's index.
         transition: Array of shape `(K, K)`, `transition[true, given]`, rows sum to 1.
         seed: Integer, 0 or more. Another seed gives other examples other labels.
         assignment: "exact" or "random".
@@ -102,11 +103,11 @@ def given_labels(
         An int32 array of shape `(num_examples,)`.
 
     Raises:
-        ValueError: If the matrix is not row-stochastic, a label is outside it, or the
-            assignment is unknown.
+        ValueError: If the matrix is not row-stochastic, labels are no numbers of its
+            classes, or the assignment is unknown.
     """
     transition = check_transition(transition)
-    true_labels = np.asarray(true_labels)
+    true_labels = _class_numbers(true_labels, len(transition))
     num_classes = len(transition)
     if assignment not in ASSIGNMENTS:
         raise ValueError(
@@ -155,22 +156,26 @@ def corrupt_labels(
 
     Args:
         dataset: Elements `(index, ..., label)`: a stable example index, 0 to n - 1,
-            first, and the label last.
+            first, and the label last; or `(index, (..., label))`, as
+            `tf.data.Dataset.enumerate` makes them of `(..., label)`. A label is an
+            integer of shape `()` or `(1,)`, or a one-hot row `(K,)`, K > 1.
         transition: Array of shape `(K, K)`, `transition[true, given]`.
         seed: Integer, 0 or more.
-        true_labels: Integer array of shape `(n,)`, by index. `None` reads it from
-            `dataset` in one pass.
+        true_labels: As in `given_labels`, by index. `None` reads it from `dataset` in
+            one pass.
         assignment: "exact" or "random".
 
     Returns:
         A data set with the same elements and the labels that are given, in the type
-        that labels had.
+        and form that labels had.
 
     Raises:
-        ValueError: As `given_labels`.
+        ValueError: As `given_labels`, and if elements have another form.
     """
+    num_classes = len(check_transition(transition))
+    _check_elements(dataset, num_classes)
     if true_labels is None:
-        true_labels = _labels_by_index(dataset)
+        true_labels = _labels_by_index(dataset, num_classes)
     return give_labels(
         dataset, given_labels(true_labels, transition, seed, assignment=assignment)
     )
@@ -189,8 +194,14 @@ def give_labels(dataset: tf.data.Dataset, labels: np.ndarray) -> tf.data.Dataset
     table = tf.constant(labels)
 
     def give_label(index, *rest):
-        *images, label = rest
-        return (index, *images, tf.cast(table[index], label.dtype))
+        *images, label = _parts(rest)
+        given = table[index]
+        if _is_one_hot(label):
+            given = tf.one_hot(given, label.shape[0])
+        elif label.shape.rank == 1:
+            given = given[None]
+        parts = (*images, tf.cast(given, label.dtype))
+        return (index, parts) if _is_enumerated(rest) else (index, *parts)
 
     return dataset.map(give_label, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -225,17 +236,78 @@ def _check_pair(num_classes: int, class_a: int, class_b: int) -> None:
         raise ValueError(f"Expected two different classes. Received: {class_a} twice.")
 
 
-def _labels_by_index(dataset: tf.data.Dataset) -> np.ndarray:
-    """Reads `(index, ..., label)` once; the labels in the order of the index."""
-    pairs = dataset.map(lambda index, *rest: (index, rest[-1]))
-    found = [(int(index), int(label)) for index, label in pairs.as_numpy_iterator()]
-    labels = np.full(len(found), -1, np.int32)
-    for index, label in found:
-        if not 0 <= index < len(labels) or labels[index] >= 0:
-            raise ValueError(
-                f"Expected indices from 0 to {len(found) - 1}, each once. "
-                f"Received: {index}. Use `corrupt_labels` before `shuffle` with "
-                "`repeat`, on `dataset.enumerate()`-like elements."
-            )
-        labels[index] = label
-    return labels
+def _class_numbers(labels, num_classes: int) -> np.ndarray:
+    """Returns labels as integers `(num_examples,)`, whatever their form."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    is_one_hot = labels.ndim == 2 and labels.shape[1] == num_classes
+    if is_one_hot and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        return labels.argmax(axis=1)
+    is_number = labels.dtype.kind in "iuf"
+    if labels.ndim == 1 and is_number and (np.mod(labels, 1) == 0).all():
+        return labels.astype(np.int64)
+    raise ValueError(
+        "Expected labels that are integers of shape (n,) or (n, 1), or one-hot rows "
+        f"(n, {num_classes}). Received: {labels.dtype} of shape {labels.shape}. Use "
+        "the number of every example's class."
+    )
+
+
+def _is_enumerated(rest: tuple) -> bool:
+    return len(rest) == 1 and isinstance(rest[0], tuple)
+
+
+def _parts(rest: tuple) -> tuple:
+    """What follows the index, the label last, however elements are nested."""
+    return rest[0] if _is_enumerated(rest) else rest
+
+
+def _is_one_hot(label) -> bool:
+    return label.shape.rank == 1 and label.shape[0] != 1
+
+
+def _check_elements(dataset, num_classes: int) -> None:
+    """Raises `ValueError` unless elements are (index, ..., label)."""
+    expected = (
+        "Expected a tf.data.Dataset of single examples (index, ..., label), or (index, "
+        "(..., label))."
+    )
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            f"{expected} Received: {type(dataset).__name__}. Use "
+            "tf.data.Dataset.from_tensor_slices((x, y)).enumerate()."
+        )
+    spec = dataset.element_spec
+    if isinstance(spec, tuple) and len(spec) > 1:
+        index, *rest = spec
+        label = _parts(tuple(rest))[-1]
+        if (
+            isinstance(index, tf.TensorSpec)
+            and index.dtype.is_integer
+            and index.shape.rank == 0
+            and isinstance(label, tf.TensorSpec)
+            and (label.dtype.is_integer or label.dtype.is_floating)
+            and (label.shape.rank in (0, None) or label.shape in ((1,), (num_classes,)))
+        ):
+            return
+    raise ValueError(
+        f"{expected} Received: elements {spec}. Use dataset.enumerate() on elements "
+        "(..., label), before `batch`."
+    )
+
+
+def _labels_by_index(dataset: tf.data.Dataset, num_classes: int) -> np.ndarray:
+    """Reads elements once; the labels in the order of the index."""
+    pairs = dataset.map(lambda index, *rest: (index, _parts(rest)[-1]))
+    found = list(pairs.as_numpy_iterator())
+    indices = np.array([index for index, _ in found], np.int64)
+    wrong = np.flatnonzero(np.sort(indices) != np.arange(len(indices)))
+    if wrong.size:
+        raise ValueError(
+            f"Expected indices from 0 to {len(found) - 1}, each once. "
+            f"Received: {np.sort(indices)[wrong[0]]} in the place of {wrong[0]}. Use "
+            "`corrupt_labels` on `dataset.enumerate()`, before `repeat`."
+        )
+    labels = np.array([label for _, label in found])
+    return _class_numbers(labels, num_classes)[np.argsort(indices)]

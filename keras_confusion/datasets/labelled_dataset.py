@@ -5,6 +5,7 @@ index; it is the same in every pass, epoch and process, so that label corruption
 keyed by it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -23,6 +24,8 @@ MAX_SIDE = 8192
 MAX_TOKEN = 10**7 - 1
 
 _READ_BATCH_SIZE = 1024
+# Earlier versions decoded with TensorFlow.
+_READ_BY = " decoded by Pillow"
 
 
 def to_unit_range(images):
@@ -53,6 +56,26 @@ def to_unit_range(images):
         "Expected images of type uint8 (0..255) or float32 ([0, 1]), or int32 tokens. "
         f"Received: {images.dtype}. Use images.astype('float32') for other floats."
     )
+
+
+@contextlib.contextmanager
+def reading_images():
+    """Has images that cannot be read raise `OSError` in whatever TensorFlow does.
+
+    For `Split.dataset`, whose files are read while something is calculated.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if words := _words_of_reader(error):
+            raise OSError(words) from error
+        raise
+
+
+def _words_of_reader(error) -> str:
+    """What a reader said, between "ValueError: " and a traceback; "" if nothing."""
+    _, _, words = error.message.partition("ValueError: ")
+    return words.partition("\n")[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,9 +141,7 @@ class Split:
                 images[start : start + len(batch)] = batch
                 start += len(batch)
         except tf.errors.InvalidArgumentError as error:
-            # The reader's own words come after "ValueError: ", before a traceback.
-            _, _, told = error.message.partition("ValueError: ")
-            raise OSError(told.partition("\n")[0] or error.message) from error
+            raise OSError(_words_of_reader(error) or error.message) from error
         if start != self.num_examples:
             raise RuntimeError(
                 f"Expected {self.num_examples} images, as many as labels. "
@@ -180,12 +201,14 @@ class LabelledDataset:
         class_names: One distinct name per class, in the order of the labels.
         train: Training examples, at least one of every class.
         test: Test examples, at least one of every class.
+        notes: Sentences on what was assumed or left out when it was read.
     """
 
     name: str
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self):
@@ -219,7 +242,8 @@ class LabelledDataset:
     def fingerprint(self):
         """Hex sha256 of shape, class names, labels and tokens; not of name or pixels.
 
-        A resumed study compares it, so as not to mix results of two data sets.
+        A resumed study compares it, so as not to mix results of two data sets. Words
+        after it say that an earlier version read other pixels from the same files.
         """
         header = {
             # By the name that it had when there were images only.
@@ -233,7 +257,9 @@ class LabelledDataset:
             digest.update(split.labels.astype("<i4").tobytes())
             if self.vocabulary_size is not None:
                 digest.update(split.arrays()[0].astype("<i4").tobytes())
-        return digest.hexdigest()
+        streams = [s.images for s in (self.train, self.test)]
+        is_as_before = all(getattr(i, "is_read_as_before", True) for i in streams)
+        return digest.hexdigest() + ("" if is_as_before else _READ_BY)
 
 
 def check_max_bytes(max_bytes):

@@ -103,7 +103,10 @@ def plan_of_study(
     )
     different = []
     if plan.dataset.fingerprint != folder.description["dataset_fingerprint"]:
-        different = ["the data set has other images or labels"]
+        different = [
+            "the data set has other images or labels, or was read otherwise by the "
+            "version that ran the study"
+        ]
     elif "identity" in folder.description:
         from keras_confusion.training import identity
 

@@ -105,6 +105,8 @@ def run_prototype_study(
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
     settings = dataclasses.replace(settings or PrototypeSettings(), **options)
     runtime.start_tensorflow(deterministic=settings.deterministic)
+    from keras_confusion.datasets import loading
+
     has_gpu = runtime.num_gpus() > 0
     plan = PrototypePlan(
         settings,
@@ -112,6 +114,7 @@ def run_prototype_study(
         None if data_dir is None else str(data_dir),
         images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
+    loading.tell(plan.dataset)
     networks = IntervalNetworks(plan)
     enough = (
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2

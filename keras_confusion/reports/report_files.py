@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import functools
 import gzip
 import io
+import logging
 import pathlib
+import warnings
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO
@@ -17,6 +20,8 @@ from keras_confusion.reports.figures import style as figure_style
 from keras_confusion.reports.tensorboard.event_writer import RunWriter
 from keras_confusion.storage.files import write_atomically
 from tb_plugin import metadata
+
+_log = logging.getLogger(__name__)
 
 FIGURE_DPI = 150
 # Of a table that is written as it is, about 90 MB; larger ones are compressed.
@@ -141,6 +146,31 @@ def _write_csv(
             write(part.to_csv(index=False, header=number == 0).encode())
 
 
+@contextlib.contextmanager
+def _telling_of_missing_signs() -> Iterator[None]:
+    """Has one line say what Matplotlib says of every sign that no font has."""
+    with warnings.catch_warnings(record=True) as caught:
+        # Others are as they were, also where they are errors.
+        warnings.filterwarnings("always", "Glyph .* missing from font")
+        yield
+    for warning in caught:
+        if str(warning.message).startswith("Glyph "):
+            _tell_of_missing_signs()
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+@functools.cache
+def _tell_of_missing_signs() -> None:
+    _log.warning(
+        "Names in figures have signs that no installed font has: they are drawn as "
+        "boxes. Install one that has them, such as Noto Sans CJK, and write the report "
+        "again (analyse_study)."
+    )
+
+
 def write_figure(path: pathlib.Path, figure: Figure) -> bytes:
     """Writes a figure as a PNG file, and as an SVG file beside it.
 
@@ -156,7 +186,7 @@ def write_figure(path: pathlib.Path, figure: Figure) -> bytes:
         # A date would make every picture another file.
         date = {"Date": None} if suffix == "svg" else None
         # How SVG files are written is looked up when they are saved.
-        with matplotlib.rc_context(figure_style.STYLE):
+        with matplotlib.rc_context(figure_style.STYLE), _telling_of_missing_signs():
             figure.savefig(picture, format=suffix, dpi=FIGURE_DPI, metadata=date)
         write_atomically(
             path.with_suffix(f".{suffix}"),

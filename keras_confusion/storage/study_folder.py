@@ -288,7 +288,15 @@ def _different(
         if before != value:
             different.append(f"{name}: {before!r} in the folder, {value!r} asked for")
     for name in ("class_names", "dataset_fingerprint"):
-        if stored[name] != asked[name]:
+        if stored[name] == asked[name]:
+            continue
+        if name == "dataset_fingerprint" and asked[name].startswith(f"{stored[name]} "):
+            different.append(
+                f"{name}: the version that began the study read other pixels from "
+                "these images. Its networks can be analysed (analyse_study), but no "
+                "others be added"
+            )
+        else:
             different.append(f"{name}: the data set is not the same any more")
     if has_identity and not different:
         different += differences(stored["identity"], asked["identity"])

@@ -97,6 +97,7 @@ class Trainer:
             self._train_images = tf.constant(train_images)
             self._test_images = tf.constant(test_images)
 
+    @labelled_dataset.reading_images()
     def train(self, tasks: Sequence[TrainingTask]) -> np.ndarray:
         """Trains networks from new initial weights.
 
@@ -147,6 +148,7 @@ class Trainer:
                 break
         return epoch_losses[: len(tasks)]
 
+    @labelled_dataset.reading_images()
     def test_logits(self) -> np.ndarray:
         """Returns the logits of every test example.
 
@@ -171,6 +173,7 @@ class Trainer:
         """See the function `has_features`."""
         return has_features(self.model, self.dataset)
 
+    @labelled_dataset.reading_images()
     def features(self, network: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What goes into the last layer of a network, if it `has_features`.
 

@@ -165,6 +165,68 @@ def test_errors_name_what_is_wrong(call, message):
         call()
 
 
+IMAGES = np.arange(12, dtype=np.float32)[:, None]
+LABELS = np.arange(12) % 3
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS,
+        LABELS[:, None].astype(np.uint8),
+        np.eye(3, dtype=np.float32)[LABELS],
+        np.eye(3, dtype=np.int64)[LABELS],
+        LABELS.astype(np.float32),
+    ],
+    ids=["numbers", "column", "one-hot", "one-hot integers", "floats"],
+)
+def test_labels_of_other_forms_are_given_in_the_same_form(labels):
+    dataset = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).enumerate()
+    transition = corruption.swap(3, 0, 1)
+    expected = corruption.given_labels(LABELS, transition, 5)
+    for known in (None, labels):
+        corrupted = corruption.corrupt_labels(dataset, transition, 5, true_labels=known)
+        assert corrupted.element_spec == dataset.element_spec
+        found = [example for _, example in corrupted.as_numpy_iterator()]
+        np.testing.assert_array_equal([image for image, _ in found], IMAGES)
+        given_labels = np.array([label for _, label in found])
+        if labels.shape == (12, 3):
+            np.testing.assert_array_equal(given_labels.sum(axis=1), 1)
+            given_labels = given_labels.argmax(axis=1)
+        assert given_labels.ravel().tolist() == expected.tolist()
+
+
+def enumerated(labels):
+    return tf.data.Dataset.from_tensor_slices((IMAGES, labels)).enumerate()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (IMAGES, r"Received: ndarray\. Use .*from_tensor_slices\(\(x, y\)\)\.enum"),
+        ({"x": IMAGES}, "Received: dict"),
+        (
+            tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)),
+            r"Use dataset\.enumerat",
+        ),
+        (enumerated(LABELS).batch(4), "before `batch`"),
+        (enumerated(np.array(["a"] * 12)), "Received: elements"),
+        (enumerated(np.eye(4)[LABELS]), "Received: elements"),
+        (enumerated(np.full((12, 3), 1 / 3)), r"one-hot rows \(n, 3\).*float64"),
+        (enumerated(LABELS + 0.5), "integers of shape"),
+    ],
+)
+def test_elements_of_other_forms_are_refused(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        corruption.corrupt_labels(dataset, corruption.swap(3, 0, 1), 0)
+
+
+def test_the_advice_for_arrays_works():
+    dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).enumerate()
+    corrupted = corruption.corrupt_labels(dataset, corruption.swap(3, 0, 1), 0)
+    assert sorted(int(label) for _, (_, label) in corrupted) == sorted(LABELS)
+
+
 def test_indices_that_come_twice_are_refused():
     with pytest.raises(ValueError, match="each once"):
         corruption.corrupt_labels(

@@ -1,10 +1,15 @@
+import functools
 import gzip
+import logging
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from keras_confusion.reports import report_files
+from keras_confusion.reports.figures import style
 
 
 @pytest.fixture
@@ -54,3 +59,34 @@ def test_a_table_that_breaks_off_leaves_the_earlier_one(tmp_path, table):
         written(tmp_path, parts(), num_cells=6)
     assert path.read_text() == table.to_csv(index=False)
     assert len(list((tmp_path / "tables").iterdir())) == 1
+
+
+def test_signs_that_no_font_has_are_told_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(report_files, "_tell_of_missing_signs", _fresh_cache())
+    # Of a script that is older than Unicode's fonts: Linear B.
+    figure = Figure()
+    figure.text(0.5, 0.5, "\U00010000\U00010001 a")
+    with caplog.at_level(logging.WARNING, "keras_confusion"):
+        for number in range(2):
+            report_files.write_figure(tmp_path / f"{number}.png", figure)
+    assert len(caplog.messages) == 1
+    assert "signs that no installed font has" in caplog.messages[0]
+
+
+def _fresh_cache():
+    return functools.cache(report_files._tell_of_missing_signs.__wrapped__)
+
+
+def test_other_warnings_of_figures_stay_warnings(tmp_path):
+    class Warned(Figure):
+        def savefig(self, *args, **kwargs):
+            warnings.warn("something else", stacklevel=2)
+
+    with pytest.warns(UserWarning, match="something else"):
+        report_files.write_figure(tmp_path / "a.png", Warned())
+
+
+def test_east_asian_signs_come_from_fonts_that_are_installed(monkeypatch):
+    installed = ["DejaVu Sans", "IPAGothic", "Comic Neue"]
+    monkeypatch.setattr(style.font_manager, "get_font_names", lambda: installed)
+    assert style.font_families() == ["DejaVu Sans", "IPAGothic"]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import keras_confusion
+from keras_confusion.datasets import image_files
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.models import loading, saving
 from tests.support import fuzzing
@@ -190,8 +191,8 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
-_forms = st.sampled_from(["PNG", "JPEG", "GIF", "BMP"])
-image_files = st.one_of(
+_forms = st.sampled_from(image_files.FORMATS)
+image_contents = st.one_of(
     _forms.map(_picture),
     _forms.flatmap(lambda form: fuzzing.byte_mutations(_picture(form))),
     st.builds(
@@ -201,7 +202,7 @@ image_files = st.one_of(
     ),
     st.sampled_from([b"", b"GIF89a", b"\xff\xd8\xff", b"BM", b"<svg/>", b"\0" * 100]),
 )
-_suffixes = st.sampled_from([".png", ".jpg", ".gif", ".bmp", ".PNG", ".svg"])
+_suffixes = st.sampled_from([*image_files.SUFFIXES, ".PNG", ".svg"])
 
 
 @st.composite
@@ -226,7 +227,7 @@ def image_folders(draw):
         (
             draw(names),
             [
-                (draw(names), draw(_suffixes), draw(image_files))
+                (draw(names), draw(_suffixes), draw(image_contents))
                 for _ in range(draw(st.integers(0, 3)))
             ]
             + [("good", ".png", _picture("PNG"))] * draw(st.integers(0, 2)),

@@ -2,6 +2,24 @@
 
 from typing import Any
 
+from matplotlib import font_manager
+
+# Matplotlib's own font has no signs of East Asia; of these, those that are installed.
+_EAST_ASIA = (
+    *("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "TakaoGothic"),
+    *("VL Gothic", "Noto Sans CJK SC", "Noto Sans CJK KR", "WenQuanYi Zen Hei"),
+    *("WenQuanYi Micro Hei", "Droid Sans Fallback", "NanumGothic"),
+    *("Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic", "Microsoft YaHei"),
+    *("PingFang SC", "Malgun Gothic", "Arial Unicode MS"),
+)
+
+
+def font_families() -> list[str]:
+    """The fonts of figures: each gives the signs that those before it lack."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *[name for name in _EAST_ASIA if name in installed]]
+
+
 ACCENT = "#b35806"
 MUTED = "#542788"
 # Inches.
@@ -15,6 +33,7 @@ STYLE: dict[Any, Any] = {
     # Names of classes are text, whatever signs are in them.
     "text.parse_math": False,
     "svg.hashsalt": "keras-confusion",
+    "font.family": font_families(),
     "font.size": 9,
     "axes.titlesize": 10,
     "figure.titlesize": 12,
