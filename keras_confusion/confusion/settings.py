@@ -15,7 +15,11 @@ from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 CORRUPTIONS = ("swap", "one_way", "merge", "null")
 # What studies had that were begun before they said so in `study.json`.
-ADDED_SETTINGS: dict[str, Any] = {"shared_seeds": True, "deterministic": False}
+ADDED_SETTINGS: dict[str, Any] = {
+    "shared_seeds": True,
+    "deterministic": False,
+    "input_range": [0.0, 1.0],
+}
 # What every `study.json` says, in this order. A setting that came later follows where
 # it is not at its default, so that studies from before it go on as they are.
 ALWAYS_STORED = (

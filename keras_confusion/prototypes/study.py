@@ -111,6 +111,7 @@ def run_prototype_study(
         None if data_dir is None else str(data_dir),
         images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
+    plan = dataclasses.replace(plan, settings=plan.settings.settled(plan.dataset))
     networks = IntervalNetworks(plan)
     enough = (
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
