@@ -140,6 +140,31 @@ def check_gradient(model: keras.Model, input_shape) -> None:
         )
 
 
+def without_activation(model: keras.Model) -> keras.Model | None:
+    """A copy of a Keras model that ends before its last softmax or sigmoid.
+
+    Args:
+        model: A Sequential or functional model.
+
+    Returns:
+        The copy, with the same weights; `None` if the model does not end like this.
+    """
+    if not hasattr(model, "operations"):
+        inputs, outputs = model.inputs, model.outputs
+        model = keras.Model(inputs[0], outputs[0])
+    last = model.operations[-1]
+    if type(last).__name__ in ("Softmax", "Sigmoid"):
+        return keras.Model(model.inputs[0], last.input)
+    endings = (keras.activations.softmax, keras.activations.sigmoid)
+    if getattr(last, "activation", None) not in endings:
+        return None
+    configuration = last.get_config() | {"activation": "linear"}
+    linear = type(last).from_config(configuration)
+    logits = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return keras.Model(model.inputs[0], logits)
+
+
 def to_logits(kind: str, classify: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
     """A classifier's answers as logits, float32 `(n, K)`.
 
