@@ -9,8 +9,9 @@ optimises noise into the prototypes of both classes, drags the one to the other 
 initialisation, and writes pictures, arrays, tables and a TensorBoard logdir. It takes
 models of this project, SavedModels that others exported, and .keras files.
 
-Models that others made are given images from 0 to 1, as it cannot be seen what they
-expect; a model.json beside a saved_model/ folder can say otherwise:
+What the images and answers of models mean that others made is found where it can be,
+else assumed, and told. Options say otherwise, and so does a model.json beside the
+.keras file or the saved_model/ folder:
 {"format_version": 1, "class_names": ["cat", "dog"], "input_range": [0, 255]}
 Loading a model runs what is in it: probe only models from those whom you trust.
 """
@@ -78,6 +79,28 @@ def parse_arguments(given=None) -> argparse.Namespace:
         metavar=("HEIGHT", "WIDTH"),
         help="for a model that takes images of any size",
     )
+    meaning = parser.add_argument_group("what the model means")
+    meaning.add_argument(
+        "--input-range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="values of black and white that it expects, such as 0 255 (default: those "
+        "of model.json, else found where the layers show them, else 0 1)",
+    )
+    meaning.add_argument(
+        "--class-names",
+        nargs="+",
+        metavar="NAME",
+        help="names of its classes in their order (default: those of model.json, else "
+        "0 1 2 ...)",
+    )
+    meaning.add_argument(
+        "--answers",
+        choices=("logits", "probabilities", "sigmoids"),
+        help="what it answers with; sigmoids are probabilities of each class for "
+        "itself, or of one of two classes (default: found by its answers)",
+    )
     images = parser.add_argument_group("optimiser")
     arguments.add_image_optimizer_arguments(images)
     return parser.parse_args(given)
@@ -88,8 +111,9 @@ def main() -> int:
     # Only now: --help should not wait for TensorFlow.
     from keras_confusion.cli import commands, exit_codes
 
-    if options["image_size"] is not None:
-        options["image_size"] = tuple(options["image_size"])
+    for name in ("image_size", "input_range"):
+        if options[name] is not None:
+            options[name] = tuple(options[name])
     return exit_codes.exit_code(commands.probe_saved_model, resumes=False, **options)
 
 

@@ -192,7 +192,16 @@ def analyse_study(directory, *, test=None) -> int:
 
 
 def probe_saved_model(
-    model, *, from_class, to_class, out, image_size=None, **settings
+    model,
+    *,
+    from_class,
+    to_class,
+    out,
+    image_size=None,
+    input_range=None,
+    class_names=None,
+    answers=None,
+    **settings,
 ) -> int:
     """Probes two classes of a saved model, writes what came out and prints it.
 
@@ -202,6 +211,9 @@ def probe_saved_model(
         to_class: Name or label of the other.
         out: The folder to write, see `pair_report.check_folder`.
         image_size: See `loading.load_probe`.
+        input_range: See `loading.Meaning`, as the next two.
+        class_names: Names in the order of the classes.
+        answers: What the model answers with.
         **settings: The fields of `pair.PairSettings`.
 
     Returns:
@@ -215,7 +227,8 @@ def probe_saved_model(
 
     chosen = prototype_pair.PairSettings(**settings)
     pair_report.check_folder(directory)
-    probe = loading.load_probe(model, image_size=image_size)
+    meaning = loading.Meaning(input_range, class_names, answers)
+    probe = loading.load_probe(model, image_size=image_size, meaning=meaning)
     labels = prototype_pair.resolve_pair((from_class, to_class), probe.class_names)
     num_images = prototype_pair.num_images(chosen)
     print(f"Loaded {model}; {num_images} images to optimise.", file=sys.stderr)
@@ -234,6 +247,9 @@ def probe_saved_model(
             "model": str(model),
             "input_shape": list(probe.input_shape),
             "num_classes": len(probe.class_names),
+            "input_range": list(probe.input_range),
+            "answers": probe.answers,
+            "assumed": list(probe.assumed),
             "settings": dataclasses.asdict(chosen)
             | {"learning_rate": optimizer.learning_rate},
             "provenance": provenance.provenance(),

@@ -94,6 +94,7 @@ class StudyPlan:
                 f"Expected at least {MIN_CLASSES} classes: two to confuse and one to "
                 f"watch. Received: {dataset.name} with {dataset.num_classes}."
             )
+        settings = settings.settled(dataset)
         pairs = class_pairs.resolve_pairs(
             settings.pairs,
             dataset.class_names,

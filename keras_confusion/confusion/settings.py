@@ -19,6 +19,7 @@ ADDED_SETTINGS: dict[str, Any] = {
     "shared_seeds": True,
     "deterministic": False,
     "width": None,
+    "input_range": [0.0, 1.0],
 }
 # Networks are the same however many there are of an arm.
 GROWING = ("repeats", "baseline_repeats")

@@ -42,7 +42,7 @@ class ExplainedModel:
             self._features = saving.features_model(self.model)
         except saving.ModelFolderError as error:
             raise ValueError(str(error)) from error
-        layer = next(layer for layer in reversed(self.model.layers) if layer.weights)
+        layer = saving.classification_layer(self.model)
         num_features = self._features.output_shape[-1]
         if not isinstance(layer, keras.layers.Dense) or layer.kernel.shape != (
             num_features,

@@ -1,11 +1,14 @@
 """Classifiers by name, and any function that returns a Keras model."""
 
+import functools
 import importlib
-import inspect
 from collections.abc import Callable
 
 import keras
 import numpy as np
+
+from keras_confusion.models import input_range as model_input_range
+from keras_confusion.models import model_functions
 
 _MIN_SIDE = 18
 
@@ -198,6 +201,7 @@ def build_model(
     seed: int | None = None,
     vocabulary_size: int | None = None,
     dtype_policy: str = "float32",
+    input_range: tuple[float, float] | None = None,
     **options,
 ) -> keras.Model:
     """Builds a fresh classifier whose initial weights are a function of the seed.
@@ -210,8 +214,8 @@ def build_model(
         model: A name ("cnn", "resnet18", or "text" for token sequences),
             "package.module:function", or a function that takes the keyword arguments
             `input_shape`, `num_classes` and `seed`, and `vocabulary_size` with token
-            sequences. It returns a Keras model from images in [0, 1], or from int32
-            tokens, to logits.
+            sequences. It returns a Keras model from images, or from int32 tokens, to
+            logits.
         num_classes: Number of classes, K.
         input_shape: (height, width, channels), by default that of the poster's images,
             or (length,) of token sequences.
@@ -219,23 +223,23 @@ def build_model(
             that every model is another.
         vocabulary_size: Number of different tokens; None for images.
         dtype_policy: "float32" or "mixed_bfloat16", in force while the function runs.
+        input_range: (black, white): the values that the function's model expects of
+            images. `None` is (0, 1); see `input_range.find_input_range`.
         **options: More arguments for the function, such as `width` of "resnet18".
 
     Returns:
-        A `keras.Model` with input `(batch, *input_shape)` and output `(batch, K)`.
+        A `keras.Model` with input `(batch, *input_shape)`, of images in [0, 1] whatever
+        the function's model expects, and output `(batch, K)`.
 
     Raises:
-        ValueError: If the name is unknown, the model is not for such data, or its
-            output is not `(batch, K)`.
+        ValueError: If the name is unknown, the model is not for such data, or it does
+            not have one output `(batch, K)`.
     """
+    _check_is_function(model)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     has_tokens = vocabulary_size is not None
-    if (
-        isinstance(model, str)
-        and model in _BUILDERS
-        and (model == "text") != has_tokens
-    ):
+    if is_built_in(model) and (model == "text") != has_tokens:
         data = "token sequences" if has_tokens else "images"
         known = sorted(name for name in _BUILDERS if (name == "text") == has_tokens)
         raise ValueError(
@@ -246,7 +250,7 @@ def build_model(
     given = {"input_shape": input_shape, "num_classes": num_classes, "seed": seed}
     if has_tokens:
         given["vocabulary_size"] = vocabulary_size
-    _check_arguments(build, model_name(model), {**given, **options})
+    model_functions.check_arguments(build, model_name(model), {**given, **options})
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
     try:
@@ -258,41 +262,47 @@ def build_model(
             f"Expected {model_name(model)} to return a `keras.Model`. "
             f"Received: {type(built).__name__}."
         )
-    # Builds a model that has not seen an example yet; a subclassed one has no
-    # `output_shape`.
-    inputs = keras.KerasTensor(
-        (None, *input_shape), dtype="int32" if has_tokens else "float32"
+    model_functions.check_output(
+        built, model_name(model), input_shape, num_classes, has_tokens
     )
-    outputs = built(inputs)
-    expected, received = (None, num_classes), tuple(outputs.shape)
-    if received != expected:
-        raise ValueError(
-            f"Expected a model whose output has shape (batch, {num_classes}), one "
-            f"logit for each of the data set's {num_classes} classes. Received: "
-            f"{model_name(model)} with output shape {received}. "
-            "Use a last layer `Dense(num_classes)` without activation."
-        )
-    return built
+    if has_tokens:
+        return built
+    return model_input_range.of_unit_range(
+        built, input_shape, input_range or model_input_range.UNIT_RANGE
+    )
+
+
+def is_built_in(model: str | ModelFunction) -> bool:
+    """Whether it is the name of a model of this module's."""
+    return isinstance(model, str) and model in _BUILDERS
 
 
 def model_name(model: str | ModelFunction) -> str:
     """The name under which a study records its model."""
     if isinstance(model, str):
         return model
-    return f"{model.__module__}:{model.__qualname__}"
+    if isinstance(model, functools.partial):
+        given = [*map(repr, model.args)]
+        given += [f"{name}={value!r}" for name, value in model.keywords.items()]
+        return f"{model_name(model.func)}({', '.join(given)})"
+    named = model if hasattr(model, "__qualname__") else type(model)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
-def _check_arguments(build: ModelFunction, name: str, arguments: dict) -> None:
-    try:
-        inspect.signature(build).bind(**arguments)
-    except TypeError as error:
+def _check_is_function(model) -> None:
+    if isinstance(model, keras.layers.Layer):
         raise ValueError(
-            f"Expected a function with the arguments {', '.join(arguments)}. Received: "
-            f"{name} ({error}). Use a function that takes them by name."
-        ) from error
-    except ValueError:
-        # A function in C that does not tell its arguments.
-        return
+            "Expected a function that returns a Keras model, so that every network "
+            f"begins with weights of its own. Received: the built model {model.name}. "
+            "Use `def build(*, input_shape, num_classes, seed)` with the lines that "
+            "build it, and `keras.utils.set_random_seed(seed)` before them."
+        )
+    if not isinstance(model, str) and not callable(model):
+        raise ValueError(
+            "Expected the name of a model, or a function that returns one. Received: "
+            f"{type(model).__name__}. Use one of {sorted(_BUILDERS)}, "
+            "'package.module:function', or the function itself."
+        )
 
 
 def _find_builder(name: str) -> ModelFunction:
@@ -305,9 +315,11 @@ def _find_builder(name: str) -> ModelFunction:
             f"Received: {name!r}."
         )
     try:
-        return getattr(importlib.import_module(module_name), function_name)
+        found = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"Expected 'package.module:function' to name a function that Python can "
             f"import. Received: {name!r} ({error})."
         ) from error
+    _check_is_function(found)
+    return found

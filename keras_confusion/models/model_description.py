@@ -117,6 +117,11 @@ def read_of_study(file: pathlib.Path, *needed: str) -> dict:
     return description
 
 
+def is_ours(description: dict) -> bool:
+    """Whether a `model.json` says anything that ours say; others have theirs."""
+    return not {"format_version", "class_names", "input_range"}.isdisjoint(description)
+
+
 def check_probed(description: dict, file: pathlib.Path) -> None:
     """Checks what is needed to probe a model, which may be written by hand.
 
@@ -129,6 +134,11 @@ def check_probed(description: dict, file: pathlib.Path) -> None:
             what it should be.
     """
     version = description.get("format_version")
+    if version is None:
+        raise ValueError(
+            f"Expected format_version {FORMAT_VERSION} in {file}. Received: none. Add "
+            f'"format_version": {FORMAT_VERSION}.'
+        )
     if version != FORMAT_VERSION:
         raise ValueError(
             f"Expected format_version {FORMAT_VERSION} in {file}. Received: "

@@ -21,6 +21,9 @@ class Probe:
         input_shape: (height, width, channels).
         class_names: One per class.
         source: Where it was loaded from.
+        input_range: The values that black and white are given to the model as.
+        answers: What the model itself answers with, a key of `answers.LOOKS`.
+        assumed: What was found or assumed of the model, sentences.
     """
 
     logits: Callable[[tf.Tensor], tf.Tensor]
@@ -28,6 +31,9 @@ class Probe:
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     source: str
+    input_range: tuple[float, float] = (0.0, 1.0)
+    answers: str = "logits"
+    assumed: tuple[str, ...] = ()
 
     def predict(self, images) -> np.ndarray:
         """Returns the class probabilities of images, float32 `(n, K)`."""

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.models import model_description
+from keras_confusion.models import input_range, model_description
 from keras_confusion.storage import files, sealed_json
 
 FORMAT_VERSION = 1
@@ -201,20 +201,34 @@ def features_model(model: keras.Model) -> keras.Model:
     Raises:
         ModelFolderError: If the model's last layer does not have a single input.
     """
+    if (inner := input_range.inner_model(model)) is not None:
+        scaled = model.operations[-2].output
+        return keras.Model(model.inputs[0], features_model(inner)(scaled))
     try:
-        # Not an activation that stands by itself: logits go into it.
-        last = next(layer for layer in reversed(model.layers) if layer.weights)
+        last = classification_layer(model)
         if isinstance(last, keras.Model):
             raise ValueError("its last layer is a model itself")
         before_last = last.input
+        if len(before_last.shape) > 2:
+            before_last = keras.layers.Flatten()(before_last)
+        return keras.Model(model.inputs[0], before_last)
     except (AttributeError, ValueError, StopIteration) as error:
         raise ModelFolderError(
             "Expected a Sequential or functional model whose last layer is the "
             f"classification layer. Received: {model.name} ({error})."
         ) from error
-    if len(before_last.shape) > 2:
-        before_last = keras.layers.Flatten()(before_last)
-    return keras.Model(model.inputs, before_last)
+
+
+def classification_layer(model: keras.Model) -> keras.layers.Layer:
+    """The last layer that has weights.
+
+    Not an activation that stands by itself: logits go into it.
+
+    Raises:
+        StopIteration: If there is none.
+    """
+    layers = (input_range.inner_model(model) or model).layers
+    return next(layer for layer in reversed(layers) if layer.weights)
 
 
 def num_features(model: keras.Model) -> int | None:

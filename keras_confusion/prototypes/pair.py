@@ -86,7 +86,9 @@ class ProbedPair:
         images: For each of `IMAGES` float32 `(n, height, width, channels)` in [0, 1].
         frames: Of "p_from", "p_to" and "intermediary" the way from the first image to
             the last, `(n, num_frames, height, width, channels)`; empty if not kept.
-        answers: What the classifier says of `images`, asked afresh.
+        answers: What the classifier says of `images`. Their logits are the optimiser's
+            last: asked in another batch or program, a classifier in bfloat16 gives
+            others.
         answers_to_noise: The same of `noise`.
         answers_to_frames: The same of `frames`.
         measures: See `probe_pair`.
@@ -140,7 +142,7 @@ def probe_pair(
         toward half and half in excess of log 2), gap (logit of `to` minus that of
         `from`), iterations, converged, predicted (a name), probability (of that class),
         probability_from, probability_to. All but iterations are those of the finished
-        image when the classifier is asked again. `dissimilarities` has a row per
+        image, as the optimiser saw it when it stopped. `dissimilarities` has a row per
         initialisation, with columns initialisation and d_<image>_<image> for each of
         `COMPARISONS`, NaN where one of the two did not converge.
 
@@ -209,6 +211,20 @@ def probe_pair(
         }
     noise = {"p_from": start[:, 0], "p_to": start[:, 1]}
     answers = _ask_all(probe, images)
+    final_logits = {
+        "p_from": class_prototypes.logits[:, 0],
+        "boundary": boundary.logits,
+        "intermediary": intermediary.logits,
+        "p_to": class_prototypes.logits[:, 1],
+    }
+    answers = {
+        name: dataclasses.replace(
+            given,
+            logits=final_logits[name],
+            predicted=final_logits[name].argmax(axis=-1).astype(np.int16),
+        )
+        for name, given in answers.items()
+    }
     measures = _measures(answers, iterations, labels, probe.class_names, settings)
     return ProbedPair(
         labels=labels,

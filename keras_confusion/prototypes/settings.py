@@ -13,7 +13,7 @@ from keras_confusion.training.setting_fields import setting
 from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 # What studies had that were begun before they said so in `study.json`.
-ADDED_SETTINGS = {"deterministic": False}
+ADDED_SETTINGS = {"deterministic": False, "input_range": [0.0, 1.0]}
 # From this many classes on the poster's learning rate is ten times as high.
 _MANY_CLASSES = 100
 

@@ -115,6 +115,7 @@ def run_prototype_study(
         images_at_a_time or (_IMAGES_ON_A_GPU if has_gpu else _IMAGES_ON_A_CPU),
     )
     loading.tell(plan.dataset)
+    plan = dataclasses.replace(plan, settings=plan.settings.settled(plan.dataset))
     networks = IntervalNetworks(plan)
     enough = (
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def write_pair_report(
         if probed.frames:
             files.figure("way", pair_figures.way_figure(probed), step=0)
     return Report(
-        text=findings_text(probed),
+        text=findings_text(probed, description.get("assumed", ())),
         table_files=files.table_files,
         figure_files=files.figure_files,
     )
@@ -119,8 +120,13 @@ def arrays(probed: ProbedPair) -> dict[str, np.ndarray]:
     return values
 
 
-def findings_text(probed: ProbedPair) -> str:
-    """The measures of every initialisation, and the dissimilarities, as tables."""
+def findings_text(probed: ProbedPair, assumed: Sequence[str] = ()) -> str:
+    """The measures of every initialisation, and the dissimilarities, as tables.
+
+    Args:
+        probed: What `pair.probe_pair` returned.
+        assumed: What was assumed of the classifier, see `probe.Probe`.
+    """
     first, second = pair_figures.names_of_pair(probed)
     titles = pair_figures.image_titles(probed)
     ways = pair_figures.image_ways(probed)
@@ -158,10 +164,41 @@ def findings_text(probed: ProbedPair) -> str:
             f"{failed} of {len(probed.measures)} images did not converge; they are "
             "left out of dissimilarities.\n"
         )
+    if failed:
+        text += _likely_causes(probed)
+    if assumed:
+        text += "".join(f"{sentence}\n" for sentence in assumed)
     if probed.dissimilarities is None:
         text += (
             "The model offers no features, what goes into its last layer: there are no "
             "dissimilarities.\n"
+        )
+    return text
+
+
+def _likely_causes(probed: ProbedPair) -> str:
+    """Why images did not converge, as far as it can be seen; or nothing."""
+    text, measures = "", probed.measures
+    starts = probed.noise | dict.fromkeys(
+        ("boundary", "intermediary"), probed.images["p_from"]
+    )
+    stands_still = np.zeros(len(measures), bool)
+    for name, start in starts.items():
+        is_same = (probed.images[name] == start).all(axis=(1, 2, 3))
+        stands_still[measures["image"] == name] = is_same
+    stands_still &= ~measures["converged"].to_numpy()
+    if stands_still.any():
+        text += (
+            f"{stands_still.sum()} of them did not move at all, as answers have no "
+            "gradient there: a softmax or sigmoid at the model's end is saturated. Use "
+            "the model without it, or its .keras file, of which it can be taken off.\n"
+        )
+    if not (measures["converged"] & (measures["iterations"] > 0)).any():
+        text += (
+            "No image converged on its way. Likely causes: the model expects other "
+            "images (--input-range), its answers are not what they were taken for "
+            "(--answers), or images were given up too early (--max-iterations, "
+            "--learning-rate).\n"
         )
     return text
 

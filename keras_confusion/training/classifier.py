@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_confusion.datasets import labelled_dataset
 from keras_confusion.errors import NonFiniteLossError
 from keras_confusion.execution import runtime
-from keras_confusion.models import architectures, saving
+from keras_confusion.models import answers, architectures, saving
 from keras_confusion.training import recipes
 
 # Pixels by which training images are moved for every 32 of their side.
@@ -61,7 +61,8 @@ class ClassifierTrainer:
         **options: More arguments of the model function, such as `width`.
 
     Raises:
-        ValueError: If the data set holds token sequences.
+        ValueError: If the data set holds token sequences, or the model's answers have
+            no gradient with respect to images.
         saving.ModelFolderError: If the model is one that could not be saved.
     """
 
@@ -99,6 +100,7 @@ class ClassifierTrainer:
             )
         # Now rather than after the training.
         saving.features_model(self._trained)
+        answers.check_gradient(self._trained, dataset.input_shape)
         images, labels = dataset.train.arrays()
         with tf.device("CPU:0"):
             self._images, self._labels = tf.constant(images), tf.constant(labels)

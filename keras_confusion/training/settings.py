@@ -1,13 +1,16 @@
 """How a network is trained: the settings that every kind of study has."""
 
 import dataclasses
-from typing import Any, TypedDict
+import logging
+from typing import Any, Self, TypedDict
 
 from keras_confusion.storage.checks import MAX_SEED
 from keras_confusion.training import setting_fields
 from keras_confusion.training.setting_fields import setting
 
 # What --help need not wait for is imported in the functions that need it.
+
+_log = logging.getLogger(__name__)
 
 _FIXED_LAYERS = ("cnn", "text")
 
@@ -34,6 +37,15 @@ class TrainingSettings:
         "cnn",
         "cnn, resnet18, text for token sequences, or package.module:function",
         group="training",
+    )
+    input_range: tuple[float, float] | None = setting(
+        None,
+        "values of black and white that the model expects, such as 0 255",
+        group="training",
+        metavar=("BLACK", "WHITE"),
+        unset="found by what its first layers make of images, else 0 1",
+        minimum=-1e6,
+        maximum=1e6,
     )
     width: int | None = setting(
         None,
@@ -129,10 +141,69 @@ class TrainingSettings:
                 f"fixed. Received: {self.width}. Use the 'resnet18' model."
             )
 
+        if self.input_range is not None and not (
+            self.input_range[0] < self.input_range[1]
+        ):
+            raise ValueError(
+                "Expected `input_range` of two numbers, black below white. Received: "
+                f"{self.input_range}. Use for example 0 255."
+            )
+
     @property
     def model_options(self) -> dict[str, Any]:
-        """More arguments of the model function."""
-        return {} if self.width is None else {"width": self.width}
+        """More arguments of `architectures.build_model`."""
+        options = {"width": self.width, "input_range": self.input_range}
+        return {name: value for name, value in options.items() if value is not None}
+
+    def settled(self, dataset) -> Self:
+        """These settings with the range of images that the model expects.
+
+        Of a model of the user's it is found, unless it is given, and told. The model is
+        built and asked about some images, before any training. Imports TensorFlow.
+
+        Args:
+            dataset: A `labelled_dataset.LabelledDataset`.
+
+        Raises:
+            ValueError: If the model is not one for this data set, does not answer with
+                logits, or is given a range with token sequences.
+        """
+        from keras_confusion.models import answers, architectures, input_range
+
+        if dataset.vocabulary_size is not None and self.input_range is not None:
+            raise ValueError(
+                "Expected no `input_range` with token sequences, which are not scaled. "
+                f"Received: {self.input_range} for {dataset.name}. Leave it out."
+            )
+        if architectures.is_built_in(self.model):
+            return self
+        name = architectures.model_name(self.model)
+        settings = self
+        if dataset.vocabulary_size is None:
+            found, told = self.input_range, "as asked for"
+            if found is None:
+                plain = architectures.build_model(
+                    self.model, seed=0, **dataset.model_arguments, **self.model_options
+                )
+                plain = input_range.inner_model(plain) or plain
+                found = input_range.find_input_range(plain, dataset.input_shape)
+                told = "as its layers expect them; --input-range says otherwise"
+            if found is None:
+                found = input_range.UNIT_RANGE
+                told = "its layers show no other; --input-range says otherwise"
+            black, white = found
+            _log.warning(f"{name} gets images from {black:g} to {white:g} ({told}).")
+            settings = dataclasses.replace(self, input_range=(black, white))
+        model = architectures.build_model(
+            self.model, seed=0, **dataset.model_arguments, **settings.model_options
+        )
+        answers.check_logits(
+            model,
+            name,
+            dataset.input_shape,
+            vocabulary_size=dataset.vocabulary_size,
+        )
+        return settings
 
     def recipe_for(self, num_train: int):
         """The `recipes.Recipe`, with what was asked for in place of its own."""
@@ -173,7 +244,11 @@ class TrainingSettings:
         from keras_confusion.models import architectures
 
         recipe = self.recipe_for(num_train)
-        return dataclasses.asdict(self) | {
+        values = dataclasses.asdict(self)
+        if self.input_range is None:
+            # As in studies from before there was a choice.
+            del values["input_range"]
+        return values | {
             "dataset": str(self.dataset),
             "model": architectures.model_name(self.model),
             "recipe": recipe.name,
@@ -189,6 +264,7 @@ class TrainingOptions(TypedDict, total=False):
 
     dataset: str
     model: Any
+    input_range: tuple[float, float] | None
     width: int | None
     recipe: str | None
     epochs: int

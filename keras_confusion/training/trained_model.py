@@ -85,6 +85,7 @@ def train_and_save(
     dataset = dataset_loading.load_dataset(
         settings.dataset, data_dir=data_dir, image_size=settings.image_size
     )
+    settings = settings.settled(dataset)
     recipe = settings.recipe_for(dataset.train.num_examples)
     (epochs,) = training_intervals.interval_epochs(
         dataset.train.labels,

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -170,6 +172,36 @@ def linear(*, input_shape, num_classes, seed):
     )
 
 
+BUILT = keras.Sequential([keras.Input((8, 8, 1))], name="built")
+
+
+def with_outputs(end):
+    model = linear(input_shape=(8, 8, 1), num_classes=3, seed=0)
+    return keras.Model(model.inputs[0], end(model.outputs[0]))
+
+
+def test_advice_on_several_outputs_works():
+    def build(**options):
+        model = with_outputs(lambda logits: {"logits": logits, "more": logits})
+        return keras.Model(model.inputs[0], model.output["logits"])
+
+    model = architectures.build_model(build, num_classes=3, input_shape=(8, 8, 1))
+    assert model.output_shape == (None, 3)
+
+
+def test_function_with_some_arguments_given_serves_too():
+    given = functools.partial(architectures.resnet18, width=2)
+    model = architectures.build_model(given, num_classes=3, input_shape=(8, 8, 1))
+    assert saved_features(model) == 16
+    # Others are another model.
+    name = "keras_confusion.models.architectures:resnet18(width=2)"
+    assert architectures.model_name(given) == name
+
+
+def saved_features(model):
+    return model.layers[-1].input.shape[-1]
+
+
 def test_any_function_serves_as_a_model():
     model = architectures.build_model(
         linear, num_classes=3, input_shape=(8, 8, 1), seed=3
@@ -235,6 +267,28 @@ def test_functions_are_found_by_name():
             r"output has shape \(batch, 3\).*Received: .*\(None, 7\)",
         ),
         (lambda **options: 42, (8, 8, 1), "to return a `keras.Model`.*int"),
+        (
+            lambda **options: with_outputs(lambda logits: [logits, logits]),
+            (8, 8, 1),
+            r"one output.*with list of outputs \[\(None, 3\), \(None, 3\)\]",
+        ),
+        (
+            lambda **options: with_outputs(lambda logits: {"logits": logits}),
+            (8, 8, 1),
+            r"with dict of outputs \{'logits': \(None, 3\)\}. Use `keras.Model\(mo",
+        ),
+        (
+            lambda **options: with_outputs(lambda logits: logits),
+            (9, 9, 1),
+            r"examples of shape \(9, 9, 1\).*fails with: .*Use the `input_shape` that",
+        ),
+        (3, (8, 8, 1), "Received: int. Use one of .*'package.module:function'"),
+        (
+            keras.Sequential(name="theirs"),
+            (8, 8, 1),
+            "a function that returns.*Received: the built model theirs. Use `def build",
+        ),
+        (f"{__name__}:BUILT", (8, 8, 1), "Received: the built model built. Use"),
     ],
 )
 def test_errors_name_what_is_wrong(model, shape, message):

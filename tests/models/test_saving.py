@@ -321,7 +321,6 @@ def rounded(logits):
         ((None, 6, 5, 3), {"dtype": tf.uint8}, "floating point.*uint8"),
         ((None, None, None, 3), {}, "Use --image-size"),
         ((None, 3, 32, 32), {}, "channels last.*channels first"),
-        ((None, 6, 5, 3), {"outputs": lambda x: tf.sigmoid(x[:, :1])}, "at least 2"),
         ((None, 6, 5, 3), {"outputs": lambda x: x[:, None]}, "one output per class"),
         ((None, 6, 5, 3), {"outputs": rounded}, "gradient with respect to"),
         ((None, 6, 5, 3), {"outputs": lambda x: (x, x)}, "1 inputs and 2 outputs"),
@@ -372,7 +371,6 @@ def test_keras_models_that_cannot_be_probed_say_why(tmp_path):
         "floating point.*uint8": keras_model(dtype="uint8"),
         "2 inputs and 1 outputs": keras.Model(two, keras.layers.Dense(3)(both)),
         "1 inputs and 2 outputs": keras.Model(image, [flat, flat]),
-        "at least 2": keras.Model(image, keras.layers.Dense(1)(flat)),
         r"batch, height.*\(None, 9\)": keras.Sequential(
             [keras.Input((9,)), keras.layers.Dense(3)]
         ),

@@ -288,3 +288,20 @@ def test_way_figure_needs_frames(probed, saved):
     assert "0.0" in pair_report.findings_text(without)
     assert "4 of 4 images did not converge" in pair_report.findings_text(without)
     drawn(pair_figures.pair_figure(without))
+
+
+def test_what_was_assumed_and_why_nothing_converged_is_told(probed):
+    stuck = probed.measures.assign(converged=False)
+    images = dict(probed.images) | {
+        "p_to": probed.noise["p_to"],
+        "intermediary": probed.images["p_from"],
+    }
+    text = pair_report.findings_text(
+        dataclasses.replace(probed, measures=stuck, images=images),
+        ["Its classes are called 0 to 9."],
+    )
+    still = 2 * len(probed.noise["p_to"])
+    assert f"{still} of them did not move at all" in text
+    assert "Likely causes: the model expects other images (--input-range)" in text
+    assert "Its classes are called 0 to 9.\n" in text
+    assert "Likely causes" not in pair_report.findings_text(probed)

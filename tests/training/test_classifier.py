@@ -520,3 +520,16 @@ def test_several_gpus_share_the_batches_by_one_strategy(dataset, monkeypatch):
     # Two of them in a process would get into each other's way.
     assert len(used) == 1
     training_classifier._mirrored_strategy.cache_clear()
+
+
+def test_models_of_integers_have_no_gradient_and_are_refused(dataset):
+    def build(*, input_shape, num_classes, seed):
+        layers = [
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(num_classes),
+        ]
+        return keras.Sequential([keras.Input(input_shape, dtype="uint8"), *layers])
+
+    with pytest.raises(ValueError, match=r"gradient.*integers. Use `keras.Input\(inpu"):
+        make_trainer(dataset, build)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import types
 
 import pytest
 
@@ -136,3 +137,63 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
 )
 def test_settings_at_their_limits_are_taken(changes):
     TrainingSettings(**changes)
+
+
+def build_for_255(*, input_shape, num_classes, seed):
+    """Scales images itself, as its layers say."""
+    import keras
+
+    tiny = build_tiny(input_shape=input_shape, num_classes=num_classes, seed=seed)
+    return keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Rescaling(1 / 255), *tiny.layers[1:]]
+    )
+
+
+def build_probabilities(**options):
+    import keras
+
+    tiny = build_tiny(**options)
+    return keras.Model(tiny.inputs[0], keras.ops.softmax(tiny.outputs[0]))
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "expected", "told"),
+    [
+        (build_tiny, None, (0, 1), "images from 0 to 1 (as its layers expect them;"),
+        (build_for_255, None, (0, 255), "images from 0 to 255 (as its layers expect"),
+        # What a user says counts.
+        (build_for_255, (0, 1), (0, 1), "images from 0 to 1 (as asked for)"),
+        (build_tiny, [0, 255], (0, 255), "images from 0 to 255 (as asked for)"),
+    ],
+)
+def test_input_range_of_a_model_is_found_and_told(
+    digits, caplog, model, asked, expected, told
+):
+    settings = TrainingSettings(model=model, input_range=asked).settled(digits)
+    assert settings.input_range == expected
+    assert told in caplog.text
+    # Settled once.
+    assert settings.settled(digits) == settings
+
+
+def test_built_in_models_are_known(digits, caplog):
+    settings = TrainingSettings(model="resnet18")
+    assert settings.settled(digits) is settings
+    assert not caplog.text
+
+
+def test_models_that_give_no_logits_are_refused(digits):
+    with pytest.raises(
+        ValueError, match="answers with probabilities.*Use a last layer"
+    ):
+        TrainingSettings(model=build_probabilities).settled(digits)
+
+
+def test_input_ranges_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match=r"black below white.*\(255, 0\). Use .* 0 2"):
+        TrainingSettings(input_range=(255, 0))
+    with pytest.raises(ValueError, match="`input_range` to be 2 numbers"):
+        TrainingSettings(input_range=(255,))
+    tokens = types.SimpleNamespace(vocabulary_size=9, name="reviews")
+    with pytest.raises(ValueError, match="no `input_range` with token sequences"):
+        TrainingSettings(model="text", input_range=(0, 255)).settled(tokens)
