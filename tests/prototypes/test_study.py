@@ -193,7 +193,7 @@ def lose_prototypes(directory, interval):
     "parts_before",
     [
         pytest.param(0, marks=pytest.mark.exhaustive),
-        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(1, marks=pytest.mark.exhaustive),
         3,
     ],
 )

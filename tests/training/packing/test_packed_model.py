@@ -196,7 +196,27 @@ def test_all_forms_train_the_same_networks(dataset, alone, small, large, monkeyp
     assert taken == {small, large}
 
 
-@pytest.mark.slow
+def test_packed_resnet18_answers_as_three_resnets():
+    images = np.random.default_rng(2).random((8, *SHAPE), np.float32)
+    networks = [
+        narrow_resnet(input_shape=SHAPE, num_classes=3, seed=seed) for seed in range(3)
+    ]
+    packed = packed_model.pack_model(
+        networks[0], 3, batch_size=8, shared_images=True, form="looped"
+    )
+    values = [[v.numpy() for v in network.variables] for network in networks]
+    for variable, value in zip(
+        packed.variables, packed_model.stack_values(packed, values), strict=True
+    ):
+        variable.assign(value)
+    # By the means and variances of the batch, which go through every layer.
+    expected = [network(images, training=True) for network in networks]
+    received = np.reshape(packed(images, training=True), (8, 3, 3)).swapaxes(0, 1)
+    np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-3)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+
+
+@pytest.mark.exhaustive
 def test_packed_resnet18_is_three_resnets(dataset, alone):
     losses, logits, _ = alone(narrow_resnet, share_images=True)
     packed_losses, packed_logits = results_of(
