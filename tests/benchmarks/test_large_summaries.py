@@ -16,7 +16,9 @@ def test_every_network_is_written_and_no_folder_of_them(tmp_path, read_plugin_da
 
 
 @pytest.mark.slow
-def test_both_loaders_answer_every_route(tmp_path):
+def test_both_loaders_answer_every_route(tmp_path, monkeypatch):
+    size = {"num_classes": 6, "repeats": 3, "baseline_repeats": 8}
+    monkeypatch.setattr(large_summaries.large_study, "QUICK_SIZE", size)
     rows = large_summaries.measure(quick=True, keep=tmp_path)
     assert {tuple(row) for row in rows} == {timing.ROW_KEYS}
     for loader in large_summaries.LOADERS:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from benchmarks.speed import (
     peak,
     scaling,
     statistical_power,
+    subjects,
     training_speed,
     training_steps,
 )
@@ -242,7 +244,15 @@ def test_growth_exponents():
     assert np.isnan(scaling.growth_exponent((10, 0.0), (20, 4.0)))
 
 
-def test_the_command_measures_one_subject_end_to_end(tmp_path, capfd):
+def test_subjects_are_measured_in_processes_of_their_own():
+    assert subjects.in_own_process(os.getpid) != os.getpid()
+
+
+def test_the_command_measures_one_subject_end_to_end(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(
+        subjects, "in_own_process", lambda function, *arguments: function(*arguments)
+    )
+    monkeypatch.setattr(dissimilarity_speed, "CLASSES", (10, 30))
     out = tmp_path / "new" / "report.md"
     assert command.main(["--only", "d", "gpu", "--quick", "--out", str(out)]) == 0
     report = json.loads(out.with_suffix(".json").read_text())
@@ -250,7 +260,7 @@ def test_the_command_measures_one_subject_end_to_end(tmp_path, capfd):
     assert [tuple(row) for row in rows] == [timing.ROW_KEYS] * 6
     by_name = {(row["contender"], row["quantity"]): row["median"] for row in rows}
     ours, plain = (
-        by_name[name, "C and R, 100 classes"]
+        by_name[name, "C and R, 30 classes"]
         for name in ("keras_confusion", "plain loop")
     )
     assert ours < plain

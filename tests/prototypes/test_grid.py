@@ -91,7 +91,7 @@ def test_bfloat16_hardly_changes_dissimilarities():
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     images = OptimizerSettings(learning_rate=0.1)
     settings = grid.ProbingSettings(images=images, boundaries=False)
-    start = prototype_images.noise([0, 1, 2], 10, exact.input_shape)
+    start = prototype_images.noise([0], 10, exact.input_shape)
     means = []
     for probe in (exact, drafting.with_draft(exact, model)):
         values = grid.probe_classifier(probe, start, settings)

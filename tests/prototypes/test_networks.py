@@ -100,15 +100,13 @@ def assert_same(folder, whole):
         np.testing.assert_array_equal(first[name].values, second[name].values, name)
 
 
+# Where intervals are of steps, an optimiser goes on, too.
+only_intervals_of_data = pytest.mark.parametrize("run", ["data"], indirect=True)
+
+
 @pytest.mark.parametrize(
     ("percentage", "name"),
-    [
-        (40, "model.keras"),
-        (70, "model.keras"),
-        (100, "model.keras"),
-        (70, "model.json"),
-        (40, "saved_model"),
-    ],
+    [(40, "saved_model"), (70, "model.json"), (100, "model.keras")],
 )
 def test_damaged_network_is_trained_anew_and_nothing_else(
     name, percentage, run, folder, whole, capsys
@@ -141,6 +139,7 @@ def test_several_damaged_networks_are_trained_in_their_order(run, folder, whole)
     assert_same(folder, whole)
 
 
+@only_intervals_of_data
 def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
     run, folder, whole, capsys, monkeypatch
 ):
@@ -181,6 +180,7 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
     assert run(folder).num_parts == 0
 
 
+@only_intervals_of_data
 def test_prototypes_that_started_from_others_are_made_anew(run, folder, whole, capsys):
     # As those before them may come out after damage, on another machine.
     array = prototype_store.open_array(folder, "image")
@@ -216,7 +216,8 @@ def test_state_of_the_optimiser_that_is_damaged_is_come_by_again(
     assert_same(folder, whole)
 
 
-def test_damaged_network_stops_who_only_reads(folder):
+@only_intervals_of_data
+def test_damaged_network_stops_who_only_reads(run, folder):
     flip_bit(file_of(folder, 40, "model.json"))
     with pytest.raises(study_folder.StudyFolderError, match=r"40/model\.json is dam"):
         prototype_store.read_prototype_study(folder)

@@ -1,14 +1,16 @@
+import io
 import pathlib
 import shutil
 import tarfile
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
-from keras_confusion.reports import study_report
+from keras_confusion.reports import report_files, study_report
 
 # Three of four parts of a study, written by commit 367166e.
 FIXTURE = (
@@ -74,9 +76,17 @@ def test_only_the_missing_part_is_made(old_study, went_on):
     assert last["finished"].item()
 
 
-def test_resumed_study_has_a_report(went_on):
+def test_resumed_study_has_a_report(went_on, monkeypatch):
+    # It is the reading that may fail: figures are made of it, and not drawn.
+    pixel = io.BytesIO()
+    PIL.Image.new("L", (1, 1)).save(pixel, "png")
+    monkeypatch.setattr(
+        report_files, "write_figure", lambda path, figure: pixel.getvalue()
+    )
     written = study_report.write_report(went_on[0])
     assert "2 training intervals x 2 initialisations, 400 prototypes" in written.text
+    figures = {path.stem for path in written.figure_files}
+    assert {"trends", "class_prototypes", "prototypes_40", "changes_100"} <= figures
     table = pd.read_csv(
         next(path for path in written.table_files if path.stem == "by_initialisation")
     )

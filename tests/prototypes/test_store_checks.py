@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 
@@ -51,20 +52,35 @@ def test_every_chunk_of_a_finished_part_is_there(store):
     assert len(chunks_of(store, (0, 0))) > 10
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "remove"])
+DAMAGE = ("flip", "truncate", "empty", "remove")
+
+
+def damage(file, kind, rng):
+    content = file.read_bytes()
+    flipped = bytearray(content)
+    flipped[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+    if kind == "remove":
+        file.unlink()
+    else:
+        half = content[: len(content) // 2]
+        file.write_bytes({"flip": flipped, "truncate": half, "empty": b""}[kind])
+
+
 def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
-    damage, folder, store, capsys, rng
+    folder, store, capsys, rng
 ):
+    """Every chunk is damaged in one way, and in every way several of them are."""
     whole = read_all(folder)
-    for chunk in chunks_of(store, (1, 0)):
-        content = chunk.read_bytes()
-        damaged = bytearray(content)
-        damaged[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
-        if damage == "remove":
-            chunk.unlink()
-        else:
-            half = content[: len(content) // 2]
-            chunk.write_bytes({"flip": damaged, "truncate": half, "empty": b""}[damage])
+    part = whole.isel(interval=1, initialisation=0)
+    values = {
+        name: part[name].values
+        for name in prototype_store.ARRAYS
+        if name in part and name != store_checks.FINISHED
+    }
+    chunks = chunks_of(store, (1, 0))
+    assert len(chunks) >= 4 * len(DAMAGE)
+    for chunk, kind in zip(chunks, itertools.cycle(DAMAGE), strict=False):
+        damage(chunk, kind, rng)
         with pytest.raises(StudyFolderError, match="Run the study again") as error:
             read_all(folder)
         assert str(chunk) in str(error.value)
@@ -75,14 +91,8 @@ def test_damage_of_any_chunk_is_named_and_only_its_part_forgotten(
         finished = prototype_store.finished_parts(folder)
         assert finished.tolist() == [[True, True], [False, True]]
         # As the study makes it again.
-        part = whole.isel(interval=1, initialisation=0)
-        values = {
-            name: part[name].values
-            for name in prototype_store.ARRAYS
-            if name in part and name != store_checks.FINISHED
-        }
         prototype_store.write_part(folder, 1, 0, values)
-        assert read_all(folder).identical(whole)
+    assert read_all(folder).identical(whole)
 
 
 def test_whole_store_is_left_alone(folder, store, capsys):
@@ -93,17 +103,17 @@ def test_whole_store_is_left_alone(folder, store, capsys):
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "image/zarr.json", "finished/zarr.json"])
-@pytest.mark.parametrize("content", [None, b"", b"{", b'{"zarr_format": 3}'])
-def test_damaged_descriptions_of_arrays_are_written_anew(
-    name, content, folder, store, capsys
-):
+def test_damaged_descriptions_of_arrays_are_written_anew(name, folder, store, capsys):
     whole, file = read_all(folder), store / name
-    if content is None:
-        file.unlink()
-    else:
-        file.write_bytes(content)
-    mending.mend_store(StudyFolder.open(folder))
-    assert f"{name} was damaged" in capsys.readouterr().err
+    written = file.read_bytes()
+    for content in (None, b"", b"{", b'{"zarr_format": 3}'):
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+        mending.mend_store(StudyFolder.open(folder))
+        assert f"{name} was damaged" in capsys.readouterr().err
+        assert file.read_bytes() == written
     assert read_all(folder).identical(whole)
 
 

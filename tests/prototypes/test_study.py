@@ -21,7 +21,8 @@ from keras_confusion.storage import locks, sealed_json, study_folder
 NUM_CLASSES = 4
 SETTINGS = {
     "image_size": (18, 18),
-    "epochs": 20,
+    "epochs": 8,
+    "learning_rate": 0.003,
     "intervals": (40, 100),
     "inits": 2,
     "prototype_learning_rate": 0.2,
@@ -172,25 +173,40 @@ def test_names_and_accuracies_come_with_the_arrays(folder, study):
     assert study["test_accuracy"].sel(interval=100) == description["test_accuracy"]
     assert description["test_accuracy"] > 0.9
     assert description["training"]["trained_percent"] == 100
-    assert len(description["training"]["epoch_losses"]) == 20
+    assert len(description["training"]["epoch_losses"]) == 8
 
 
 class Killed(BaseException):
     pass
 
 
+def lose_prototypes(directory, interval):
+    """As before there were any of them. The networks stay."""
+    folders = list((directory / prototype_store.STORE).glob(f"*/c/{interval}"))
+    assert len(folders) > 10
+    for chunks in folders:
+        shutil.rmtree(chunks)
+    assert not prototype_store.finished_parts(directory)[interval].any()
+
+
 @pytest.mark.parametrize(
     "parts_before",
     [
-        pytest.param(0, marks=pytest.mark.slow),
-        1,
-        pytest.param(3, marks=pytest.mark.slow),
+        pytest.param(0, marks=pytest.mark.exhaustive),
+        pytest.param(1, marks=pytest.mark.exhaustive),
+        3,
     ],
 )
 def test_study_that_was_stopped_ends_like_one_that_was_not(
     parts_before, run, folder, tmp_path, monkeypatch
 ):
-    write, done = prototype_store.write_part, []
+    stopped = shutil.copytree(folder, tmp_path / "stopped")
+    lose_prototypes(stopped, 1)
+    if parts_before < 2:
+        lose_prototypes(stopped, 0)
+        shutil.rmtree(stopped / "models" / "100")
+    write = prototype_store.write_part
+    done = np.argwhere(prototype_store.finished_parts(stopped)).tolist()
 
     def stop(directory, interval, init, values):
         if len(done) == parts_before:
@@ -204,20 +220,24 @@ def test_study_that_was_stopped_ends_like_one_that_was_not(
 
     monkeypatch.setattr(prototype_store, "write_part", stop)
     with pytest.raises(Killed):
-        run(tmp_path / "stopped", frames=3)
-    assert prototype_store.finished_parts(tmp_path / "stopped").sum() == parts_before
+        run(stopped, frames=3)
+    assert prototype_store.finished_parts(stopped).sum() == parts_before
     monkeypatch.undo()
-    summary = run(tmp_path / "stopped", frames=3)
+    summary = run(stopped, frames=3)
     assert summary.num_parts == 4 - parts_before
-    assert_same(tmp_path / "stopped", folder)
-    assert run(tmp_path / "stopped", frames=3).num_parts == 0
+    assert summary.num_trained == (parts_before < 2)
+    assert_same(stopped, folder)
+    assert run(stopped, frames=3).num_parts == 0
 
 
 @pytest.mark.slow
 def test_training_that_was_stopped_between_intervals_of_steps_goes_on(
     run, tmp_path, monkeypatch
 ):
-    options = {"interval_of": "steps", "recipe": "momentum", "learning_rate": 0.02}
+    options = {
+        **{"interval_of": "steps", "recipe": "momentum", "learning_rate": 0.02},
+        **{"inits": 1, "boundaries": False},
+    }
     run(tmp_path / "whole", **options)
     from keras_confusion.training import trained_model
 
@@ -314,21 +334,19 @@ def test_network_goes_on_training_between_intervals_of_data(folder):
 
 
 def test_initialisations_need_not_share_a_batch(run, folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "study")
-    shutil.rmtree(tmp_path / "study" / prototype_store.STORE)
-    summary = run(tmp_path / "study", frames=3, inits_at_a_time=1)
+    directory = shutil.copytree(folder, tmp_path / "study")
+    lose_prototypes(directory, 1)
+    summary = run(directory, frames=3, inits_at_a_time=1)
     # Prototypes are made again, the networks are kept.
-    assert (summary.num_trained, summary.num_parts) == (0, 4)
-    first, second = map(
-        prototype_store.read_prototype_study, (folder, tmp_path / "study")
-    )
+    assert (summary.num_trained, summary.num_parts) == (0, 2)
+    first, second = map(prototype_store.read_prototype_study, (folder, directory))
     np.testing.assert_allclose(first["image"], second["image"], atol=2e-3)
     np.testing.assert_allclose(first["features"], second["features"], atol=0.05)
 
 
 def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
     directory = shutil.copytree(folder, tmp_path / "study")
-    shutil.rmtree(directory / prototype_store.STORE)
+    lose_prototypes(directory, 1)
     with pytest.raises(
         study_folder.StudyFolderError, match="prototype_dtype: 'float32'"
     ):
@@ -337,15 +355,18 @@ def test_bfloat16_costs_no_correctness(run, folder, tmp_path):
     description["settings"]["prototype_dtype"] = "bfloat16"
     (directory / "study.json").write_text(json.dumps(description))
     run(directory, frames=3, prototype_dtype="bfloat16")
-    exact, study = map(prototype_store.read_prototype_study, (folder, directory))
+    exact, study = (
+        prototype_store.read_prototype_study(made).sel(interval=100)
+        for made in (folder, directory)
+    )
     assert np.any(exact["image"].values != study["image"].values)
     # The criterion is that of the saved network, in float32.
     loaded = tf.saved_model.load(f"{directory}/models/100/saved_model")
-    images = study["image"].sel(interval=100).values
+    images = study["image"].values
     logits = loaded.serve(images.reshape(-1, 18, 18, 1)).numpy()
     targets = np.broadcast_to(np.arange(4)[:, None], (2, 4, 4)).ravel()
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits).numpy()
-    converged = study["converged"].sel(interval=100).values.ravel()
+    converged = study["converged"].values.ravel()
     np.testing.assert_array_equal(converged, losses < 0.01)
     gaps = study["boundary_gap"].values[study["boundary_converged"].values]
     assert (np.abs(gaps) < 0.01).all()
@@ -375,9 +396,17 @@ def test_model_that_cannot_be_copied_is_refused_before_there_is_a_folder(run, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_prototypes_may_begin_afresh_in_every_interval(run, tmp_path):
-    run(tmp_path / "noise", start="noise", inits=1, boundaries=False)
-    study = prototype_store.read_prototype_study(tmp_path / "noise")
+def test_prototypes_may_begin_afresh_in_every_interval(run, folder, tmp_path):
+    # A study of the same networks, whose prototypes are still to be made.
+    settings = {"start": "noise", "inits": 1, "boundaries": False}
+    description = sealed_json.read(folder / "study.json")
+    description["settings"] |= {**settings, "frames": 0}
+    directory = tmp_path / "noise"
+    shutil.copytree(folder / "models", directory / "models")
+    (directory / "study.json").write_text(json.dumps(description))
+    summary = run(directory, **settings)
+    assert (summary.num_trained, summary.num_parts) == (0, 2)
+    study = prototype_store.read_prototype_study(directory)
     start = study["start"].values
     np.testing.assert_array_equal(start[0], start[1])
     assert not any(name.startswith("boundary") for name in study)
@@ -453,9 +482,10 @@ def test_killed_process_loses_nothing_that_was_finished(dataset, tmp_path):
     command = [
         sys.executable,
         "scripts/run_prototype_study.py",
-        *("--dataset", dataset, "--image-size", "18", "18", "--epochs", "20"),
-        *("--intervals", "40", "100", "--inits", "3", "--out", str(directory)),
-        *("--prototype-learning-rate", "0.2"),
+        *("--dataset", dataset, "--image-size", "18", "18", "--epochs", "8"),
+        *("--learning-rate", "0.003", "--out", str(directory)),
+        *("--intervals", "40", "100", "--inits", "2"),
+        *("--prototype-learning-rate", "0.2", "--no-boundaries"),
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -468,7 +498,7 @@ def test_killed_process_loses_nothing_that_was_finished(dataset, tmp_path):
     process.kill()
     process.wait()
     before = prototype_store.read_prototype_study(directory).load()
-    assert 2 <= before["finished"].values.sum() < 6
+    assert 2 <= before["finished"].values.sum() < 4
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "All of them converged" in done.stdout

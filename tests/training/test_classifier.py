@@ -143,7 +143,7 @@ def trained_by_hand(dataset, recipe, epochs):
     return model.get_weights(), reports
 
 
-@pytest.mark.parametrize("name", ["annealed", "momentum", "tutorial"])
+@pytest.mark.parametrize("name", ["annealed", "momentum"])
 def test_agrees_with_a_loop_by_hand(dataset, epochs, name):
     trainer = make_trainer(dataset)
     trainer.begin(find_recipe(name), sum(map(len, epochs)))
@@ -221,39 +221,48 @@ def test_weights_are_a_function_of_the_seed(dataset):
     assert differ(first, weights(make_trainer(dataset, seed=2)))
 
 
-def whole_training(dataset, batches, *, augment):
-    trainer = make_trainer(dataset, augment=augment)
-    trainer.begin(find_recipe("momentum"), 9)
-    trainer.train(batches)
-    return weights(trainer)
-
-
-@pytest.mark.parametrize("augment", [False, True])
-@pytest.mark.parametrize("num_before", [3, 4])
-def test_training_that_was_interrupted_goes_on(dataset, epochs, augment, num_before):
+@pytest.mark.parametrize(("augment", "num_before"), [(False, 4), (True, 3)])
+def test_training_that_was_interrupted_goes_on(
+    dataset, epochs, trained, augment, num_before
+):
+    """Within an epoch, and between two."""
     steps = np.concatenate(epochs)
     before, after = steps[:num_before], steps[num_before:]
-    first = make_trainer(dataset, augment=augment)
-    first.begin(find_recipe("momentum"), len(steps))
+
+    def begin():
+        trainer = make_trainer(dataset, augment=augment)
+        trainer.begin(find_recipe("momentum"), len(steps))
+        return trainer
+
+    whole = trained
+    if augment:
+        whole = begin()
+        whole.train(epochs)
+    expected = weights(whole)
+    first = begin()
     first.train([before])
     classifier, state = first.classifier(), first.optimizer_state()
     # What was taken is a copy.
     first.train([after])
-
-    def go_on(*, with_state):
-        trainer = make_trainer(dataset, augment=augment, seed=1)
-        trainer.take_weights(classifier)
-        trainer.begin(find_recipe("momentum"), len(steps))
-        if with_state:
-            trainer.take_state(state)
-        trainer.train([after])
-        return weights(trainer)
-
-    expected = whole_training(dataset, epochs, augment=augment)
     assert_same_weights(weights(first), expected, atol=1e-6)
-    assert_same_weights(go_on(with_state=True), expected, atol=1e-6)
-    forgetful = go_on(with_state=False)
-    assert np.abs(forgetful[-2] - expected[-2]).max() > 0.01
+    second = begin()
+    second.take_weights(classifier)
+    second.take_state(state)
+    second.train([after])
+    assert_same_weights(weights(second), expected, atol=1e-6)
+
+
+def test_training_does_not_go_on_without_the_state_of_its_optimiser(
+    dataset, epochs, trained
+):
+    steps = np.concatenate(epochs)
+    trainer = make_trainer(dataset)
+    trainer.begin(find_recipe("momentum"), len(steps))
+    trainer.train([steps[:3]])
+    # The weights stay.
+    trainer.begin(find_recipe("momentum"), len(steps))
+    trainer.train([steps[3:]])
+    assert np.abs(weights(trainer)[-2] - weights(trained)[-2]).max() > 0.01
 
 
 def test_every_part_begins_its_schedule_anew(dataset, epochs):
@@ -316,11 +325,14 @@ def test_test_agrees_with_one_image_after_another(dataset, trained, monkeypatch)
 
 
 def augmentations_of(image, received):
-    """All (flipped, down, right) that make the one image of the other."""
+    """All (flipped, down, right) that make the one image of the other.
+
+    Of shifts by at most five pixels: what was moved further has none.
+    """
     height, width = image.shape[:2]
     found = []
     for flipped, down, right in itertools.product(
-        (False, True), range(-height, height + 1), range(-width, width + 1)
+        (False, True), range(-5, 6), range(-5, 6)
     ):
         source = image[:, ::-1] if flipped else image
         moved = np.zeros_like(image)
@@ -446,7 +458,6 @@ def model(*, input_shape, num_classes, seed):
     ])
 
 dataset = dataset_loading.load_dataset(sys.argv[1])
-recipe = recipes.find_recipe(sys.argv[2], num_train=100)
 (epochs,) = training_intervals.interval_epochs(
     dataset.train.labels, (100.0,), epochs=3, batch_size=32, seed=0
 )
@@ -457,7 +468,7 @@ def trainer(strategy):
         dataset, model, seed=1, augment=True, strategy=strategy
     )
 
-def train(strategy):
+def train(strategy, recipe):
     # Two parts, so that one strategy serves two optimisers and, at last, two networks.
     one = trainer(strategy)
     start = one.classifier().get_weights()
@@ -479,26 +490,27 @@ def train(strategy):
     return np.concatenate([np.ravel(numbers), *map(np.ravel, weights)])
 
 assert mirrored.num_replicas_in_sync == 2
-np.testing.assert_allclose(train(mirrored), train(None), atol=2e-5)
-print("same")
+for name in ("momentum", "annealed"):
+    recipe = recipes.find_recipe(name, num_train=100)
+    np.testing.assert_allclose(train(mirrored, recipe), train(None, recipe), atol=2e-5)
+    print("same by", name)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["momentum", "annealed"])
-def test_two_devices_train_the_same_network(dataset, tmp_path, recipe):
+def test_two_devices_train_the_same_network(dataset, tmp_path):
     path = tmp_path / "small.npz"
     arrays = [*dataset.train.arrays(), *dataset.test.arrays()]
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(path, **dict(zip(names, arrays, strict=True)))
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_DEVICES, path, recipe],
+        [sys.executable, "-c", ON_TWO_DEVICES, path],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "same\n"
+    assert done.stdout == "same by momentum\nsame by annealed\n"
 
 
 def test_several_gpus_share_the_batches_by_one_strategy(dataset, monkeypatch):

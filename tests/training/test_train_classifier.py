@@ -1,6 +1,7 @@
 import json
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -93,19 +94,29 @@ except SystemExit:
     assert "python scripts/train_classifier.py --dataset digits --out" in done.stdout
 
 
-def test_unknown_recipe_is_one_line_of_usage(tmp_path):
-    done = run("--recipe", "fast", "--out", tmp_path / "model")
-    assert done.returncode == 2
-    assert re.search(r"invalid choice: 'fast'.*momentum", done.stderr.splitlines()[-1])
+def run_in_here(monkeypatch, *arguments):
+    """The script in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+    with pytest.raises(SystemExit) as exited:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return exited.value.code
+
+
+def test_unknown_recipe_is_one_line_of_usage(tmp_path, monkeypatch, capsys):
+    code = run_in_here(monkeypatch, "--recipe", "fast", "--out", tmp_path / "model")
+    assert code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"invalid choice: 'fast'.*momentum", last)
     assert not list(tmp_path.iterdir())
 
 
-def test_script_refuses_what_makes_no_sense_in_one_line(tmp_path):
-    done = run("--width", 8, "--out", tmp_path / "model")
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+def test_script_refuses_what_makes_no_sense_in_one_line(tmp_path, monkeypatch, capsys):
+    code = run_in_here(monkeypatch, "--width", 8, "--out", tmp_path / "model")
+    assert code == 1
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
     assert line.startswith("Error: Expected no `width` for the 'cnn' model")
-    assert done.stdout == ""
+    assert told.out == ""
     assert not list(tmp_path.iterdir())
 
 

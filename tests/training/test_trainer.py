@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -79,8 +81,17 @@ def train(trainer, *, initialisation_seed=0, order_seed=0, labels=None):
 
 
 @pytest.fixture(scope="module")
-def trainer(dataset):
-    return make_trainer(dataset)
+def find_trainer(dataset):
+    """A function that makes trainers, and each only once.
+
+    A trainer begins every network anew, see `test_agrees_with_keras_fit`.
+    """
+    return functools.cache(functools.partial(make_trainer, dataset))
+
+
+@pytest.fixture(scope="module")
+def trainer(find_trainer):
+    return find_trainer("annealed")
 
 
 def keras_fit(trainer, dataset, labels, *, initialisation_seed, order_seed):
@@ -110,8 +121,8 @@ def keras_fit(trainer, dataset, labels, *, initialisation_seed, order_seed):
 
 
 @pytest.mark.parametrize("recipe", ["annealed", "tutorial"])
-def test_agrees_with_keras_fit(dataset, recipe):
-    trainer = make_trainer(dataset, recipe)
+def test_agrees_with_keras_fit(dataset, find_trainer, recipe):
+    trainer = find_trainer(recipe)
     # Other seeds first: nothing of an earlier network may be left.
     train(trainer, initialisation_seed=9, order_seed=9)
     labels = corruption.given_labels(dataset.train.labels, corruption.swap(3, 0, 1), 5)
@@ -166,19 +177,21 @@ def test_streaming_learns_from_the_same_labels(dataset):
         dataset.train.labels, corruption.swap(3, 0, 2), seed=11
     )
 
-    def losses(labels, *, streaming):
-        trainer = training_trainer.Trainer(
+    in_memory, streaming = (
+        training_trainer.Trainer(
             dataset, small_model, recipe=recipe, epochs=EPOCHS, streaming=streaming
         )
-        return train(trainer, labels=labels)
+        for streaming in (False, True)
+    )
+    expected = train(in_memory, labels=swapped)
+    np.testing.assert_allclose(train(streaming, labels=swapped), expected, rtol=1e-5)
+    assert np.all(np.abs(train(streaming) - expected) > 1e-3)
 
-    in_memory = losses(swapped, streaming=False)
-    np.testing.assert_allclose(losses(swapped, streaming=True), in_memory, rtol=1e-5)
-    assert np.all(np.abs(losses(None, streaming=True) - in_memory) > 1e-3)
 
-
-def test_streaming_evaluates_like_memory(dataset):
-    in_memory, streaming = make_trainer(dataset), make_trainer(dataset, streaming=True)
+def test_streaming_evaluates_like_memory(find_trainer):
+    in_memory = find_trainer("annealed")
+    streaming = find_trainer("annealed", streaming=True)
+    train(in_memory, initialisation_seed=6)
     for variable, other in zip(
         in_memory.model.variables, streaming.model.variables, strict=True
     ):
@@ -188,8 +201,8 @@ def test_streaming_evaluates_like_memory(dataset):
     )
 
 
-def test_streaming_shuffles_anew_in_every_epoch(dataset):
-    trainer = make_trainer(dataset, streaming=True)
+def test_streaming_shuffles_anew_in_every_epoch(dataset, find_trainer):
+    trainer = find_trainer("annealed", streaming=True)
 
     def order(order_seed, epoch):
         batches = trainer._shuffled_batches(dataset.train.dataset(), order_seed, epoch)
@@ -214,9 +227,9 @@ def test_loss_that_is_not_finite_ends_the_training(dataset):
     assert not np.isfinite(losses).any()
 
 
-def test_learning_rate_falls_to_zero_only_if_annealed(dataset):
+def test_learning_rate_falls_to_zero_only_if_annealed(find_trainer):
     def last_rate(recipe):
-        trainer = make_trainer(dataset, recipe)
+        trainer = find_trainer(recipe)
         train(trainer)
         return float(trainer._program(shared_images=True).optimizer.learning_rate)
 
@@ -310,28 +323,44 @@ def test_networks_of_tokens_are_not_packed(sentences):
         )
 
 
+def packable_model(*, input_shape, num_classes, seed):
+    layers = [
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(6, activation="relu"),
+        keras.layers.Dense(num_classes),
+    ]
+    for number, layer in enumerate(layers):
+        if hasattr(layer, "kernel_initializer"):
+            initializer = keras.initializers.GlorotUniform(10 * seed + number)
+            layer.kernel_initializer = initializer
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
 @pytest.mark.parametrize(
-    "order_seeds", [[7], [7, 7, 7], [7, 8, 9]], ids=["alone", "one order", "own orders"]
+    "order_seeds",
+    [([7],), ([7, 7, 7], [7, 8, 9])],
+    ids=["alone", "one order, own orders"],
 )
-def test_features_are_what_the_last_layer_reads(digits, order_seeds):
-    recipe = recipes.find_recipe("annealed", num_train=digits.train.num_examples)
-    trainer = training_trainer.Trainer(
-        digits, recipe=recipe, epochs=1, num_networks=len(order_seeds)
+def test_features_are_what_the_last_layer_reads(dataset, order_seeds):
+    trainer = make_trainer(
+        dataset, model=packable_model, num_networks=len(order_seeds[0])
     )
-    trainer.train(
-        [training_trainer.TrainingTask(*seeds) for seeds in enumerate(order_seeds)]
-    )
-    for network, logits in enumerate(trainer.test_logits()):
-        train, fitted, test = trainer.features(network)
-        assert train.shape == (digits.train.num_examples, 64)
-        np.testing.assert_array_equal(fitted, np.arange(len(train)))
-        # Of a pack they are those of one network, whose weights the model has now.
-        kernel, bias = (values.numpy() for values in trainer.model.layers[-1].weights)
-        np.testing.assert_allclose(test @ kernel + bias, logits, atol=1e-4)
+    for seeds in order_seeds:
+        trainer.train(
+            [training_trainer.TrainingTask(*both) for both in enumerate(seeds)]
+        )
+        for network, logits in enumerate(trainer.test_logits()):
+            features, fitted, test = trainer.features(network)
+            assert features.shape == (100, 6)
+            np.testing.assert_array_equal(fitted, np.arange(100))
+            # Of a pack they are those of one network, whose weights the model has now.
+            kernel, bias = (v.numpy() for v in trainer.model.layers[-1].weights)
+            np.testing.assert_allclose(test @ kernel + bias, logits, atol=1e-4)
 
 
-def test_features_are_streamed_as_from_memory(dataset, monkeypatch):
-    trainers = [make_trainer(dataset, streaming=streaming) for streaming in (0, 1)]
+def test_features_are_streamed_as_from_memory(find_trainer, monkeypatch):
+    trainers = [find_trainer("annealed"), find_trainer("annealed", streaming=True)]
     for trainer in trainers:
         train(trainer)
         trainer.model.set_weights(trainers[0].model.get_weights())

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from keras_confusion.training import recipes
 from keras_confusion.training import trainer as training_trainer
 from keras_confusion.training.packing import packable, packed_convolutions, packed_model
 
-NUM_TRAIN, NUM_TEST, EPOCHS = 72, 24, 2
+NUM_TRAIN, NUM_TEST, EPOCHS = 40, 24, 2
 SHAPE = (20, 20, 3)
+FORMS = list(packed_convolutions.FORMS)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,9 @@ def smooth_blocks(*, input_shape, num_classes, seed):
     images = layers.AveragePooling2D(2)(images)
     features = layers.GlobalAveragePooling2D()(images)
     initializer = keras.initializers.GlorotUniform(seed=next(seeds))
-    logits = layers.Dense(num_classes, kernel_initializer=initializer)(features)
+    logits = layers.Dense(num_classes, kernel_initializer=initializer, dtype="float32")(
+        features
+    )
     return keras.Model(inputs, logits)
 
 
@@ -115,58 +120,107 @@ def results_of(trainer, tasks):
     return losses, trainer.test_logits()
 
 
-def alone(dataset, model, tasks, **options):
-    trainer = make_trainer(dataset, model, **options)
-    losses, logits = zip(*(results_of(trainer, [task]) for task in tasks), strict=True)
-    return np.concatenate(losses), np.concatenate(logits)
+@pytest.fixture(scope="module")
+def alone(dataset):
+    """A function of what `three_tasks` give where each is trained by itself."""
+
+    @functools.cache
+    def trainer(model, recipe):
+        return make_trainer(dataset, model, recipe=recipe)
+
+    @functools.cache
+    def train(model, recipe="annealed", *, share_images):
+        """Losses, logits and, network by network, all variables."""
+        one, found = trainer(model, recipe), []
+        for task in three_tasks(share_images=share_images):
+            losses, logits = results_of(one, [task])
+            found.append((losses, logits, [v.numpy() for v in one.model.variables]))
+        losses, logits, variables = zip(*found, strict=True)
+        return np.concatenate(losses), np.concatenate(logits), variables
+
+    return train
 
 
-@pytest.mark.parametrize("share_images", [True, False])
 @pytest.mark.parametrize(
     ("model", "recipe"),
     [
         ("cnn", "annealed"),
-        ("cnn", "momentum"),
-        (smooth_blocks, "annealed"),
         (smooth_blocks, "momentum"),
         (perceptron, "tutorial"),
+        pytest.param("cnn", "momentum", marks=pytest.mark.exhaustive),
+        pytest.param(smooth_blocks, "annealed", marks=pytest.mark.exhaustive),
     ],
 )
 def test_packed_networks_are_those_that_train_alone(
-    dataset, model, recipe, share_images
+    dataset, alone, model, recipe, monkeypatch
 ):
-    tasks = three_tasks(share_images=share_images)
-    losses, logits = alone(dataset, model, tasks, recipe=recipe)
-    trainer = make_trainer(dataset, model, 3, recipe)
-    # Another pack first: nothing of it may be left.
-    trainer.train(three_tasks(share_images=share_images)[::-1])
-    packed_losses, packed_logits = results_of(trainer, tasks)
-    np.testing.assert_allclose(packed_losses, losses, rtol=1e-4)
-    np.testing.assert_allclose(packed_logits, logits, rtol=1e-3, atol=1e-4)
-    # The networks differ by far more than that.
-    assert (
-        np.abs(logits[0] - logits[1]).max() > 100 * np.abs(packed_logits - logits).max()
-    )
-
-
-@pytest.mark.parametrize("form", packed_convolutions.FORMS)
-def test_all_forms_train_the_same_networks(dataset, form, monkeypatch):
+    """Means and variances that are used after training, too."""
+    # To time all forms for every convolution takes longer than to train.
     monkeypatch.setattr(
-        packed_convolutions, "fastest_form", lambda *shapes, compiled: form
+        packed_convolutions, "fastest_form", lambda *shapes, compiled: "looped"
     )
+    trainer = make_trainer(dataset, model, 3, recipe)
+    for share_images in (True, False):
+        tasks = three_tasks(share_images=share_images)
+        losses, logits, variables = alone(model, recipe, share_images=share_images)
+        # Another pack first: nothing of it may be left.
+        trainer.train(tasks[::-1])
+        packed_losses, packed_logits = results_of(trainer, tasks)
+        np.testing.assert_allclose(packed_losses, losses, rtol=1e-4)
+        np.testing.assert_allclose(packed_logits, logits, rtol=1e-3, atol=1e-4)
+        # The networks differ by far more than that.
+        between = np.abs(logits[0] - logits[1]).max()
+        assert between > 100 * np.abs(packed_logits - logits).max()
+        packed_variables = trainer._program(shared_images=share_images).model.variables
+        for number, single_values in enumerate(variables):
+            for packed, single in zip(packed_variables, single_values, strict=True):
+                received = packed.numpy().reshape(3, *single.shape)[number]
+                np.testing.assert_allclose(received, single, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("small", "large"), [FORMS[:2], FORMS[2:]])
+def test_all_forms_train_the_same_networks(dataset, alone, small, large, monkeypatch):
+    """Two forms at a time, for kernels of one position and of nine."""
+    taken = set()
+
+    def form_of(inputs, kernels, *_, compiled):
+        taken.add(small if kernels[1:3] == (1, 1) else large)
+        return small if kernels[1:3] == (1, 1) else large
+
+    monkeypatch.setattr(packed_convolutions, "fastest_form", form_of)
+    expected = alone(smooth_blocks, share_images=True)[:2]
     tasks = three_tasks(share_images=True)
-    expected = alone(dataset, smooth_blocks, tasks)
     received = results_of(make_trainer(dataset, smooth_blocks, 3), tasks)
     for pack_values, single_values in zip(received, expected, strict=True):
         np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
+    assert taken == {small, large}
 
 
-@pytest.mark.slow
-def test_packed_resnet18_is_three_resnets(dataset):
-    tasks = three_tasks(share_images=True)
-    losses, logits = alone(dataset, narrow_resnet, tasks)
+def test_packed_resnet18_answers_as_three_resnets():
+    images = np.random.default_rng(2).random((8, *SHAPE), np.float32)
+    networks = [
+        narrow_resnet(input_shape=SHAPE, num_classes=3, seed=seed) for seed in range(3)
+    ]
+    packed = packed_model.pack_model(
+        networks[0], 3, batch_size=8, shared_images=True, form="looped"
+    )
+    values = [[v.numpy() for v in network.variables] for network in networks]
+    for variable, value in zip(
+        packed.variables, packed_model.stack_values(packed, values), strict=True
+    ):
+        variable.assign(value)
+    # By the means and variances of the batch, which go through every layer.
+    expected = [network(images, training=True) for network in networks]
+    received = np.reshape(packed(images, training=True), (8, 3, 3)).swapaxes(0, 1)
+    np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-3)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+
+
+@pytest.mark.exhaustive
+def test_packed_resnet18_is_three_resnets(dataset, alone):
+    losses, logits, _ = alone(narrow_resnet, share_images=True)
     packed_losses, packed_logits = results_of(
-        make_trainer(dataset, narrow_resnet, 3), tasks
+        make_trainer(dataset, narrow_resnet, 3), three_tasks(share_images=True)
     )
     np.testing.assert_allclose(packed_losses, losses, rtol=1e-3)
     # Rectifiers near 0 make rounding larger than elsewhere.
@@ -174,68 +228,66 @@ def test_packed_resnet18_is_three_resnets(dataset):
     assert difference < 0.02 * np.abs(logits[0] - logits[1]).max()
 
 
-def test_normalisation_of_a_pack_is_that_of_each_network(dataset):
-    """Means and variances that are used after training, too."""
-    tasks = three_tasks(share_images=True)
-    one, packed = (make_trainer(dataset, smooth_blocks, number) for number in (1, 3))
-    packed.train(tasks)
-    program = packed._program(shared_images=True)
-    for number, task in enumerate(tasks):
-        one.train([task])
-        for single_variable, pack_variable in zip(
-            one.model.variables, program.model.variables, strict=True
-        ):
-            received = pack_variable.numpy().reshape(3, *single_variable.shape)[number]
-            np.testing.assert_allclose(received, single_variable, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("share_images", [True, False])
 def test_program_that_xla_compiles_trains_the_same_networks(
-    dataset, share_images, monkeypatch
+    dataset, alone, monkeypatch
 ):
     """What runs on a GPU: all steps of an epoch in one launch, in one program."""
     monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
-    tasks = three_tasks(share_images=share_images)
     trainer = make_trainer(dataset, perceptron, 3)
-    received = results_of(trainer, tasks)
-    program = trainer._program(shared_images=share_images)
-    assert program.train_epoch._jit_compile
-    # Its graph holds a loop, not one copy of the step after the other.
-    order = tf.zeros((NUM_TRAIN, 1 if share_images else 3), tf.int32)
-    labels = tf.zeros((NUM_TRAIN, 3), tf.int32)
-    compiled = program.train_epoch.experimental_get_compiler_ir(
-        trainer._train_images, order, labels
-    )(stage="hlo")
-    assert " while(" in compiled
-    expected = alone(dataset, perceptron, tasks)
-    for pack_values, single_values in zip(received, expected, strict=True):
-        np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
+    for share_images in (True, False):
+        tasks = three_tasks(share_images=share_images)
+        received = results_of(trainer, tasks)
+        program = trainer._program(shared_images=share_images)
+        assert program.train_epoch._jit_compile
+        # Its graph holds a loop, not one copy of the step after the other.
+        order = tf.zeros((NUM_TRAIN, 1 if share_images else 3), tf.int32)
+        labels = tf.zeros((NUM_TRAIN, 3), tf.int32)
+        compiled = program.train_epoch.experimental_get_compiler_ir(
+            trainer._train_images, order, labels
+        )(stage="hlo")
+        assert " while(" in compiled
+        expected = alone(perceptron, share_images=share_images)[:2]
+        for pack_values, single_values in zip(received, expected, strict=True):
+            np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["cnn", smooth_blocks])
-def test_compiled_convolutions_train_the_same_networks(dataset, model, monkeypatch):
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param("cnn", marks=pytest.mark.exhaustive),
+        pytest.param(smooth_blocks, marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_convolutions_train_the_same_networks(
+    dataset, alone, model, monkeypatch
+):
     monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
+    expected = alone(model, share_images=True)[:2]
     tasks = three_tasks(share_images=True)
-    expected = alone(dataset, model, tasks)
-    # One network at a time is not compiled, on a GPU either.
     received = results_of(make_trainer(dataset, model, 3), tasks)
     for pack_values, single_values in zip(received, expected, strict=True):
         np.testing.assert_allclose(pack_values, single_values, rtol=1e-3, atol=1e-4)
 
 
-def test_fewer_networks_than_places(dataset):
+def test_one_network_at_a_time_is_not_compiled_on_a_gpu_either(dataset, monkeypatch):
+    monkeypatch.setattr(training_program.runtime, "num_gpus", lambda: 1)
+    for num_networks in (1, 2):
+        trainer = make_trainer(dataset, perceptron, num_networks)
+        program = trainer._program(shared_images=True)
+        assert bool(program.train_epoch._jit_compile) == (num_networks > 1)
+
+
+def test_fewer_networks_than_places(dataset, alone):
     trainer = make_trainer(dataset, perceptron, 4)
-    tasks = three_tasks(share_images=True)[1:]
-    losses, logits = results_of(trainer, tasks)
+    losses, logits = results_of(trainer, three_tasks(share_images=True)[1:])
     assert losses.shape == (2, EPOCHS)
     assert logits.shape == (2, NUM_TEST, 3)
-    expected = alone(dataset, perceptron, tasks)
-    np.testing.assert_allclose(losses, expected[0], rtol=1e-4)
-    np.testing.assert_allclose(logits, expected[1], rtol=1e-3, atol=1e-4)
+    expected = alone(perceptron, share_images=True)
+    np.testing.assert_allclose(losses, expected[0][1:], rtol=1e-4)
+    np.testing.assert_allclose(logits, expected[1][1:], rtol=1e-3, atol=1e-4)
 
 
-def test_network_that_diverges_leaves_the_others_alone(dataset):
+def test_network_that_diverges_leaves_the_others_alone(dataset, alone):
     def overflows(*, input_shape, num_classes, seed):
         model = perceptron(input_shape=input_shape, num_classes=num_classes, seed=seed)
         kernel, *others = model.get_weights()
@@ -250,16 +302,16 @@ def test_network_that_diverges_leaves_the_others_alone(dataset):
     losses, logits = results_of(make_trainer(dataset, overflows, 3), tasks)
     assert np.isfinite(losses[[0, 2]]).all()
     assert not np.isfinite(losses[1]).any()
-    expected = alone(dataset, perceptron, tasks)[1]
+    expected = alone(perceptron, share_images=False)[1]
     np.testing.assert_allclose(logits[[0, 2]], expected[[0, 2]], rtol=1e-3, atol=1e-4)
 
 
 def test_bfloat16_packs_learn(dataset):
-    trainer = make_trainer(dataset, "cnn", 3, dtype_policy="mixed_bfloat16")
+    trainer = make_trainer(dataset, smooth_blocks, 3, dtype_policy="mixed_bfloat16")
     losses = trainer.train(three_tasks(share_images=True))
     assert losses[0, -1] < losses[0, 0]
     program = trainer._program(shared_images=True)
-    assert program.model.layers[0].compute_dtype == "bfloat16"
+    assert program.model.layers[1].compute_dtype == "bfloat16"
     # Logits stay float32: the loss needs the digits.
     assert program.model.layers[-1].compute_dtype == "float32"
 
