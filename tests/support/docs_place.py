@@ -16,6 +16,7 @@ import numpy as np
 from tests.docs import test_own_data
 from tests.support import docs_commands, docs_pages, tensorboard_process
 from tests.support.docs_pages import DocumentationError, Item
+from tests.support.plugin_site import PluginSite
 
 SECONDS_TO_LOAD = 60
 
@@ -40,7 +41,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     _EXPLAIN: {"--repeats": "1", "--units": "1"},
     "docs/write_commands.py": {"--out": "commands.md"},
     "-m docs.draw_architecture": {"--out": "architecture.svg"},
-    "-m benchmarks": {"--only": "d", "--rounds": "1"},
+    "-m benchmarks": {"--only": "d", "--rounds": "1", "--quick": ""},
     "-m tb_plugin.demo": {},
     "scripts/analyse_study.py": {},
 }
@@ -72,8 +73,8 @@ class Place:
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
         self._done: dict[tuple[str, ...], str] = {}
-        # Programs that have trained a ResNet18, which takes long to compile.
-        self._deep: set[str] = set()
+        # Whether there was a TensorBoard, and a ResNet18, which takes long to compile.
+        self._has_tensorboard = self._has_deep = False
         shutil.copytree(docs_pages.ROOT / "saved_models", directory / "saved_models")
         (directory / "docs").symlink_to(docs_pages.ROOT / "docs")
         write_data(directory)
@@ -135,9 +136,12 @@ class Place:
             self._once((target, *small), item, self._run_small, target, small)
 
     def _deep_once(self, target: str, arguments: list[str]) -> list[str]:
-        """The same with the small model, if this program has trained a deep one."""
-        if target not in self._deep:
-            self._deep.add(target)
+        """The same with the small model, but for the first training of a classifier.
+
+        Prototypes of a ResNet18 are made by probe_saved_model.py on the same pages.
+        """
+        if target == _TRAIN and not self._has_deep:
+            self._has_deep = True
             return arguments
         options = options_of(arguments) | {"--model": ["cnn"]}
         options.pop("--width", None)
@@ -210,21 +214,33 @@ class Place:
         self._forget(words[-1].removesuffix("/networks"))
 
     def _look(self, item: Item, *arguments: str) -> None:
-        """TensorBoard starts, answers, and the plugin shows every study, whole."""
+        """TensorBoard starts, answers, and the plugin shows every study, whole.
+
+        A real one starts once; then the plugin is asked without it.
+        """
         at = arguments.index("--logdir")
         logdir = self.directory / arguments[at + 1]
         self._need(item, [arguments[at + 1]])
-        with tensorboard_process.tensorboard(logdir) as address:
-            route = f"{address}data/plugin/keras_confusion/studies"
-            deadline = time.monotonic() + SECONDS_TO_LOAD
-            while time.monotonic() < deadline:
-                with urllib.request.urlopen(route) as answer:
-                    studies = json.load(answer)["studies"]
-                if studies:
-                    break
-                time.sleep(0.2)
+        if self._has_tensorboard:
+            studies = PluginSite(logdir).get("studies").json["studies"]
+        else:
+            studies = _studies_of_tensorboard(logdir)
+            self._has_tensorboard = True
         if not studies or any(study["error"] for study in studies):
             raise DocumentationError(f"{item}: TensorBoard shows {studies}.")
+
+
+def _studies_of_tensorboard(logdir: pathlib.Path) -> list[dict]:
+    with tensorboard_process.tensorboard(logdir) as address:
+        route = f"{address}data/plugin/keras_confusion/studies"
+        deadline = time.monotonic() + SECONDS_TO_LOAD
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(route) as answer:
+                studies = json.load(answer)["studies"]
+            if studies:
+                break
+            time.sleep(0.2)
+    return studies
 
 
 def smaller(target: str, given: list[str], item: object) -> list[str]:
@@ -253,11 +269,14 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
         if target == _CONFUSION and options.get("--pairs", ["all"]) == ["all"]:
             options["--pairs"] = [*_ALL_PAIRS.get(name, ("0-1",))]
         if target == _PROTOTYPES:
-            options["--intervals"] = ["50", "100"]
+            options["--intervals"] = ["100"]
     # A cluster is what execution/test_backends.py has, and no process can go back from
     # deterministic operations: see tests/robustness/test_determinism.py.
     for name in ("--data-dir", "--backend", "--address", "--deterministic"):
         options.pop(name, None)
+    if target == "-m benchmarks":
+        # Subject d has none.
+        options.pop("--dataset", None)
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
     if target == _CONFUSION and repeats == "2":
