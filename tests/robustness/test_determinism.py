@@ -20,8 +20,8 @@ SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 CONFUSION = "--pairs 3-8 --repeats 4 --baseline-repeats 4 --epochs 1"
 NUM_NETWORKS = 8
 PROTOTYPES = (
-    "--epochs 3 --intervals 40 100 --inits 2 --prototype-learning-rate 0.1 "
-    "--loss-threshold 0.5 --max-iterations 60 --no-boundaries --augment"
+    "--epochs 2 --intervals 50 100 --inits 1 --prototype-learning-rate 0.1 "
+    "--loss-threshold 0.5 --max-iterations 20 --no-boundaries --augment"
 )
 
 
@@ -91,7 +91,7 @@ def test_prototype_study_has_the_same_bits_again(tmp_path):
     script, stopped = "run_prototype_study.py", tmp_path / "stopped"
     run(script, tmp_path / "whole", *PROTOTYPES.split())
     stop_when(
-        lambda: (stopped / "models" / "40" / "model.json").exists(),
+        lambda: (stopped / "models" / "50" / "model.json").exists(),
         *(script, stopped, *PROTOTYPES.split()),
     )
     run(script, stopped, *PROTOTYPES.split())

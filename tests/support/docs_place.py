@@ -24,6 +24,8 @@ SECONDS_TO_LOAD = 60
 _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 # What is asked for -> a small file with the same classes. Others are small already.
 _SMALL_DATA = {"digits": "digits.npz", "cifar10": "cifar10.npz"}
+# With four of the classes, of which prototypes are made from each to each.
+_FEW_CLASSES = {"digits": "few/digits.npz", "cifar10": "few/cifar10.npz"}
 _KEPT_DATA = ("reviews", "planted", "path/to/folder", "arrays.npz", "my_data.npz")
 _ALL_PAIRS = {"digits": ("2-4", "3-8"), "cifar10": ("cat-dog", "automobile-cat")}
 # By program: options that always get these values, and others that get them if given.
@@ -64,7 +66,7 @@ _PLACES = re.compile(r"(studies|models|probes|saved_models|demo_logdir)(/|$)")
 
 
 class Place:
-    """A folder in which commands are run, each once.
+    """A folder in which commands are run, each once, and each study trained once.
 
     Args:
         directory: An empty folder.
@@ -153,8 +155,22 @@ class Place:
         if growing - {_without_repeats((target, *arguments))}:
             shutil.rmtree(self.directory / out)
         self._need(item, [word for word in arguments if word != out])
+        if same := self._same(target, arguments):
+            shutil.copytree(self.directory / same, self.directory / out)
+            return
         if code := docs_commands.run_main(target, arguments):
             raise DocumentationError(f"{item} ended with {code}, as {arguments}.")
+
+    def _same(self, target: str, arguments: list[str]) -> str | None:
+        """The folder of a study that the same command wrote, but for its --out."""
+        out = output_of(target, arguments)
+        if target not in (_CONFUSION, _PROTOTYPES) or (self.directory / out).exists():
+            return None
+        asked = _without_place(arguments)
+        for (done, *others), written in self._done.items():
+            if done == target and _without_place(others) == asked:
+                return written
+        return None
 
     def _forget(self, out: str | None) -> list[tuple[str, ...]]:
         """Forgets the commands that wrote a folder, and returns them."""
@@ -270,13 +286,15 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
             options["--pairs"] = [*_ALL_PAIRS.get(name, ("0-1",))]
         if target == _PROTOTYPES:
             options["--intervals"] = ["100"]
+            options["--dataset"] = [_FEW_CLASSES.get(name, name)]
     # A cluster is what execution/test_backends.py has, and no process can go back from
     # deterministic operations: see tests/robustness/test_determinism.py.
     for name in ("--data-dir", "--backend", "--address", "--deterministic"):
         options.pop(name, None)
     if target == "-m benchmarks":
-        # Subject d has none.
+        # Subject d has none. In one order, as they are run once.
         options.pop("--dataset", None)
+        options = dict(sorted(options.items()))
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
     if target == _CONFUSION and repeats == "2":
@@ -293,6 +311,12 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
 def _without_repeats(key: tuple[str, ...]) -> tuple[str, ...]:
     """A command without what a study may have more of."""
     return tuple(re.sub(r"--repeats \d+", "", " ".join(key)).split())
+
+
+def _without_place(arguments: list[str]) -> dict[str, list[str]]:
+    """The options of a study, in any order, that do not say where it is made."""
+    options = options_of(arguments)
+    return {name: options[name] for name in options.keys() - {"--out", "--workers"}}
 
 
 def options_of(given: list[str]) -> dict[str, list[str]]:
@@ -346,6 +370,9 @@ def write_data(directory: pathlib.Path) -> None:
 
     write("cifar10.npz", _CIFAR10_CLASSES.split(" "))
     write("digits.npz", list("0123456789"))
+    (directory / "few").mkdir()
+    write("few/cifar10.npz", ["automobile", "cat", "dog", "truck"])
+    write("few/digits.npz", list("3489"))
     write("arrays.npz", ["a", "b", "c"])
     write("my_data.npz", ["a", "b", "c"])
     test_own_data.write_files(directory, ["my_model.py", "my_text_model.py"])
