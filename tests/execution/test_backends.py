@@ -107,27 +107,28 @@ def test_cluster_trains_the_same_rows_though_a_worker_is_killed(
     process = start(tmp_path / "study", cluster)
     victim = cluster.workers()[0]
     victim.kill()
-    output, said = process.communicate(timeout=120)
+    output, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert not victim.is_running()
     pd.testing.assert_frame_equal(comparable(tmp_path / "study"), expected)
     assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in said
     # Dask gives its task to another worker without a word.
     assert said.count("A worker process was killed") == (cluster.backend == "ray")
-    # Findings, and nothing that the cluster has to say.
+    if cluster.backend == "ray":
+        # Ray tells of the worker, too.
+        output = output[output.index("\ndigits: ") + 1 :]
     assert output.startswith(f"digits: {NUM_NETWORKS} networks")
 
 
 @on_clusters(ray="exhaustive", dask="exhaustive")
 def test_cluster_trains_the_same_rows(cluster, expected, tmp_path):
-    rows = []
-    summary = run(
-        tmp_path / "study",
-        cluster,
-        on_network=lambda row: rows.append((row["arm"], row["repeat"])),
-    )
-    assert len(rows) == len(set(rows)) == summary.num_trained == NUM_NETWORKS
+    process = start(tmp_path / "study", cluster)
+    output, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
     pd.testing.assert_frame_equal(comparable(tmp_path / "study"), expected)
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in said
+    # Findings, and nothing that the cluster has to say.
+    assert output.startswith(f"digits: {NUM_NETWORKS} networks")
 
 
 @on_clusters(ray="exhaustive", dask="slow")
@@ -156,8 +157,10 @@ def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
     process = start(tmp_path / "study", cluster, "--repeats", "40", "--workers", "1")
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
+    output, said = process.communicate(timeout=30)
     assert time.monotonic() - begun < 10
+    # The cluster has nothing to say.
+    assert output == ""
     # Ray's own handler would end otherwise, and without a word.
     assert process.returncode == 143, said
     assert "The same command goes on with what is missing" in said
@@ -213,7 +216,7 @@ def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path):
     with clusters.dask_cluster(tmp_path, num_workers=1) as cluster:
         process = start(directory, cluster, "--repeats", "40")
         cluster.scheduler.kill()
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.count("The dask cluster was lost") == 1
     assert "Traceback" not in said

@@ -292,15 +292,17 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
     for name in ("--data-dir", "--backend", "--address", "--deterministic"):
         options.pop(name, None)
     if target == "-m benchmarks":
-        # Subject d has none. In one order, as they are run once.
+        # Subject d has none.
         options.pop("--dataset", None)
-        options = dict(sorted(options.items()))
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
     if target == _CONFUSION and repeats == "2":
         # A page grows a study from there.
         options["--repeats"] = ["1"]
     options |= {name: [_IF_GIVEN[name]] for name in options.keys() & _IF_GIVEN}
+    if target == "-m benchmarks":
+        # In one order: the same ones are run once.
+        options = dict(sorted(options.items()))
     # DIR, FOLDER, STUDY: any study.
     return [
         _STUDY if re.fullmatch("[A-Z]{3,}", word) else word
