@@ -205,7 +205,7 @@ def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, expected):
     if subprocess.run([*before, "true"], check=False).returncode:
         assert not os.environ.get("CI")
         pytest.skip("No mount namespaces for this user.")
-    with clusters.dask_cluster(scratch, num_workers=1, before=before) as cluster:
+    with clusters.dask_cluster(scratch, before=before) as cluster:
         run(directory, cluster)
     pd.testing.assert_frame_equal(comparable(directory), expected)
 
@@ -213,7 +213,7 @@ def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, expected):
 @pytest.mark.slow
 def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path):
     directory = tmp_path / "study"
-    with clusters.dask_cluster(tmp_path, num_workers=1) as cluster:
+    with clusters.dask_cluster(tmp_path) as cluster:
         process = start(directory, cluster, "--repeats", "40")
         cluster.scheduler.kill()
         _, said = process.communicate(timeout=120)
