@@ -99,7 +99,7 @@ def test_random_assignment_follows_the_rate_on_average():
 
 
 @given(seed=st.integers(0, 2**32), shuffle_seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_labels_do_not_depend_on_epoch_or_shuffle(seed, shuffle_seed):
     true = np.tile(np.arange(3), 21)
     dataset = corruption.corrupt_labels(

@@ -20,6 +20,14 @@ def split():
     return planted.draw_split(0, test=False)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Drawing takes seconds: the data sets of a test that does not count them."""
+    monkeypatch.setattr(planted, "COMMON_IMAGES", 40)
+    monkeypatch.setattr(planted, "RARE_IMAGES", 12)
+    monkeypatch.setattr(planted, "TEST_IMAGES", 20)
+
+
 def images_of(label, number, **difficulty):
     labels = np.full(number, label)
     return planted.draw_images(
@@ -27,8 +35,9 @@ def images_of(label, number, **difficulty):
     )
 
 
-def test_same_seed_same_images_other_seed_others(split):
-    images, labels = split
+def test_same_seed_same_images_other_seed_others(small):
+    images, labels = planted.draw_split(0, test=False)
+    assert len(images) == len(labels) == 6 * 40 + 4 * 12
     again, labels_again = planted.draw_split(0, test=False)
     np.testing.assert_array_equal(images, again)
     np.testing.assert_array_equal(labels, labels_again)
@@ -128,7 +137,7 @@ def test_names_with_seeds(name, seed):
     assert planted.seed_of(name) == seed
 
 
-def test_loads_by_name():
+def test_loads_by_name(small):
     dataset = dataset_loading.load_dataset("planted:1")
     images, labels = planted.draw_split(1, test=True)
     np.testing.assert_array_equal(dataset.test.images, images)
@@ -246,15 +255,15 @@ def test_pairs_of_a_study_hold_all_variants():
 
 
 @pytest.mark.slow
-def test_quick_benchmark_runs_and_is_taken_up(tmp_path, monkeypatch):
+def test_quick_benchmark_runs_and_is_taken_up(small, tmp_path, monkeypatch):
     monkeypatch.setattr(planted_truth, "FOLDER", tmp_path)
-    found = planted_truth.measure(quick=True)
+    found = planted_truth.measure(quick=True, workers=1)
     text = planted_truth.report(found, {"machine": "this one"})
     assert "| accuracy_without_pair | difference, kl_bits | welch |" in text
     assert len(found["scores"]) == len(RESPONSES) * len(measures.MEASURES) * 3
     assert found["scores"][0]["planted"] == 8
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    assert planted_truth.measure(quick=True)["scores"] == found["scores"]
+    assert planted_truth.measure(quick=True, workers=1)["scores"] == found["scores"]
     assert times == {
         path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")
     }

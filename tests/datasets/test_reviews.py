@@ -181,6 +181,7 @@ def test_a_study_finds_the_planted_relations_and_no_others(tmp_path):
         epochs=30,
         batch_size=16,
         learning_rate=0.005,
+        workers=1,
     )
     study = responses.study_responses(
         confusion_store.read_networks(tmp_path),

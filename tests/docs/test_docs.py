@@ -15,7 +15,7 @@ from tests.support.docs_pages import PAGES, RECORDS, ROOT, DocumentationError, I
 
 PAGE = ROOT / "docs" / "page.md"
 # Their commands take no more than a few seconds together.
-QUICK = ("http_api.md", "performance.md", "architecture.md")
+QUICK = ("http_api.md",)
 # Blocks that are files: test_own_data.py runs the one's, and Slurm the other's.
 NOT_RUN = ("own_data_and_model.md", "cluster.md")
 # Options of programs that are not of this project.
@@ -131,9 +131,10 @@ def test_commands_that_do_not_work_fail(command, message, place, monkeypatch):
         place.run(Item(PAGE, 1, "command", command))
 
 
-@pytest.mark.slow
-def test_tensorboard_without_a_study_fails(place, monkeypatch):
+@pytest.mark.parametrize("is_real", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_tensorboard_without_a_study_fails(place, monkeypatch, is_real):
     monkeypatch.setattr(docs_place, "SECONDS_TO_LOAD", 0.1)
+    monkeypatch.setattr(place, "_has_tensorboard", not is_real)
     with pytest.raises(DocumentationError, match=r"TensorBoard shows \[\]"):
         place.run(Item(PAGE, 1, "command", "tensorboard --logdir path"))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import dask
 import distributed  # noqa: F401 (its settings, before one is changed)
 import joblib
 import pandas as pd
+import psutil
 import pytest
 
 from keras_confusion import errors
@@ -19,17 +21,13 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion import worker
 from keras_confusion.execution import backends
-from tests.support import clusters
+from tests.support import clusters, docs_commands
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "run_confusion_study.py"
-SETTINGS = {
-    "pairs": ["3-8", "4-9"],
-    "repeats": 3,
-    "baseline_repeats": 3,
-    "epochs": 2,
-}
-NUM_NETWORKS = 9
-OPTIONS = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = "scripts/run_confusion_study.py"
+SETTINGS = {"pairs": ["3-8"], "repeats": 4, "baseline_repeats": 4, "epochs": 2}
+NUM_NETWORKS = 8
+OPTIONS = "--pairs 3-8 --repeats 4 --baseline-repeats 4 --epochs 2"
 CHANGING = ["seconds", "finished_at"]
 
 
@@ -38,14 +36,19 @@ def comparable(directory):
 
 
 @pytest.fixture(scope="module")
-def by_loky(tmp_path_factory):
-    """The study that all others must equal."""
-    directory = tmp_path_factory.mktemp("loky")
-    confusion_study.run_confusion_study(directory, workers=2, **SETTINGS)
-    return comparable(directory)
+def undisturbed(tmp_path_factory):
+    """A folder with the study that all others must equal, trained in this process."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    confusion_study.run_confusion_study(directory, workers=1, **SETTINGS)
+    return directory
 
 
-@pytest.fixture(scope="module", params=["ray", "dask"])
+@pytest.fixture(scope="module")
+def expected(undisturbed):
+    return comparable(undisturbed)
+
+
+@pytest.fixture(scope="module")
 def cluster(request, tmp_path_factory):
     if request.param == "ray":
         with clusters.ray_cluster() as running:
@@ -55,11 +58,40 @@ def cluster(request, tmp_path_factory):
             yield running
 
 
+def on_clusters(**marks):
+    """For each backend whether its test is slow, or is left out of CI."""
+    params = [
+        pytest.param(backend, marks=getattr(pytest.mark, mark), id=backend)
+        for backend, mark in marks.items()
+    ]
+    return pytest.mark.parametrize("cluster", params, indirect=True)
+
+
 def command(directory, cluster, *options):
     return [
-        *(sys.executable, str(SCRIPT), *OPTIONS.split(), "--out", str(directory)),
-        *("--backend", cluster.backend, "--address", cluster.address, *options),
+        *(sys.executable, str(ROOT / SCRIPT), *OPTIONS.split()),
+        *("--out", str(directory), "--backend", cluster.backend),
+        *("--address", cluster.address, *options),
     ]
+
+
+def start(directory, cluster, *options):
+    """Starts a study, and waits until there is a network of it."""
+    process = psutil.Popen(
+        command(directory, cluster, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        clusters.wait_for(
+            lambda: list(directory.glob("networks/*.parquet")), "a network", process
+        )
+    except BaseException:
+        process.kill()
+        raise
+    return process
 
 
 def run(directory, cluster, **options):
@@ -69,62 +101,89 @@ def run(directory, cluster, **options):
     )
 
 
-@pytest.mark.slow
-def test_cluster_trains_the_rows_of_loky(cluster, by_loky, tmp_path):
-    done = subprocess.run(
-        command(tmp_path / "study", cluster),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
-    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in done.stderr
+@on_clusters(ray="slow", dask="slow")
+def test_cluster_trains_the_same_rows_though_a_worker_is_killed(
+    cluster, expected, tmp_path
+):
+    process = start(tmp_path / "study", cluster)
+    victim = cluster.workers()[0]
+    victim.kill()
+    output, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert not victim.is_running()
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), expected)
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in said
+    # Dask gives its task to another worker without a word.
+    assert said.count("A worker process was killed") == (cluster.backend == "ray")
+    if cluster.backend == "ray":
+        # Ray tells of the worker, too.
+        output = output[output.index("\ndigits: ") + 1 :]
+    assert output.startswith(f"digits: {NUM_NETWORKS} networks")
+
+
+@on_clusters(ray="exhaustive", dask="exhaustive")
+def test_cluster_trains_the_same_rows(cluster, expected, tmp_path):
+    process = start(tmp_path / "study", cluster)
+    output, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), expected)
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in said
     # Findings, and nothing that the cluster has to say.
-    assert done.stdout.startswith("digits: 9 networks")
+    assert output.startswith(f"digits: {NUM_NETWORKS} networks")
 
 
-@pytest.mark.slow
-def test_shard_of_a_killed_worker_is_done_again(cluster, by_loky, tmp_path):
-    rows, killed = [], []
-
-    def kill_once(row):
-        rows.append((row["arm"], row["repeat"]))
-        if not killed:
-            clusters.wait_for(cluster.workers, "workers")
-            killed.append(cluster.workers()[0])
-            killed[0].kill()
-
-    summary = run(tmp_path / "study", cluster, on_network=kill_once)
-    assert not killed[0].is_running()
-    assert len(rows) == len(set(rows)) == summary.num_trained == NUM_NETWORKS
-    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
-
-
-@pytest.mark.slow
-def test_killed_parent_is_resumed_on_the_cluster(cluster, by_loky, tmp_path):
+@on_clusters(ray="exhaustive", dask="slow")
+def test_killed_parent_is_resumed_on_the_cluster(cluster, expected, tmp_path):
     directory = tmp_path / "study"
-    process = subprocess.Popen(command(directory, cluster), stderr=subprocess.DEVNULL)
-    clusters.wait_for(lambda: list(directory.glob("networks/*.parquet")), "a network")
+    process = start(directory, cluster)
     process.kill()
-    process.wait()
+    process.communicate()
     # What the workers had in hand may come in after the end of their parent, or not.
     before = len(list(directory.glob("networks/*.parquet")))
     assert 1 <= before < NUM_NETWORKS
-    summary = run(directory, cluster)
+    rows = []
+    summary = run(
+        directory,
+        cluster,
+        on_network=lambda row: rows.append((row["arm"], row["repeat"])),
+    )
+    assert len(rows) == len(set(rows)) == NUM_NETWORKS
     assert 0 < summary.num_trained <= NUM_NETWORKS - before
-    pd.testing.assert_frame_equal(comparable(directory), by_loky)
+    pd.testing.assert_frame_equal(comparable(directory), expected)
+
+
+@on_clusters(ray="slow", dask="exhaustive")
+def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
+    # One worker: on Ray two that take turns.
+    process = start(tmp_path / "study", cluster, "--repeats", "40", "--workers", "1")
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    output, said = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    # The cluster has nothing to say.
+    assert output == ""
+    # Ray's own handler would end otherwise, and without a word.
+    assert process.returncode == 143, said
+    assert "The same command goes on with what is missing" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
-def test_ray_gives_every_worker_a_gpu_of_its_own(tmp_path, by_loky):
+def test_ray_gives_every_worker_a_gpu_of_its_own():
+    with (
+        clusters.ray_cluster(cpus=4, gpus=2),
+        backends.connect("ray", address="auto") as workers,
+    ):
+        assert workers.number == 2
+        devices = workers.run(visible_devices, [(0,), (1,), (2,), (3,)])
+        assert sorted(set(devices)) == ["0", "1"]
+
+
+@pytest.mark.exhaustive
+def test_one_gpu_of_a_ray_cluster_trains_the_same_rows(tmp_path, expected):
     with clusters.ray_cluster(cpus=4, gpus=2) as cluster:
-        with backends.connect("ray", address="auto") as workers:
-            assert workers.number == 2
-            devices = workers.run(visible_devices, [(0,), (1,), (2,), (3,)])
-            assert sorted(set(devices)) == ["0", "1"]
         run(tmp_path / "study", cluster, workers=1)
-    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), by_loky)
+    pd.testing.assert_frame_equal(comparable(tmp_path / "study"), expected)
 
 
 def visible_devices(number):
@@ -134,7 +193,7 @@ def visible_devices(number):
 
 
 @pytest.mark.slow
-def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, by_loky):
+def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, expected):
     directory = tmp_path / "shared" / "study"
     directory.parent.mkdir()
     scratch = tmp_path / "dask"
@@ -149,24 +208,16 @@ def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, by_loky):
         pytest.skip("No mount namespaces for this user.")
     with clusters.dask_cluster(scratch, before=before) as cluster:
         run(directory, cluster)
-    pd.testing.assert_frame_equal(comparable(directory), by_loky)
+    pd.testing.assert_frame_equal(comparable(directory), expected)
 
 
 @pytest.mark.slow
-def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path, by_loky):
+def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path):
     directory = tmp_path / "study"
     with clusters.dask_cluster(tmp_path) as cluster:
-        process = subprocess.Popen(
-            command(directory, cluster, "--repeats", "40"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        clusters.wait_for(
-            lambda: list(directory.glob("networks/*.parquet")), "a network"
-        )
+        process = start(directory, cluster, "--repeats", "40")
         cluster.scheduler.kill()
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.count("The dask cluster was lost") == 1
     assert "Traceback" not in said
@@ -174,32 +225,10 @@ def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path, by_loky):
 
 
 @pytest.mark.slow
-def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path / "study", cluster, "--repeats", "40"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    clusters.wait_for(
-        lambda: list((tmp_path / "study").glob("networks/*.parquet")), "a network"
-    )
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
-    # Ray's own handler would end otherwise, and without a word.
-    assert process.returncode == 143, said
-    assert "The same command goes on with what is missing" in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.slow
-def test_workers_with_other_data_or_versions_are_refused(tmp_path):
-    confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
+def test_workers_with_other_data_or_versions_are_refused(undisturbed, tmp_path):
+    directory = shutil.copytree(undisturbed, tmp_path / "study")
     plan = confusion_study.StudyPlan.make(
-        confusion_study.ConfusionSettings(**SETTINGS), tmp_path, None
+        confusion_study.ConfusionSettings(**SETTINGS), directory, None
     )
     assignment = worker.assign(plan, is_cluster=True)
     other = dataclasses.replace(
@@ -224,16 +253,12 @@ def test_workers_with_other_data_or_versions_are_refused(tmp_path):
         (["--address", "auto"], "Use --backend ray or --backend dask"),
     ],
 )
-def test_backend_without_its_address_is_refused(options, message, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--out", str(tmp_path / "study"), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_backend_without_its_address_is_refused(options, message, tmp_path, capsys):
+    given = ["--out", str(tmp_path / "study"), *options]
+    assert docs_commands.run_main(SCRIPT, given) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
     assert not (tmp_path / "study").exists()
 
 

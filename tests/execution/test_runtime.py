@@ -32,6 +32,7 @@ def test_start_is_quiet_single_threaded_and_on_the_right_backend():
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_messages_come_back_on_request():
     code = "from keras_confusion.execution import runtime; runtime.start_tensorflow()"
     assert "oneDNN" in run(code, TF_CPP_MIN_LOG_LEVEL="0").stderr

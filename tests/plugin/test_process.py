@@ -71,29 +71,22 @@ def until(find, seconds, describe):
     pytest.fail(f"Waited for {seconds} s. There was: {describe()}")
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """Both, started side by side: that takes the longest."""
-    started = []
-    for load_fast in ("true", "false"):
-        logdir = tmp_path_factory.mktemp(f"load_fast_{load_fast}")
-        plugin_logdir.write_confusion_run(logdir / "good", NAMES, num_repeats=2)
-        plugin_logdir.write_prototype_run(logdir / "proto", NAMES, image_scale=0.5)
-        write_many_steps(logdir / "many")
-        plugin_logdir.write_run_without_value(logdir / "no value")
-        started.append(Server(logdir, load_fast))
+@pytest.fixture(
+    scope="module", params=["true", pytest.param("false", marks=pytest.mark.slow)]
+)
+def server(request, tmp_path_factory):
+    """TensorBoard's faster reader, and its own in Python."""
+    logdir = tmp_path_factory.mktemp(f"load_fast_{request.param}")
+    plugin_logdir.write_confusion_run(logdir / "good", NAMES, num_repeats=2)
+    plugin_logdir.write_prototype_run(logdir / "proto", NAMES, image_scale=0.5)
+    write_many_steps(logdir / "many")
+    plugin_logdir.write_run_without_value(logdir / "no value")
+    started = Server(logdir, request.param)
     try:
-        for server in started:
-            server.wait()
-        yield {server.load_fast: server for server in started}
+        started.wait()
+        yield started
     finally:
-        for server in started:
-            server.process.stop()
-
-
-@pytest.fixture(params=["true", "false"])
-def server(servers, request):
-    return servers[request.param]
+        started.process.stop()
 
 
 def write_many_steps(directory):

@@ -133,15 +133,15 @@ class Study:
             return self.progress(undisturbed), [f"in the end: {error}"]
 
 
-def confusion_study(repeats: int) -> Study:
-    """Two pairs and the baseline, on the digits, by two workers."""
+def confusion_study(repeats: int, *, workers: int = 2) -> Study:
+    """Two pairs and the baseline, on the digits."""
     count = str(repeats)
     return Study(
-        "confusion study, 2 workers",
+        f"confusion study, {workers} worker{'s' if workers > 1 else ''}",
         "run_confusion_study.py",
         (
             *("--pairs", "3-8", "4-9", "--repeats", count),
-            *("--baseline-repeats", count, "--epochs", "1", "--workers", "2"),
+            *("--baseline-repeats", count, "--epochs", "1", "--workers", str(workers)),
         ),
     )
 

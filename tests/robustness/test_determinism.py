@@ -14,12 +14,14 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.prototypes import store as prototype_store
 from tests.robustness import determinism
+from tests.support import docs_commands
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
-CONFUSION = "--pairs 3-8 4-9 --repeats 3 --baseline-repeats 3 --epochs 2"
+CONFUSION = "--pairs 3-8 --repeats 4 --baseline-repeats 4 --epochs 1"
+NUM_NETWORKS = 8
 PROTOTYPES = (
-    "--epochs 3 --intervals 40 100 --inits 2 --prototype-learning-rate 0.1 "
-    "--loss-threshold 0.5 --max-iterations 60 --no-boundaries --augment"
+    "--epochs 2 --intervals 50 100 --inits 1 --prototype-learning-rate 0.1 "
+    "--loss-threshold 0.5 --max-iterations 20 --no-boundaries --augment"
 )
 
 
@@ -46,13 +48,15 @@ def stop_when(condition, script, directory, *options):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    deadline = time.monotonic() + 300
+    try:
+        while not condition():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def bits(directory):
@@ -68,40 +72,38 @@ def bits(directory):
 
 @pytest.mark.slow
 def test_confusion_study_has_the_same_bits_again(tmp_path):
-    run(
-        "run_confusion_study.py", tmp_path / "one", *CONFUSION.split(), "--workers", "1"
+    """By one worker, and by others, of which some were killed half-way."""
+    script, stopped = "run_confusion_study.py", tmp_path / "stopped"
+    run(script, tmp_path / "one", *CONFUSION.split(), "--workers", "1")
+    stop_when(
+        lambda: len(list(stopped.glob("networks/*"))) >= 2,
+        *(script, stopped, *CONFUSION.split(), "--workers", "2"),
     )
-    run(
-        "run_confusion_study.py",
-        tmp_path / "three",
-        *CONFUSION.split(),
-        "--workers",
-        "3",
-    )
-    stopped = tmp_path / "stopped"
-    for number in (2, 5):
-        stop_when(
-            lambda number=number: len(list(stopped.glob("networks/*"))) >= number,
-            *("run_confusion_study.py", stopped, *CONFUSION.split(), "--workers", "2"),
-        )
-    run("run_confusion_study.py", stopped, *CONFUSION.split(), "--workers", "2")
+    assert len(list(stopped.glob("networks/*"))) < NUM_NETWORKS
+    run(script, stopped, *CONFUSION.split(), "--workers", "3")
     first = bits(tmp_path / "one")
-    assert len(first) == 9
-    pd.testing.assert_frame_equal(bits(tmp_path / "three"), first)
+    assert len(first) == NUM_NETWORKS
     pd.testing.assert_frame_equal(bits(stopped), first)
     # Not because everything is the same: other repeats have other bits.
-    assert first["final_training_loss"].nunique() == 9
+    assert first["final_training_loss"].nunique() == NUM_NETWORKS
 
 
 @pytest.mark.slow
-def test_prototype_study_has_the_same_bits_again(tmp_path):
+def test_prototype_study_has_the_same_bits_again(digits, tmp_path):
     script, stopped = "run_prototype_study.py", tmp_path / "stopped"
-    run(script, tmp_path / "whole", *PROTOTYPES.split())
+    few = {}
+    for name, split in (("train", digits.train), ("test", digits.test)):
+        images, labels = split.arrays()
+        few[f"x_{name}"] = images[labels < 3]
+        few[f"y_{name}"] = labels[labels < 3]
+    np.savez(tmp_path / "few.npz", **few)
+    options = [*PROTOTYPES.split(), "--dataset", str(tmp_path / "few.npz")]
+    run(script, tmp_path / "whole", *options)
     stop_when(
-        lambda: (stopped / "models" / "40" / "model.json").exists(),
-        *(script, stopped, *PROTOTYPES.split()),
+        lambda: (stopped / "models" / "50" / "model.json").exists(),
+        *(script, stopped, *options),
     )
-    run(script, stopped, *PROTOTYPES.split())
+    run(script, stopped, *options)
     first, again = (
         prototype_store.read_prototype_study(directory).drop_vars(
             ["seconds", "network"]
@@ -139,25 +141,30 @@ def test_packed_networks_are_refused(tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+def write_networks(directory, *, changed):
+    """Two networks; the second one has so many answers that others do not have."""
+    (directory / "networks").mkdir(parents=True)
+    for repeat in range(2):
+        labels = np.arange(20) % 4
+        # Of the second network alone.
+        labels[: changed * repeat] += 4
+        row = {
+            "arm": "baseline",
+            "class_a": None,
+            "class_b": None,
+            "repeat": repeat,
+            "seed": repeat,
+            "failed": False,
+            "final_training_loss": 2.0 + changed * repeat / 100,
+            "predictions": labels,
+            "log2_probability": [-1.0] * 4,
+        }
+        confusion_store.write_network(directory, row, num_classes=10)
+
+
 def test_benchmark_counts_what_is_not_the_same(tmp_path):
     for name, changed in (("one", 0), ("other", 3)):
-        (tmp_path / name / "networks").mkdir(parents=True)
-        for repeat in range(2):
-            labels = np.arange(20) % 4
-            # Of the second network alone.
-            labels[: changed * repeat] += 4
-            row = {
-                "arm": "baseline",
-                "class_a": None,
-                "class_b": None,
-                "repeat": repeat,
-                "seed": repeat,
-                "failed": False,
-                "final_training_loss": 2.0 + changed * repeat / 100,
-                "predictions": labels,
-                "log2_probability": [-1.0] * 4,
-            }
-            confusion_store.write_network(tmp_path / name, row, num_classes=10)
+        write_networks(tmp_path / name, changed=changed)
     found = determinism.compare(tmp_path / "one", tmp_path / "other")
     assert found == {
         "networks": 2,
@@ -170,12 +177,36 @@ def test_benchmark_counts_what_is_not_the_same(tmp_path):
     assert "| float32 | again | 1 of 2 | 3 of 40 (7.50%) | 1.5e-02 |" in text
 
 
-@pytest.mark.slow
 def test_benchmark_runs_what_it_compares(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        determinism, "STUDY", "--pairs 3-8 --repeats 1 --baseline-repeats 1 --epochs 1"
+    """Without training: what is run, and what comes of its folders."""
+    commands = []
+
+    def run_made_up(words, *, env, **options):
+        python, script, *arguments = words
+        assert python == sys.executable
+        given = docs_commands.parse(
+            str(pathlib.Path(script).relative_to(SCRIPTS.parent)), arguments, words
+        )
+        commands.append((given, env))
+        # Another seed has other answers, and so has a machine without oneDNN.
+        changed = given.seed + ("TF_ENABLE_ONEDNN_OPTS" in env)
+        write_networks(pathlib.Path(given.out), changed=changed)
+
+    monkeypatch.setattr(determinism.subprocess, "run", run_made_up)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    rows = determinism.measure(tmp_path, dtypes=("mixed_bfloat16",))
+    answers = {row["run"]: row["other_answers"] for row in rows}
+    assert answers == {
+        "the same again": 0,
+        "3 workers": 0,
+        "oneDNN without AMX and bfloat16": 0,
+        "without oneDNN": 1,
+        "another seed": 1,
+    }
+    assert {row["dtype"] for row in rows} == {"mixed_bfloat16"}
+    assert all(
+        given.deterministic and given.pairs == ["3-8", "4-9"] for given, _ in commands
     )
-    runs = {name: determinism.RUNS[name] for name in ("first", "without oneDNN")}
-    (row,) = determinism.measure(tmp_path, dtypes=("float32",), runs=runs)
-    assert row["run"] == "without oneDNN"
-    assert row["networks"] == 2
+    assert [given.workers for given, _ in commands] == [1, 1, 3, 1, 1, 1]
+    limits = [env.get("ONEDNN_MAX_CPU_ISA") for _, env in commands]
+    assert limits == [None, None, None, "AVX512_CORE", None, None]

@@ -8,8 +8,6 @@ from tb_plugin import metadata
 from tests.support import browser, plugin_logdir
 from tests.support.tensorboard_process import tensorboard
 
-pytestmark = pytest.mark.slow
-
 RUN = "window.top.pwned=1"
 SCRIPTS = [
     f"<img src=x onerror={RUN}>",
@@ -19,6 +17,8 @@ SCRIPTS = [
     f"'-{RUN}-'",
     f"<iframe srcdoc=<script>{RUN}>",
 ]
+# Of the state that an address holds.
+KEYS = ("view", "run", "measure", "order", "cell", "target")
 FOLDER = f"<img src=x onerror={RUN}>"
 SETTINGS = {script: [script, {script: script}] for script in SCRIPTS}
 
@@ -67,6 +67,7 @@ def markup_from_data(frame) -> int:
     ).count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("view", "run"),
     [
@@ -94,16 +95,24 @@ def test_scripts_are_text(watched, view, run):
     assert not has_run(watched)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_scripts_in_an_address_are_text(watched, script):
-    state = dict.fromkeys(("view", "run", "measure", "order", "cell", "target"), script)
-    frame = watched.open(**state)
+@pytest.mark.parametrize(
+    "first",
+    [
+        # Each script in one place of the address, and in each of the others.
+        pytest.param(0, marks=pytest.mark.slow),
+        *(pytest.param(n, marks=pytest.mark.exhaustive) for n in range(1, len(KEYS))),
+    ],
+)
+def test_scripts_in_an_address_are_text(watched, first):
+    scripts = [*SCRIPTS[first:], *SCRIPTS[:first]]
+    frame = watched.open(**dict(zip(KEYS, scripts, strict=True)))
     frame.wait_for_selector(".bar")
     watched.page.wait_for_timeout(300)
     assert markup_from_data(frame) == 0
     assert not has_run(watched)
 
 
+@pytest.mark.slow
 def test_this_test_would_see_a_script(watched):
     frame = watched.open(run=f"{FOLDER}/{metadata.TRAINING_RUN}")
     frame.evaluate(
@@ -118,6 +127,7 @@ def test_this_test_would_see_a_script(watched):
     watched.troubles.clear()
 
 
+@pytest.mark.slow
 def test_the_policy_of_the_page_is_tensorboards(address):
     page = f"{address}data/plugin_entry.html?name={metadata.PLUGIN_NAME}"
     with urllib.request.urlopen(page) as answer:

@@ -14,7 +14,7 @@ from tests.support import fuzz_plugin, fuzzing
 from tests.support.tensorboard_process import TensorBoard
 
 EXAMPLES = 60
-NUM_BAD_RUNS = 12
+NUM_BAD_RUNS = 8
 SECONDS = 60
 # A promise of 10^9 numbers would take more.
 MAX_BYTES = 2 * 10**9
@@ -27,8 +27,14 @@ def test_nothing_but_answers(target):
     assert counts[fuzzing.REFUSED] > 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("load_fast", ["true", "false"])
+@pytest.mark.parametrize(
+    "load_fast",
+    [
+        pytest.param("true", marks=pytest.mark.slow),
+        # The reader in Python, which the tests above have in this process.
+        pytest.param("false", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_tensorboard_of_bad_runs_goes_on_serving(tmp_path, load_fast):
     fuzz_plugin.write_hostile_logdir(tmp_path, NUM_BAD_RUNS)
     process = TensorBoard(tmp_path, f"--load_fast={load_fast}")

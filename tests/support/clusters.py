@@ -16,7 +16,7 @@ import psutil
 # The programs beside the Python that runs the tests.
 PROGRAMS = pathlib.Path(sys.executable).parent
 LOOPBACK = "127.0.0.1"
-SECONDS_TO_START = 90
+SECONDS_TO_START = 240
 
 
 @dataclasses.dataclass(frozen=True)

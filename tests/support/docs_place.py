@@ -16,6 +16,7 @@ import numpy as np
 from tests.docs import test_own_data
 from tests.support import docs_commands, docs_pages, tensorboard_process
 from tests.support.docs_pages import DocumentationError, Item
+from tests.support.plugin_site import PluginSite
 
 SECONDS_TO_LOAD = 60
 
@@ -23,6 +24,8 @@ SECONDS_TO_LOAD = 60
 _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 # What is asked for -> a small file with the same classes. Others are small already.
 _SMALL_DATA = {"digits": "digits.npz", "cifar10": "cifar10.npz"}
+# With four of the classes, of which prototypes are made from each to each.
+_FEW_CLASSES = {"digits": "few/digits.npz", "cifar10": "few/cifar10.npz"}
 _KEPT_DATA = ("reviews", "planted", "path/to/folder", "arrays.npz", "my_data.npz")
 _ALL_PAIRS = {"digits": ("2-4", "3-8"), "cifar10": ("cat-dog", "automobile-cat")}
 # By program: options that always get these values, and others that get them if given.
@@ -40,7 +43,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     _EXPLAIN: {"--repeats": "1", "--units": "1"},
     "docs/write_commands.py": {"--out": "commands.md"},
     "-m docs.draw_architecture": {"--out": "architecture.svg"},
-    "-m benchmarks": {"--only": "d", "--rounds": "1"},
+    "-m benchmarks": {"--only": "d", "--rounds": "1", "--quick": ""},
     "-m tb_plugin.demo": {},
     "scripts/analyse_study.py": {},
 }
@@ -63,7 +66,7 @@ _PLACES = re.compile(r"(studies|models|probes|saved_models|demo_logdir)(/|$)")
 
 
 class Place:
-    """A folder in which commands are run, each once.
+    """A folder in which commands are run, each once, and each study trained once.
 
     Args:
         directory: An empty folder.
@@ -72,8 +75,8 @@ class Place:
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
         self._done: dict[tuple[str, ...], str] = {}
-        # Programs that have trained a ResNet18, which takes long to compile.
-        self._deep: set[str] = set()
+        # Whether there was a TensorBoard, and a ResNet18, which takes long to compile.
+        self._has_tensorboard = self._has_deep = False
         shutil.copytree(docs_pages.ROOT / "saved_models", directory / "saved_models")
         (directory / "docs").symlink_to(docs_pages.ROOT / "docs")
         write_data(directory)
@@ -135,9 +138,12 @@ class Place:
             self._once((target, *small), item, self._run_small, target, small)
 
     def _deep_once(self, target: str, arguments: list[str]) -> list[str]:
-        """The same with the small model, if this program has trained a deep one."""
-        if target not in self._deep:
-            self._deep.add(target)
+        """The same with the small model, but for the first training of a classifier.
+
+        Prototypes of a ResNet18 are made by probe_saved_model.py on the same pages.
+        """
+        if target == _TRAIN and not self._has_deep:
+            self._has_deep = True
             return arguments
         options = options_of(arguments) | {"--model": ["cnn"]}
         options.pop("--width", None)
@@ -149,8 +155,22 @@ class Place:
         if growing - {_without_repeats((target, *arguments))}:
             shutil.rmtree(self.directory / out)
         self._need(item, [word for word in arguments if word != out])
+        if same := self._same(target, arguments):
+            shutil.copytree(self.directory / same, self.directory / out)
+            return
         if code := docs_commands.run_main(target, arguments):
             raise DocumentationError(f"{item} ended with {code}, as {arguments}.")
+
+    def _same(self, target: str, arguments: list[str]) -> str | None:
+        """The folder of a study that the same command wrote, but for its --out."""
+        out = output_of(target, arguments)
+        if target not in (_CONFUSION, _PROTOTYPES) or (self.directory / out).exists():
+            return None
+        asked = _without_place(arguments)
+        for (done, *others), written in self._done.items():
+            if done == target and _without_place(others) == asked:
+                return written
+        return None
 
     def _forget(self, out: str | None) -> list[tuple[str, ...]]:
         """Forgets the commands that wrote a folder, and returns them."""
@@ -210,21 +230,33 @@ class Place:
         self._forget(words[-1].removesuffix("/networks"))
 
     def _look(self, item: Item, *arguments: str) -> None:
-        """TensorBoard starts, answers, and the plugin shows every study, whole."""
+        """TensorBoard starts, answers, and the plugin shows every study, whole.
+
+        A real one starts once; then the plugin is asked without it.
+        """
         at = arguments.index("--logdir")
         logdir = self.directory / arguments[at + 1]
         self._need(item, [arguments[at + 1]])
-        with tensorboard_process.tensorboard(logdir) as address:
-            route = f"{address}data/plugin/keras_confusion/studies"
-            deadline = time.monotonic() + SECONDS_TO_LOAD
-            while time.monotonic() < deadline:
-                with urllib.request.urlopen(route) as answer:
-                    studies = json.load(answer)["studies"]
-                if studies:
-                    break
-                time.sleep(0.2)
+        if self._has_tensorboard:
+            studies = PluginSite(logdir).get("studies").json["studies"]
+        else:
+            studies = _studies_of_tensorboard(logdir)
+            self._has_tensorboard = True
         if not studies or any(study["error"] for study in studies):
             raise DocumentationError(f"{item}: TensorBoard shows {studies}.")
+
+
+def _studies_of_tensorboard(logdir: pathlib.Path) -> list[dict]:
+    with tensorboard_process.tensorboard(logdir) as address:
+        route = f"{address}data/plugin/keras_confusion/studies"
+        deadline = time.monotonic() + SECONDS_TO_LOAD
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(route) as answer:
+                studies = json.load(answer)["studies"]
+            if studies:
+                break
+            time.sleep(0.2)
+    return studies
 
 
 def smaller(target: str, given: list[str], item: object) -> list[str]:
@@ -253,17 +285,24 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
         if target == _CONFUSION and options.get("--pairs", ["all"]) == ["all"]:
             options["--pairs"] = [*_ALL_PAIRS.get(name, ("0-1",))]
         if target == _PROTOTYPES:
-            options["--intervals"] = ["50", "100"]
+            options["--intervals"] = ["100"]
+            options["--dataset"] = [_FEW_CLASSES.get(name, name)]
     # A cluster is what execution/test_backends.py has, and no process can go back from
     # deterministic operations: see tests/robustness/test_determinism.py.
     for name in ("--data-dir", "--backend", "--address", "--deterministic"):
         options.pop(name, None)
+    if target == "-m benchmarks":
+        # Subject d has none.
+        options.pop("--dataset", None)
     repeats = options.get("--repeats", [""])[0]
     options |= {name: [value] for name, value in _ALWAYS[target].items()}
     if target == _CONFUSION and repeats == "2":
         # A page grows a study from there.
         options["--repeats"] = ["1"]
     options |= {name: [_IF_GIVEN[name]] for name in options.keys() & _IF_GIVEN}
+    if target == "-m benchmarks":
+        # In one order: the same ones are run once.
+        options = dict(sorted(options.items()))
     # DIR, FOLDER, STUDY: any study.
     return [
         _STUDY if re.fullmatch("[A-Z]{3,}", word) else word
@@ -274,6 +313,12 @@ def smaller(target: str, given: list[str], item: object) -> list[str]:
 def _without_repeats(key: tuple[str, ...]) -> tuple[str, ...]:
     """A command without what a study may have more of."""
     return tuple(re.sub(r"--repeats \d+", "", " ".join(key)).split())
+
+
+def _without_place(arguments: list[str]) -> dict[str, list[str]]:
+    """The options of a study, in any order, that do not say where it is made."""
+    options = options_of(arguments)
+    return {name: options[name] for name in options.keys() - {"--out", "--workers"}}
 
 
 def options_of(given: list[str]) -> dict[str, list[str]]:
@@ -327,6 +372,9 @@ def write_data(directory: pathlib.Path) -> None:
 
     write("cifar10.npz", _CIFAR10_CLASSES.split(" "))
     write("digits.npz", list("0123456789"))
+    (directory / "few").mkdir()
+    write("few/cifar10.npz", ["automobile", "cat", "dog", "truck"])
+    write("few/digits.npz", list("3489"))
     write("arrays.npz", ["a", "b", "c"])
     write("my_data.npz", ["a", "b", "c"])
     test_own_data.write_files(directory, ["my_model.py", "my_text_model.py"])
