@@ -1,7 +1,10 @@
 import collections
+import io
 import json
 
 import keras
+import matplotlib.figure
+import matplotlib.image
 import numpy as np
 import pytest
 import tensorboard.context
@@ -261,6 +264,19 @@ def _frames(image, num_frames):
     share = xr.DataArray(np.linspace(0, 1, num_frames), dims="frame")
     frames = np.round(255 * image * share).astype(np.uint8)
     return frames.transpose(*prototype_store.ARRAYS["frames"].axes)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports make and name their figures, and do not draw them, which takes long."""
+    pixel = io.BytesIO()
+    matplotlib.image.imsave(pixel, np.zeros((1, 1, 3), np.uint8))
+
+    def save(figure, file, *, format, **options):
+        assert figure.axes
+        file.write(b"<svg/>" if format == "svg" else pixel.getvalue())
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", save)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from keras_confusion.datasets import corruption
 from keras_confusion.storage.study_folder import StudyFolder
 from keras_confusion.training import linear_heads, recipes
 from keras_confusion.training import trainer as training_trainer
+from tests.support.small_networks import linear, small
 
 PAIR = (3, 8)
 NUM_CLASSES, NUM_TEST = 10, 599
@@ -105,6 +106,8 @@ def test_every_network_has_its_columns(rows):
         assert np.median(row["features_discriminability"]) > 2.5
         # A head that was fitted to the end is another than a last layer after an epoch.
         assert np.any(row["discriminability"] != row["features_discriminability"])
+    first, second = (rows["baseline", repeat]["predictions"] for repeat in (0, 1))
+    assert np.any(first != second)
 
 
 def test_pair_is_told_apart_by_features_and_not_by_the_confused_network(rows):
@@ -145,29 +148,33 @@ def test_d_primes_are_those_of_the_logits_that_are_kept(rows, directory):
         assert np.mean(answers == row["predictions"]) > 0.99
 
 
-def test_logits_and_readout_are_there_only_where_asked_for(tmp_path):
+def test_logits_and_readout_are_there_only_where_asked_for(tmp_path, capsys):
     rows = run(tmp_path, model=linear, readout_baselines=0)
+    # A model with features says nothing of them.
+    assert NO_FEATURES not in capsys.readouterr().err
     assert not (tmp_path / "logits").exists()
     for row in rows.values():
         assert row["features_discriminability"] is not None
         assert row["readout_discriminability"] is None
 
 
-@pytest.mark.parametrize("arm", ["baseline", "3-8"])
-def test_features_are_those_of_the_network_trained_again(rows, digits, arm):
-    row = rows[arm, 0]
-    given = None
-    if arm == "3-8":
-        given = corruption.given_labels(
-            digits.train.labels,
-            corruption.swap(NUM_CLASSES, *PAIR, fraction=0.5),
-            row["corruption_seed"],
-        )
+def test_features_are_those_of_the_network_trained_again(rows, digits):
     trainer = training_trainer.Trainer(
         digits,
         recipe=recipes.find_recipe("annealed", num_train=digits.train.num_examples),
         epochs=1,
     )
+    swapped = corruption.given_labels(
+        digits.train.labels,
+        corruption.swap(NUM_CLASSES, *PAIR, fraction=0.5),
+        rows["3-8", 0]["corruption_seed"],
+    )
+    for arm, given in (("baseline", None), ("3-8", swapped)):
+        check_features(rows[arm, 0], trainer, given, digits)
+
+
+def check_features(row, trainer, given, digits):
+    """Against Keras and scikit-learn."""
     trainer.train(
         [
             training_trainer.TrainingTask(
@@ -182,9 +189,9 @@ def test_features_are_those_of_the_network_trained_again(rows, digits, arm):
     model = trainer.model
     last = model.layers[-1]
     assert last.units == NUM_CLASSES
-    before_last = keras.Model(model.inputs, last.input)
+    before_last = keras.Model(model.inputs[0], last.input)
     train, test = (
-        before_last.predict(split.arrays()[0].astype(np.float32) / 255, verbose=0)
+        before_last(split.arrays()[0].astype(np.float32) / 255).numpy()
         for split in (digits.train, digits.test)
     )
     scaler = sklearn.preprocessing.StandardScaler().fit(train)
@@ -204,10 +211,17 @@ def test_features_are_those_of_the_network_trained_again(rows, digits, arm):
     assert np.median(np.abs(d_primes(logits, labels) - found)) < 0.003
 
 
-def test_arm_without_a_swapped_label_is_its_baseline_in_every_column(untouched):
+def test_arm_without_a_swapped_label_is_its_baseline_bit_for_bit(untouched):
+    # Whatever moves a confused arm is its labels and nothing else.
     baseline = untouched["baseline", 0]
     for arm in ("3-8", "4-9"):
-        for name in ("discriminability", "features_discriminability"):
+        for name in (
+            "predictions",
+            "log2_probability",
+            "final_training_loss",
+            "discriminability",
+            "features_discriminability",
+        ):
             np.testing.assert_array_equal(untouched[arm, 0][name], baseline[name])
 
 
@@ -220,19 +234,6 @@ def test_right_head_on_untouched_features_reads_what_they_hold(untouched, digits
         np.testing.assert_allclose(found, expected, rtol=3e-7)
 
 
-def linear(*, input_shape, num_classes, seed):
-    """Its features are means of pixels: few, so that heads are fitted fast."""
-    initializer = keras.initializers.GlorotUniform(seed)
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            keras.layers.AveragePooling2D(4),
-            keras.layers.Flatten(),
-            keras.layers.Dense(num_classes, kernel_initializer=initializer),
-        ]
-    )
-
-
 def test_network_that_learns_no_features_has_the_same_in_every_arm(tmp_path):
     rows = run(tmp_path, model=linear, baseline_repeats=2)
     expected = rows["baseline", 0]["features_discriminability"]
@@ -243,20 +244,8 @@ def test_network_that_learns_no_features_has_the_same_in_every_arm(tmp_path):
     )
 
 
-def one_hidden_layer(*, input_shape, num_classes, seed):
-    """Its features are few, and those of every network its own."""
-    *layers, last = linear(
-        input_shape=input_shape, num_classes=num_classes, seed=seed
-    ).layers
-    hidden = keras.layers.Dense(
-        12, "relu", kernel_initializer=keras.initializers.GlorotUniform(seed + 1)
-    )
-    last = keras.layers.Dense(num_classes, kernel_initializer=last.kernel_initializer)
-    return keras.Sequential([keras.Input(input_shape), *layers, hidden, last])
-
-
 def test_networks_of_a_pack_have_features_of_their_own(tmp_path):
-    settings = {"model": one_hidden_layer, "baseline_repeats": 2}
+    settings = {"model": small, "baseline_repeats": 2}
     alone, packed = (
         run(tmp_path / str(number), networks_per_program=number, **settings)
         for number in (1, 3)
@@ -324,11 +313,6 @@ def test_model_without_features_is_trained_and_says_so_once(tmp_path, capsys, mo
             confusion_store.logits_path(tmp_path, pair, row["repeat"])
         ) as kept:
             assert list(kept) == ["total"]
-
-
-def test_model_with_features_says_nothing_of_them(tmp_path, capsys):
-    run(tmp_path, model=linear)
-    assert NO_FEATURES not in capsys.readouterr().err
 
 
 def test_features_that_are_too_wide_for_enough_examples_are_left_out(

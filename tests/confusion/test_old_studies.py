@@ -135,7 +135,7 @@ def test_reading_changes_nothing(old_study):
     assert {path: path.read_bytes() for path in old_study.rglob("*.*")} == before
 
 
-def test_report_of_an_old_study_says_what_is_not_known(old_study):
+def test_report_of_an_old_study_says_what_is_not_known(old_study, undrawn):
     report = confusion_report.write_confusion_report(StudyFolder.open(old_study))
     assert "What the features learned is not known" in report.text
     assert "Baseline accuracy" in report.text
@@ -200,7 +200,7 @@ def test_readings_are_those_of_the_new_networks(went_on):
     ] * len(SETTINGS["pairs"])
 
 
-def test_report_of_few_new_networks_has_no_test_of_them(finished):
+def test_report_of_few_new_networks_has_no_test_of_them(finished, undrawn):
     report = confusion_report.write_confusion_report(StudyFolder.open(finished))
     assert "  Target x pairs, third classes: 0 of 0 tests at q <= 0.05" in report.text
     assert "is not known" not in report.text

@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from keras_confusion import errors
+from keras_confusion.cli import commands, exit_codes
 from keras_confusion.comparisons import group_statistics
 from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import settings as confusion_settings
@@ -22,6 +25,8 @@ from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion import study_description
 from keras_confusion.storage import study_folder
 from keras_confusion.training import trainer as training_trainer
+from tests.support import docs_commands
+from tests.support.small_networks import linear, small
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "run_confusion_study.py"
 SETTINGS = {
@@ -51,13 +56,23 @@ def comparable(directory):
     return confusion_store.read_networks(directory).drop(columns=CHANGING)
 
 
-@pytest.fixture(scope="session")
-def uninterrupted(tmp_path_factory):
-    """A whole study by two worker processes, and what the script said."""
-    directory = tmp_path_factory.mktemp("study") / "uninterrupted"
-    done = subprocess.run(
-        command(directory, "--workers", "2"), capture_output=True, text=True, check=True
+def run_here(directory, *options):
+    """Runs the script in this process, which has TensorFlow already."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    script, *arguments = command(directory, *options, "--workers", "1")[1:]
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = docs_commands.run_main(script, arguments)
+    return subprocess.CompletedProcess(
+        arguments, code, stdout.getvalue(), stderr.getvalue()
     )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A whole study, and what the script said."""
+    directory = tmp_path_factory.mktemp("study") / "uninterrupted"
+    done = run_here(directory)
+    assert done.returncode == 0, done.stderr
     return directory, done
 
 
@@ -117,39 +132,9 @@ def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
     }
 
 
-def test_tensorflow_stays_quiet(uninterrupted):
-    for line in uninterrupted[1].stderr.splitlines():
-        assert not line or "networks" in line
+def test_progress_is_shown(uninterrupted):
     assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in uninterrupted[1].stderr
     assert "a minute" in uninterrupted[1].stderr
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_equals_uninterrupted(uninterrupted, tmp_path):
-    directory = tmp_path / "killed"
-    # One worker in the process itself: other than in the uninterrupted study.
-    process = subprocess.Popen(
-        command(directory, "--workers", "1"), stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while len(list(directory.glob("networks/*.parquet"))) < 2:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = {
-        path: path.stat().st_mtime_ns for path in directory.glob("networks/*.parquet")
-    }
-    assert 2 <= len(before) < NUM_NETWORKS
-    # As a writer leaves it that is killed between writing and renaming.
-    (directory / "networks" / ".4-9-00001.parquet.1.tmp").write_bytes(b"half")
-    subprocess.run(
-        command(directory, "--workers", "1"), capture_output=True, check=True
-    )
-    for path, modified in before.items():
-        assert path.stat().st_mtime_ns == modified
-    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
 
 
 def workers_of(parent):
@@ -161,30 +146,65 @@ def is_running(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.slow
-def test_workers_die_with_a_killed_parent(tmp_path):
-    directory = tmp_path / "orphans"
-    process = subprocess.Popen(
-        command(directory, "--workers", "2", "--repeats", "90"),
-        stderr=subprocess.DEVNULL,
-    )
+def wait_for_networks(directory, number, process):
     deadline = time.monotonic() + 120
-    while not list(directory.glob("networks/*.parquet")):
+    while len(list(directory.glob("networks/*.parquet"))) < number:
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+def those_also_in(networks, others):
+    """Networks whose arm and repeat others have too."""
+    keys = set(zip(others["arm"], others["repeat"], strict=True))
+    also = [
+        key in keys for key in zip(networks["arm"], networks["repeat"], strict=True)
+    ]
+    return networks[also].reset_index(drop=True)
+
+
+@pytest.mark.slow
+def test_workers_die_with_a_killed_parent_and_the_same_command_goes_on(
+    uninterrupted, tmp_path
+):
+    directory = tmp_path / "killed"
+    # More than the uninterrupted study has: not all are done when the workers are dead.
+    more = ("--repeats", "5", "--baseline-repeats", "5")
+    process = subprocess.Popen(
+        command(directory, "--workers", "2", *more), stderr=subprocess.DEVNULL
+    )
+    wait_for_networks(directory, 2, process)
     workers = workers_of(process.pid)
     assert len([worker for worker in workers if is_running(worker)]) >= 2
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 15
     while any(is_running(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    confusion_store.read_networks(directory)
+    before = {
+        path: path.stat().st_mtime_ns for path in directory.glob("networks/*.parquet")
+    }
+    assert 2 <= len(before) < 3 * 5
+    assert len(confusion_store.read_networks(directory)) == len(before)
+    # As a writer leaves it that is killed between writing and renaming.
+    half = directory / "networks" / ".4-9-00001.parquet.1.tmp"
+    half.write_bytes(b"half")
+    # One worker, in the process itself: other than before.
+    done = run_here(directory, *more)
+    assert done.returncode == 0, done.stderr
+    assert f"{3 * 5 - len(before)} of {3 * 5} networks trained" in done.stderr
+    assert not half.exists()
+    for path, modified in before.items():
+        assert path.stat().st_mtime_ns == modified
+    networks = comparable(directory)
+    assert len(networks) == 3 * 5
+    at_once = comparable(uninterrupted[0])
+    pd.testing.assert_frame_equal(those_also_in(networks, at_once), at_once)
 
 
 @pytest.mark.slow
-def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
+def test_killed_worker_is_replaced_and_ctrl_c_stops_cleanly(uninterrupted, tmp_path):
     directory = tmp_path / "stopped"
     process = subprocess.Popen(
         command(directory, "--workers", "2", "--repeats", "50"),
@@ -196,36 +216,29 @@ def test_interrupted_by_ctrl_c_stops_cleanly(tmp_path):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
-    while not list(directory.glob("networks/*.parquet")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_networks(directory, 1, process)
+    workers_of(process.pid)[-1].kill()
+    # More than both workers can have had at hand.
+    wait_for_networks(directory, 6, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "The same command goes on with what is missing" in errors
-    assert "Traceback" not in errors
+    assert "A worker process was killed" in told
+    assert "The same command goes on with what is missing" in told
+    # Neither tracebacks nor messages of TensorFlow, whose processes these are.
+    for line in told.splitlines():
+        assert not line or any(
+            words in line for words in ("networks", "was killed", "goes on")
+        )
     # Workers are killed where they are: a temporary file may be left, which the next
     # start clears; every network that has its name is whole.
-    networks = confusion_store.read_networks(directory)
+    networks = comparable(directory)
     assert all(len(answers) == 599 for answers in networks["predictions"])
-
-
-@pytest.mark.slow
-def test_killed_worker_is_replaced(tmp_path, uninterrupted):
-    directory = tmp_path / "worker_killed"
-    process = subprocess.Popen(
-        command(directory, "--workers", "2"), stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not list(directory.glob("networks/*.parquet")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    workers_of(process.pid)[-1].kill()
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    assert "A worker process was killed" in errors
-    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
+    # By whichever worker, they are those of a study that nobody disturbed.
+    at_once = comparable(uninterrupted[0])
+    both = those_also_in(networks, at_once)
+    assert len(both) >= 5
+    pd.testing.assert_frame_equal(both, those_also_in(at_once, both))
 
 
 def test_same_command_on_a_finished_study_trains_nothing(uninterrupted):
@@ -252,57 +265,50 @@ def test_other_settings_are_refused_and_nothing_is_touched(uninterrupted):
     }
 
 
-def test_a_study_can_be_given_more_repeats_and_not_fewer(tmp_path, uninterrupted):
+def test_a_study_can_be_given_more_repeats_and_not_fewer(tmp_path):
     directory = tmp_path / "study"
-    fewer = SETTINGS | {"repeats": 1, "baseline_repeats": 1}
-    first = confusion_study.run_confusion_study(directory, workers=1, **fewer)
+    asked = SETTINGS | {"model": small, "workers": 1}
+    fewer = asked | {"repeats": 1, "baseline_repeats": 1}
+    first = confusion_study.run_confusion_study(directory, **fewer)
     assert first.num_trained == 3
-    more = confusion_study.run_confusion_study(directory, workers=1, **SETTINGS)
+    more = confusion_study.run_confusion_study(directory, **asked)
     assert more.num_trained == NUM_NETWORKS - 3
     # The result is that of the study that was asked for at once.
-    pd.testing.assert_frame_equal(comparable(directory), comparable(uninterrupted[0]))
+    confusion_study.run_confusion_study(tmp_path / "at_once", **asked)
+    pd.testing.assert_frame_equal(
+        comparable(directory), comparable(tmp_path / "at_once")
+    )
     stored, at_once = (
         study_folder.StudyFolder.open(folder).settings
-        for folder in (directory, uninterrupted[0])
+        for folder in (directory, tmp_path / "at_once")
     )
     assert stored == at_once
     with pytest.raises(study_folder.StudyFolderError, match="repeats: 2 in the folder"):
-        confusion_study.run_confusion_study(directory, workers=1, **fewer)
+        confusion_study.run_confusion_study(directory, **fewer)
 
 
-def test_null_arms_equal_their_baseline(tmp_path):
-    # With no label changed an arm is the baseline of its repeat, bit for bit: whatever
-    # moves a confused arm is its labels and nothing else.
-    confusion_study.run_confusion_study(
-        tmp_path, workers=1, fraction=0.0, **(SETTINGS | {"baseline_repeats": 2})
-    )
-    networks = confusion_store.read_networks(tmp_path)
-    for _, repeat in networks.groupby("repeat"):
-        baseline, *arms = repeat["predictions"]
-        assert len(arms) == 2
-        for arm in arms:
-            np.testing.assert_array_equal(arm, baseline)
-    assert np.any(networks["predictions"][0] != networks["predictions"][1])
+@pytest.fixture
+def run_null_study(undrawn, capsys):
+    """A function that runs a null study of small networks as the script does."""
+
+    def run(directory, **options):
+        settings = SETTINGS | {"pairs": ["3-8", "9-4"], "model": small, "workers": 1}
+        code = exit_codes.exit_code(
+            commands.run_confusion_study,
+            directory,
+            corruption="null",
+            **settings | options,
+        )
+        return code, capsys.readouterr()
+
+    return run
 
 
-def run_null_study(directory, *options):
-    pairs = "--pairs 3-8 9-4 --repeats 2 --baseline-repeats 3 --epochs 1 --workers 1"
-    return subprocess.run(
-        [
-            *(sys.executable, str(SCRIPT), *pairs.split()),
-            *("--corruption", "null", "--out", str(directory), *options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_null_study_with_own_seeds(tmp_path):
-    done = run_null_study(tmp_path / "study", "--own-seeds")
-    assert "A null study" in done.stdout, done.stderr
-    assert "No correlation within repeats" in done.stdout
+def test_null_study_with_own_seeds(tmp_path, run_null_study):
+    code, said = run_null_study(tmp_path / "study", shared_seeds=False, epochs=4)
+    assert code == 0
+    assert "A null study" in said.out
+    assert "No correlation within repeats" in said.out
     networks = confusion_store.read_networks(tmp_path / "study")
     assert len(networks) == NUM_NETWORKS
     # Nobody's labels are touched, and no two networks are the same.
@@ -320,10 +326,11 @@ def test_null_study_with_own_seeds(tmp_path):
     assert (settings["fraction"], settings["shared_seeds"]) == (0.0, False)
 
 
-def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path):
-    done = run_null_study(tmp_path / "study", "--fraction", "0.3", "--test", "paired")
-    assert "A null study" in done.stdout, done.stderr
-    assert "Test: paired t within repeats" in done.stdout
+def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path, run_null_study):
+    code, said = run_null_study(tmp_path / "study", fraction=0.3, test="paired")
+    assert code == 0
+    assert "A null study" in said.out
+    assert "Test: paired t within repeats" in said.out
     networks = confusion_store.read_networks(tmp_path / "study")
     assert networks["seed"].nunique() == 3
     assert networks["corruption_seed"].nunique() == NUM_NETWORKS
@@ -333,10 +340,10 @@ def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path):
         assert repeat["final_training_loss"].nunique() == len(repeat)
 
 
-def test_paired_test_of_own_seeds_is_refused_before_training(tmp_path):
-    done = run_null_study(tmp_path / "study", "--own-seeds", "--test", "paired")
-    assert done.returncode != 0
-    assert "Use --test welch" in done.stderr
+def test_paired_test_of_own_seeds_is_refused_before_training(tmp_path, run_null_study):
+    code, said = run_null_study(tmp_path / "study", shared_seeds=False, test="paired")
+    assert code == 1
+    assert "Use --test welch" in said.err
     assert not (tmp_path / "study").exists()
 
 
@@ -347,7 +354,7 @@ def test_local_model_in_worker_processes(tmp_path):
 
     def counted(*, input_shape, num_classes, seed):
         (builds / f"{os.getpid()}-{time.monotonic_ns()}").write_text(str(seed))
-        return linear(input_shape=input_shape, num_classes=num_classes, seed=seed)
+        return small(input_shape=input_shape, num_classes=num_classes, seed=seed)
 
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 4, "baseline_repeats": 4}
     confusion_study.run_confusion_study(
@@ -365,21 +372,12 @@ def test_local_model_in_worker_processes(tmp_path):
 
 def test_streaming_study(tmp_path):
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 1}
-    confusion_study.run_confusion_study(tmp_path, workers=1, streaming=True, **settings)
+    confusion_study.run_confusion_study(
+        tmp_path, workers=1, streaming=True, model=small, **settings
+    )
     networks = confusion_store.read_networks(tmp_path)
     assert networks["final_training_loss"].between(0.05, 2.3).all()
     assert json.loads((tmp_path / "study.json").read_text())["settings"]["streaming"]
-
-
-def linear(*, input_shape, num_classes, seed):
-    initializer = keras.initializers.GlorotUniform(seed)
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            keras.layers.Flatten(),
-            keras.layers.Dense(num_classes, kernel_initializer=initializer),
-        ]
-    )
 
 
 def nested(*, input_shape, num_classes, seed):
@@ -419,7 +417,6 @@ def initialisation_seed(repeat, attempt):
     return seeds["initialisation_seed"]
 
 
-@pytest.mark.slow
 def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
     bad_seeds.add(initialisation_seed(0, attempt=0))
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 2}
@@ -434,7 +431,6 @@ def test_network_that_diverges_is_trained_once_more(tmp_path, bad_seeds):
     assert summary.retried == ["baseline, repeat 0", "3-8, repeat 0"]
 
 
-@pytest.mark.slow
 def test_network_that_diverges_twice_is_recorded_as_failed(tmp_path, bad_seeds):
     bad_seeds |= {initialisation_seed(1, attempt) for attempt in (0, 1)}
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 2, "baseline_repeats": 3}
@@ -564,21 +560,15 @@ def test_packs_share_a_repeat_and_gather_what_is_left_over():
     assert all(len(pack) == 1 for pack in confusion_plan.packs(networks, 1))
 
 
-@pytest.mark.slow
-def test_packed_study_is_the_study(tmp_path):
+def test_packed_study_is_the_study(tmp_path, capsys):
     """Three networks a program: packs of one repeat, and one of what is left."""
-    settings = SETTINGS | {"dtype_policy": "float32"}
-    confusion_study.run_confusion_study(tmp_path / "alone", workers=1, **settings)
-    packed_command = command(
-        tmp_path / "packed", "--workers", "1", "--dtype", "float32"
+    settings = SETTINGS | {"dtype_policy": "float32", "model": small, "workers": 1}
+    confusion_study.run_confusion_study(tmp_path / "alone", **settings)
+    capsys.readouterr()
+    confusion_study.run_confusion_study(
+        tmp_path / "packed", networks_per_program=3, **settings
     )
-    done = subprocess.run(
-        [*packed_command, "--networks-per-program", "3"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in done.stderr
+    assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in capsys.readouterr().err
     packed, alone = (comparable(tmp_path / name) for name in ("packed", "alone"))
     exact = ["arm", "repeat", "seed", "order_seed", "corruption_seed", "failed", "note"]
     pd.testing.assert_frame_equal(packed[exact], alone[exact])
@@ -594,9 +584,7 @@ def test_packed_study_is_the_study(tmp_path):
     # Packed or not, it is one study: what is missing is trained the other way.
     packed_network = confusion_store.network_path(tmp_path / "packed", (3, 8), 1)
     packed_network.unlink()
-    again = confusion_study.run_confusion_study(
-        tmp_path / "packed", workers=1, **settings
-    )
+    again = confusion_study.run_confusion_study(tmp_path / "packed", **settings)
     assert again.num_trained == 1
 
 
@@ -606,6 +594,7 @@ def test_packed_study_in_worker_processes(tmp_path):
         tmp_path,
         workers=2,
         networks_per_program=4,
+        model=small,
         **SETTINGS | {"dtype_policy": "float32"},
     )
     assert summary.num_trained == NUM_NETWORKS
@@ -614,7 +603,6 @@ def test_packed_study_in_worker_processes(tmp_path):
     assert networks[["arm", "repeat"]].drop_duplicates().shape[0] == NUM_NETWORKS
 
 
-@pytest.mark.slow
 def test_one_network_of_a_pack_diverges(tmp_path, bad_seeds):
     bad_seeds.add(initialisation_seed(1, attempt=0))
     settings = SETTINGS | {"pairs": ["3-8"], "repeats": 1, "baseline_repeats": 3}
@@ -669,14 +657,15 @@ def test_a_device_without_room_is_told_what_fits(tmp_path, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "Out of memory.\nDetails")
 
     monkeypatch.setattr(training_trainer.Trainer, "train", no_room)
+    settings = SETTINGS | {"model": small, "workers": 1}
     with pytest.raises(
         errors.DeviceMemoryError, match="Out of memory. Use --networks-per-program 2;"
     ):
         confusion_study.run_confusion_study(
-            tmp_path, workers=1, networks_per_program=4, **SETTINGS
+            tmp_path, networks_per_program=4, **settings
         )
     with pytest.raises(errors.DeviceMemoryError, match="a smaller --batch-size"):
-        confusion_study.run_confusion_study(tmp_path, workers=1, **SETTINGS)
+        confusion_study.run_confusion_study(tmp_path, **settings)
 
 
 def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
@@ -689,13 +678,15 @@ def test_width_is_that_of_every_network_and_part_of_the_study(tmp_path):
     narrow = plan(model="resnet18", width=2)
     # 8 times the width of the first stage.
     assert narrow.trainer.model.layers[-1].input.shape == (None, 16)
-    before_width = study_description.describe(plan(model="resnet18"))
+    # Building a network of the model's own width takes long.
+    assert study_description.describe(plan())["settings"]["width"] is None
+    own_width, before_width = (study_description.describe(narrow) for _ in range(2))
+    own_width["settings"]["width"] = None
+    assert before_width["settings"].pop("width") == 2
     labels = narrow.dataset.test.labels
-    assert before_width["settings"].pop("width") is None
     confusion_store.open_study(tmp_path, before_width, labels)
     (tmp_path / "networks" / "3-8-00000.parquet").touch()
     # A study that says nothing of a width has the model's.
-    again = study_description.describe(plan(model="resnet18"))
-    confusion_store.open_study(tmp_path, again, labels)
+    confusion_store.open_study(tmp_path, own_width, labels)
     with pytest.raises(study_folder.StudyFolderError, match="width: None .* 2 asked"):
         confusion_store.open_study(tmp_path, study_description.describe(narrow), labels)

@@ -204,7 +204,7 @@ def test_errors_are_one_line_and_leave_no_folder(saved, tmp_path, capsys):
         assert not (tmp_path / "probe").exists()
 
 
-def test_only_an_earlier_probe_is_replaced(probed, tmp_path):
+def test_only_an_earlier_probe_is_replaced(probed, tmp_path, undrawn):
     out = tmp_path / "probe"
     pair_report.write_pair_report(out, probed, {})
     without_frames = dataclasses.replace(probed, frames={}, answers_to_frames={})

@@ -79,7 +79,8 @@ def test_report_has_every_table_and_figure(write_prototype_study):
     assert images["figures/prototypes", 40] == grid
 
 
-def test_text_says_what_the_tables_say(write_prototype_study):
+def test_text_says_what_the_tables_say(write_prototype_study, monkeypatch):
+    monkeypatch.setattr(prototype_report, "_write_figures", lambda *_: None)
     directory = write_prototype_study()
     text = study_report.write_report(directory).text
     table = pd.read_csv(directory / "tables" / "trends.csv")
@@ -122,7 +123,7 @@ def test_features_that_are_zero_are_told(write_prototype_study):
     assert "1 prototypes have features that are all zero" in text
 
 
-def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
+def test_running_study_is_reported_as_far_as_it_is(write_prototype_study, undrawn):
     directory = write_prototype_study(finished={(0, 0), (0, 1), (1, 1)})
     made = study_report.write_report(directory)
     names = {path.stem for path in made.figure_files}
@@ -132,8 +133,7 @@ def test_running_study_is_reported_as_far_as_it_is(write_prototype_study):
     assert "2 training intervals" in made.text
 
 
-@pytest.mark.slow
-def test_study_without_boundaries_or_prototypes(write_prototype_study):
+def test_study_without_boundaries_or_prototypes(write_prototype_study, undrawn):
     boundaries = tuple(
         name for name in prototype_store.ARRAYS if name.startswith("boundary")
     )
@@ -148,8 +148,9 @@ def test_study_without_any_prototypes_is_refused(write_prototype_study):
         study_report.write_report(directory)
 
 
-@pytest.mark.slow
-def test_analyse_study_rebuilds_scalars_and_report(write_prototype_study, capsys):
+def test_analyse_study_rebuilds_scalars_and_report(
+    write_prototype_study, capsys, undrawn
+):
     directory = write_prototype_study()
     assert commands.analyse_study(directory) == 0
     assert "TensorBoard:" in capsys.readouterr().out

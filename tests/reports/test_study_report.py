@@ -26,7 +26,7 @@ def no_figures(monkeypatch):
         monkeypatch.setattr(module, "_write_figures", lambda *_: None)
 
 
-def test_a_report_reads_the_description_once(directory, study_json_reads):
+def test_a_report_reads_the_description_once(directory, study_json_reads, undrawn):
     study_report.write_report(directory)
     assert study_json_reads == [directory / "study.json"]
 

@@ -133,7 +133,8 @@ def test_slices_are_one_heat_map_a_class_on_one_scale(synthetic_study, num_class
         has_names = panel.xaxis.get_tick_params()["labelbottom"]
         columns = panel.get_subplotspec().get_gridspec().ncols
         assert has_names == (position + columns >= num_classes)
-    drawn(figure)
+    if num_classes == 7:
+        drawn(figure)
 
 
 def test_slices_of_c_have_one_origin_each(study):
@@ -173,7 +174,7 @@ def test_of_many_classes_the_largest_slices_are_shown(synthetic_study):
     names = [panel.get_title().split(",")[0] for panel in panels]
     assert names[0] == "all origins"
     assert names[1:] == [f"origin class {k}" for k in largest]
-    assert "Right: the 12 origins" in drawn(figure)
+    assert "Right: the 12 origins" in figure.get_supxlabel().replace("\n", " ")
 
 
 def test_boundaries(study):
