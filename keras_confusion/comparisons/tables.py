@@ -83,7 +83,8 @@ def arms(study: Study, per_network: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per arm: its classes, number of networks and of failures, mean, sd,
         lowest and highest accuracy over the test set, mean accuracy of the pair's
-        own classes and of the third classes, mean training loss and seconds.
+        own classes and of the third classes, mean training loss and seconds, and the
+        versions of the code that trained them.
     """
     done = per_network[~per_network["failed"]].groupby("arm", sort=False)
     all_networks = per_network.groupby("arm", sort=False)
@@ -103,6 +104,9 @@ def arms(study: Study, per_network: pd.DataFrame) -> pd.DataFrame:
     table[["mean_accuracy_members", "mean_accuracy_third"]] = by_kind
     table["mean_training_loss"] = done["final_training_loss"].mean()
     table["mean_seconds"] = done["seconds"].mean()
+    table["codes"] = all_networks["code"].agg(
+        lambda codes: "; ".join(sorted(codes.fillna("").unique()))
+    )
     return table.reset_index()
 
 

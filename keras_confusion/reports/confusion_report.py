@@ -225,6 +225,12 @@ def _study_line(arms: pd.DataFrame, description: dict) -> str:
             f" In a confused network {number} of {description['num_train']:,} training "
             "labels are wrong."
         )
+    codes = sorted({code for codes in arms["codes"] for code in codes.split("; ")})
+    if len(codes) > 1:
+        line += (
+            " Not all networks were trained by the same version of keras-confusion: "
+            f"{', '.join(code or 'unknown' for code in codes)} (tables/networks.csv)."
+        )
     failed = arms[arms["num_failed"] > 0]
     if len(failed):
         each = "; ".join(

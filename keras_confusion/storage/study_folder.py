@@ -6,7 +6,6 @@ a checksum and a copy, so that damage is found, and mended when the study is run
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import pathlib
@@ -15,8 +14,9 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from keras_confusion.errors import StudyFolderError
-from keras_confusion.storage import checks, files, sealed_json
+from keras_confusion.storage import checks, files, sealed_json, study_comparison
 from keras_confusion.storage.locks import Hold, locked
+from keras_confusion.storage.study_comparison import Differences
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ DESCRIPTION = "study.json"
 _COPY = ".study.json.copy"
 _FIRST_KIND = "confusion"
 SettingsCheck: TypeAlias = Callable[[dict, pathlib.Path], None]
-# Takes two identities and says in words what differs.
-Differences: TypeAlias = Callable[[dict, dict], list[str]]
 # What says of a study what its networks and its data are; studies from before that get
 # it when they are resumed.
 _IDENTITY = ("identity", "digest")
@@ -127,7 +125,7 @@ class StudyFolder:
             stored = cls.open(
                 directory, kind=description["kind"], check_settings=check_settings
             ).description
-            different = _different(
+            different = study_comparison.different(
                 stored, description, added_settings, growing, differences
             )
             if not different:
@@ -264,51 +262,6 @@ def _damaged(directory: pathlib.Path, reason: str) -> StudyFolderError:
     else:
         instead = "Run the study again: it is mended from its copy."
     return StudyFolderError(f"{study_file} is damaged ({reason}). {instead}")
-
-
-def _different(
-    stored: dict,
-    asked: dict,
-    added_settings: Mapping[str, Any],
-    growing: Collection[str],
-    differences: Differences,
-) -> list[str]:
-    """What makes another study of what is asked for, in words; empty if nothing."""
-    asked = json.loads(json.dumps(asked))
-    had, wanted = ({**added_settings, **said["settings"]} for said in (stored, asked))
-    has_identity = "identity" in stored
-    different = []
-    # A setting that is at its default may be in neither of the two.
-    for name, value in (dict.fromkeys(had) | wanted).items():
-        before = had.get(name)
-        if name == "dataset" and (has_identity or _same_place(str(before), str(value))):
-            continue
-        if name in growing and before is not None and before < value:
-            continue
-        if before != value:
-            different.append(f"{name}: {before!r} in the folder, {value!r} asked for")
-    for name in ("class_names", "dataset_fingerprint"):
-        if stored[name] == asked[name]:
-            continue
-        if name == "dataset_fingerprint" and asked[name].startswith(f"{stored[name]} "):
-            different.append(
-                f"{name}: the version that began the study read other pixels from "
-                "these images. Its networks can be analysed (analyse_study), but no "
-                "others be added"
-            )
-        else:
-            different.append(f"{name}: the data set is not the same any more")
-    if has_identity and not different:
-        different += differences(stored["identity"], asked["identity"])
-    return different
-
-
-def _same_place(one: str, other: str) -> bool:
-    """Whether two names of data are the same path, or the same name of a data set."""
-    one, other = (os.path.expanduser(name) for name in (one, other))
-    return one == other or (
-        os.path.exists(other) and os.path.abspath(one) == os.path.abspath(other)
-    )
 
 
 def _other_study(directory: pathlib.Path, different: list[str]) -> StudyFolderError:

@@ -168,6 +168,16 @@ def test_row_says_its_study_and_the_code(study):
     assert set(table["code"]) == {code}
 
 
+def test_report_says_that_versions_differ(copy):
+    assert "same version" not in study_report.write_report(copy).text
+    (path,) = (copy / "networks").glob("0-1-00001.parquet")
+    row = pa.parquet.read_table(path).to_pylist()[0]
+    confusion_store.write_network(copy, row | {"code": "9.9 (abc)"}, num_classes=3)
+    text = " ".join(study_report.write_report(copy).text.split())
+    assert "by the same version of keras-confusion: 0." in text
+    assert "9.9 (abc) (tables/networks.csv)" in text
+
+
 def take_rows(source, target):
     for path in (source / "networks").glob("*.parquet"):
         shutil.copy(path, target / "networks" / path.name)
