@@ -29,7 +29,7 @@ def draw(measured: Measured) -> Figure:
     order = vehicles + [k for k in range(len(names)) if k not in vehicles]
     cells, tests = {}, []
     for response in RESPONSES:
-        panel = heat_maps.Cells.of(
+        panel = heat_maps.Cells.by_panel(
             measured.rows(BY_CLASS, response),
             _MEASURE,
             columns=range(len(names)),

@@ -125,7 +125,8 @@ def open_study(
         beginnings=(),
         check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
-        has_results=(directory / "models").exists(),
+        has_results=(directory / "models").exists()
+        or (store / "finished" / "c").exists(),
         differences=identity.differences,
     )
     if not store.exists():

@@ -27,8 +27,8 @@ def check_links(directory: pathlib.Path) -> None:
     while folders:
         try:
             entries = list(os.scandir(folders.pop()))
-        except FileNotFoundError:
-            # Of a temporary file that another process has renamed, or no folder yet.
+        except (FileNotFoundError, NotADirectoryError):
+            # Of a temporary folder that is renamed, or what is no folder (yet).
             continue
         for entry in entries:
             if entry.is_symlink():
