@@ -70,7 +70,7 @@ def test_saved_models_are_loaded_in_one_place():
         for _, name in _calls(ast.parse(path.read_text()))
         if name.endswith(("saved_model.load", "load_model", "TFSMLayer"))
     ]
-    assert found == ["loading.py"] * 2
+    assert found == ["model_files.py"] * 2
 
 
 @pytest.mark.parametrize(
