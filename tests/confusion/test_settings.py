@@ -8,6 +8,8 @@ from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.settings import ConfusionSettings
 from keras_confusion.datasets import corruption
+from keras_confusion.errors import StudyFolderError
+from keras_confusion.storage.study_folder import StudyFolder
 
 OLD_STUDY = pathlib.Path(__file__).parents[2] / "docs/results/confusion_cifar10"
 ARMS = [None, (0, 1), (0, 2), (1, 2)]
@@ -90,3 +92,34 @@ def test_fraction_without_one(settings, fraction):
 def test_null_study_of_one_network_again_and_again_is_refused(fraction):
     with pytest.raises(ValueError, match="Use --own-seeds, or --fraction 0.2"):
         ConfusionSettings(corruption="null", fraction=fraction)
+
+
+def test_study_from_before_input_ranges_goes_on_only_as_it_was(tmp_path):
+    """Its networks saw images from 0 to 1, whatever their model expected."""
+
+    def begin_or_resume(input_range):
+        asked = ConfusionSettings(model="theirs:build", input_range=input_range)
+        description = {
+            "kind": "confusion",
+            "settings": confusion_settings.to_store(asked, {"pairs": [[0, 1]]}),
+            "class_names": ["a", "b", "c"],
+            "dataset_fingerprint": "0" * 64,
+            "image_shape": [8, 8, 1],
+            "num_train": 3,
+            "num_test": 3,
+            "provenance": {},
+        }
+        return StudyFolder.begin_or_resume(
+            tmp_path / "study",
+            description,
+            begin=lambda: None,
+            beginnings=(),
+            added_settings=confusion_settings.ADDED_SETTINGS,
+        )
+
+    assert "input_range" not in begin_or_resume(None).settings
+    message = r"input_range: \[0.0, 1.0\] in the folder, \[0.0, 255.0\] asked for"
+    with pytest.raises(StudyFolderError, match=message):
+        begin_or_resume((0.0, 255.0))
+    # What the message says to do: --input-range 0 1.
+    begin_or_resume((0.0, 1.0))

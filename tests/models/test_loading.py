@@ -207,9 +207,8 @@ def test_files_of_keras_2_are_refused_with_the_true_reason(tmp_path):
                 ).encode()
             new.writestr(name, content)
     message = (
-        "fails with: Could not deserialize class 'Functional'.*written by Keras "
-        "2.15.0, and "
-        r"Keras 3.*Use that Keras for `model.export\('folder'\)`, and probe"
+        "fails with: Could not deserialize class 'Functional'.*written by Keras 2.15.0,"
+        r" and Keras 3.*Use that Keras for `model.export\('folder'\)`, and probe"
     )
     with pytest.raises(ModelFolderError, match=message) as error:
         loading.load_probe(path)

@@ -1,9 +1,11 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import scipy.spatial.distance
 
+from keras_confusion.models import architectures
 from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import grid
 from keras_confusion.prototypes import images as prototype_images
@@ -182,3 +184,24 @@ def test_learning_rate_is_the_posters():
     assert settings.optimizer(10).learning_rate == 0.01
     assert settings.optimizer(100).learning_rate == 0.1
     assert SETTINGS.optimizer(100).learning_rate == 0.3
+
+
+def test_images_of_a_bfloat16_model_are_judged_as_they_were_optimised(
+    digits_classifier,
+):
+    # Asked again, eagerly or in another batch, it gives other digits.
+    model = architectures.build_model(
+        "cnn", num_classes=10, seed=0, dtype_policy="mixed_bfloat16"
+    )
+    for layer in model.layers:
+        layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    model.set_weights(digits_classifier.get_weights())
+    probe = model_probe.probe_of(model, NAMES)
+    probed = prototype_pair.probe_pair(probe, LABELS, SETTINGS)
+    prototypes = probed.measures[probed.measures["image"] != "boundary"]
+    assert (prototypes["loss"] < 0.01).all()
+    assert prototypes["converged"].all()
+    for name in ("p_from", "p_to"):
+        given = probed.answers[name]
+        asked = grid.ask(probe, probed.images[name]).logits
+        np.testing.assert_allclose(given.logits, asked, atol=0.3)
