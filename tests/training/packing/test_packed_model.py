@@ -178,7 +178,9 @@ def test_packed_networks_are_those_that_train_alone(
                 np.testing.assert_allclose(received, single, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("small", "large"), [FORMS[:2], FORMS[2:]])
+@pytest.mark.parametrize(
+    ("small", "large"), list(zip(FORMS[:2], FORMS[2:], strict=True))
+)
 def test_all_forms_train_the_same_networks(dataset, alone, small, large, monkeypatch):
     """Two forms at a time, for kernels of one position and of nine."""
     taken = set()
