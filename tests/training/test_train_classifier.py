@@ -152,10 +152,11 @@ def test_errors_come_before_the_training_in_one_line(
     code = exit_codes.exit_code(commands.train_classifier, directory, **settings)
     captured = capsys.readouterr()
     assert code == 1
-    # Before it, at most, what range of images a model is taken to expect.
-    *_, line = captured.err.splitlines()
+    *told, line = captured.err.splitlines()
     assert line.startswith("Error: ")
     assert message in line
+    # Of a user's model, which images it is given.
+    assert all("gets images from 0 to 1 " in one for one in told)
     assert captured.out == ""
     assert not list(tmp_path.iterdir())
 

@@ -1,1 +1,0 @@
-"""What it means to load somebody's model, told before it is loaded."""
