@@ -131,6 +131,16 @@ def test_other_settings_are_refused_with_every_difference(study):
     assert (study / "study.json").read_text() == before
 
 
+def test_images_that_are_read_otherwise_by_now_are_told(study):
+    other = DESCRIPTION | {"dataset_fingerprint": "1234 decoded by Pillow"}
+    with pytest.raises(study_folder.StudyFolderError, match=r"other pixels.*analyse_"):
+        open_folder(study, other)
+    # What there is can be read.
+    assert StudyFolder.open(study).description["dataset_fingerprint"] == "1234"
+    with pytest.raises(study_folder.StudyFolderError, match="not the same any more"):
+        open_folder(study, DESCRIPTION | {"dataset_fingerprint": "12345"})
+
+
 def test_study_of_another_kind_is_refused(study):
     with pytest.raises(
         study_folder.StudyFolderError, match="a coffee study.*Received: a tea study"
