@@ -195,9 +195,11 @@ def class_dendrogram(
         axis.set_xlim(1.05 * farthest, -0.02 * farthest)
         axis.tick_params(axis="y", labelsize=min(9, 55 * row))
         axis.spines["left"].set_visible(False)
+        # One network an arm has no interval.
+        sure = f"; 95 % interval of one cost about ±{margin:.1f}"
         axis.set_xlabel(
             "mean cost to one class of not learning the other, percentage points\n"
-            f"(accuracy_without_pair; 95 % interval of one cost about ±{margin:.1f})"
+            f"(accuracy_without_pair{sure if np.isfinite(margin) else ''})"
         )
         axis.set_title("Classes that learn from each other")
     return figure

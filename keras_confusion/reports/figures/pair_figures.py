@@ -69,12 +69,15 @@ def pair_figure(probed: ProbedPair) -> Figure:
         if probed.dissimilarities is not None:
             summary = prototype_pair.dissimilarity_summary(probed)
             means = summary.set_index("comparison")["mean"]
-            caption += "  Mean dissimilarity of features: " + ", ".join(
-                f"{titles[one]} and {titles[other]} "
-                f"{means[prototype_pair.comparison_column(one, other)]:.2f}"
+            defined = [
+                f"{titles[one]} and {titles[other]} {mean:.2f}"
                 for one, other in COMPARISONS[:3]
-            )
-            caption += "."
+                if np.isfinite(
+                    mean := means[prototype_pair.comparison_column(one, other)]
+                )
+            ]
+            if defined:
+                caption += f"  Mean dissimilarity of features: {', '.join(defined)}."
         if not probed.measures["converged"].all():
             caption += "  × did not converge."
         if num_rows < len(probed.images["p_from"]):

@@ -12,6 +12,10 @@ from keras_confusion.reports.figures.style import MIN_WIDTH, STYLE
 # Inches.
 MIN_GRID, MAX_GRID = 5.0, 12.0
 ROW_HEIGHT = 0.62
+# Of a column, whose heading must fit; of rows of tall images.
+MIN_COLUMN, MAX_ROW_HEIGHT = 0.55, 3.0
+# Of a grid, beside which its label must fit.
+MIN_GRID_HEIGHT = 3.4
 PANEL_GAP = 0.1
 MAX_ROWS = 20
 # A change is drawn at full contrast where it is among the largest of its class.
@@ -158,7 +162,8 @@ def class_prototypes_over_intervals(study: xr.Dataset, initialisation: int) -> F
     names = [str(name) for name in parts[0]["target"].values]
     num_rows, num_columns = images.shape[:2]
     height, width = images.shape[2:4]
-    row_height = max(ROW_HEIGHT, 2.4 / num_rows)
+    row_height = max(ROW_HEIGHT, 2.4 / num_rows, MIN_COLUMN * height / width)
+    row_height = min(row_height, MAX_ROW_HEIGHT)
     image_width = row_height * width / height
     with matplotlib.rc_context(STYLE):
         figure = Figure(
@@ -254,6 +259,9 @@ def _grid(part, images, *, failed, title, xlabel, ylabel, caption) -> Figure:
     num_classes = len(names)
     height, width = part.sizes["height"], part.sizes["width"]
     side = min(max(0.72 * num_classes, MIN_GRID), MAX_GRID)
+    # Neither too flat nor too high.
+    side = max(side, MIN_GRID_HEIGHT * width / height)
+    side = min(side, 2 * MAX_GRID * max(width / height, 0.25))
     image_width = side / num_classes
     fontsize = min(9.0, 0.8 * 72 * image_width)
     # Inches, roughly.
