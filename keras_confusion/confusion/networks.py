@@ -1,5 +1,6 @@
 """From places in a study's plan to rows of trained networks."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +16,17 @@ from keras_confusion.execution import provenance
 # Modules that import TensorFlow are imported in the functions that need them.
 
 MAX_ATTEMPTS = 2
+# After fewer any network may still give one answer to everything.
+ENOUGH_STEPS = 100
+# Of float32 logits.
+_ROUNDING = 1e-6
 
 
 def train_networks(plan: StudyPlan, networks: Sequence[Network]) -> list[dict]:
     """Trains networks, packed into one program if several, without writing rows.
 
     Those that failed are trained again from other seeds: whose loss or answers are not
-    finite, or who give one answer to all test examples.
+    finite, or who give one answer to all test examples, see `ENOUGH_STEPS`.
 
     Args:
         plan: The study's plan.
@@ -66,9 +71,12 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     # Of each, where they are trained together.
     seconds = (time.perf_counter() - start) / len(networks)
     logits = trainer.test_logits()
+    num_steps = settings.epochs * math.ceil(
+        dataset.train.num_examples / plan.recipe.batch_size
+    )
     rows = []
     for number, (pair, repeat) in enumerate(networks):
-        failure = _failure(losses[number], logits[number], dataset)
+        failure = _failure(losses[number], logits[number], dataset, num_steps)
         row: dict[str, Any] = {
             "arm": network_files.arm_name(pair),
             "class_a": None if pair is None else pair[0],
@@ -99,13 +107,16 @@ def _attempt(plan: StudyPlan, networks: Sequence[Network], attempt: int) -> list
     return rows
 
 
-def _failure(losses: np.ndarray, logits: np.ndarray, dataset) -> str | None:
+def _failure(
+    losses: np.ndarray, logits: np.ndarray, dataset, num_steps: int
+) -> str | None:
     """Why a network is no classifier; `None` if it is one.
 
     Args:
         losses: Mean of every epoch, `(epochs,)`.
         logits: Its answers to the test set, `(num_test, K)`.
         dataset: The `labelled_dataset.LabelledDataset`.
+        num_steps: Steps of its training.
     """
     is_finite = np.isfinite(losses)
     if not is_finite.all():
@@ -121,7 +132,8 @@ def _failure(losses: np.ndarray, logits: np.ndarray, dataset) -> str | None:
             "finite."
         )
     labels = logits.argmax(axis=1)
-    if (labels == labels[0]).all():
+    is_constant = np.ptp(logits, axis=0).max() <= _ROUNDING * np.abs(logits).max()
+    if is_constant or num_steps >= ENOUGH_STEPS and (labels == labels[0]).all():
         return (
             f"It gave one answer to all {len(labels)} test examples: "
             f"{dataset.class_names[labels[0]]}."

@@ -13,7 +13,8 @@ import pytest
 from keras_confusion.confusion import compaction, network_files
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
-from keras_confusion.confusion.networks import _failure
+from keras_confusion.confusion.networks import ENOUGH_STEPS, _failure
+from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.errors import StudyFolderError
 from keras_confusion.reports import study_report
 from keras_confusion.storage import locks
@@ -117,8 +118,21 @@ def test_network_that_gives_no_answers_has_failed(data, tmp_path, answers, words
 def test_network_that_answers_has_not_failed(data):
     logits = np.zeros((4, 3))
     logits[range(4), [0, 0, 0, 2]] = 1
-    assert _failure(np.array([1.0]), logits, data) is None
-    assert "epoch 2 of 2" in _failure(np.array([1.0, np.nan]), logits, data)
+    assert _failure(np.array([1.0]), logits, data, 1000) is None
+    assert "epoch 2 of 2" in _failure(np.array([1.0, np.nan]), logits, data, 1)
+
+
+def test_one_answer_after_few_steps_is_no_failure(data):
+    dataset = dataset_loading.load_dataset(str(data))
+    logits = np.random.default_rng(0).random((4, 3)) + [0, 0, 5]
+    assert _failure(np.array([1.0]), logits, dataset, ENOUGH_STEPS - 1) is None
+    assert "one answer to all 4" in _failure(
+        np.array([1.0]), logits, dataset, ENOUGH_STEPS
+    )
+    # Answers that do not depend on the example at all are no answers.
+    assert "one answer to all 4" in _failure(
+        np.array([1.0]), np.ones((4, 3)), dataset, 1
+    )
 
 
 def test_report_says_how_many_failed_in_which_arm(copy, data):
