@@ -10,8 +10,11 @@ import pytest
 import keras_confusion
 from keras_confusion import errors
 from keras_confusion.cli import commands, exit_codes
+from keras_confusion.confusion import plan as confusion_plan
+from keras_confusion.confusion import settings as confusion_settings
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
+from keras_confusion.confusion import study_description
 from keras_confusion.datasets import class_pairs
 from keras_confusion.storage import study_folder
 from tests.support import docs_commands
@@ -170,9 +173,16 @@ def test_analysing_nothing_is_an_error(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_full_disk_leaves_nothing_half_written(tmp_path):
-    # Every file that grows past a limit fails, as on a full disk. The limit lies
-    # above study.json and the test labels and below a network's row.
+    # Every file that grows past a limit fails, as on a full disk. The limit lies below
+    # a network's row; study.json and the test labels are there.
     limit = 3_500
+    settings = {"pairs": ["3-8"], "repeats": 1, "epochs": 1}
+    plan = confusion_plan.StudyPlan.make(
+        confusion_settings.ConfusionSettings(**settings), tmp_path / "study", None
+    )
+    confusion_store.open_study(
+        tmp_path / "study", study_description.describe(plan), plan.dataset.test.labels
+    )
     done = run(
         "run_confusion_study.py",
         *("--pairs", "3-8", "--repeats", "1", "--epochs", "1", "--workers", "1"),
@@ -188,9 +198,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
     )
     assert np.bincount(labels).min() > 50
     # With room the same study goes on.
-    confusion_study.run_confusion_study(
-        tmp_path / "study", pairs=["3-8"], repeats=1, epochs=1, workers=1
-    )
+    confusion_study.run_confusion_study(tmp_path / "study", workers=1, **settings)
     assert len(confusion_store.read_networks(tmp_path / "study")) == 2
 
 

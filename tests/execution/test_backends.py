@@ -21,6 +21,7 @@ from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion import worker
 from keras_confusion.execution import backends
+from keras_confusion.storage import locks
 from tests.support import clusters, docs_commands
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -230,7 +231,8 @@ def test_workers_with_other_data_or_versions_are_refused(undisturbed, tmp_path):
     plan = confusion_study.StudyPlan.make(
         confusion_study.ConfusionSettings(**SETTINGS), directory, None
     )
-    assignment = worker.assign(plan, is_cluster=True)
+    hold = locks.Hold(directory, "this")
+    assignment = worker.assign(plan, hold, is_cluster=True)
     other = dataclasses.replace(
         assignment,
         run="other",
