@@ -164,7 +164,9 @@ class Place:
     def _same(self, target: str, arguments: list[str]) -> str | None:
         """The folder of a study that the same command wrote, but for its --out."""
         out = output_of(target, arguments)
-        if target not in (_CONFUSION, _PROTOTYPES) or (self.directory / out).exists():
+        if target not in (_CONFUSION, _PROTOTYPES) or out is None:
+            return None
+        if (self.directory / out).exists():
             return None
         asked = _without_place(arguments)
         for (done, *others), written in self._done.items():
