@@ -26,9 +26,9 @@ from tests.support import clusters, docs_commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = "scripts/run_confusion_study.py"
-SETTINGS = {"pairs": ["3-8"], "repeats": 4, "baseline_repeats": 4, "epochs": 2}
+SETTINGS = {"pairs": ["3-8"], "repeats": 4, "baseline_repeats": 4, "epochs": 4}
 NUM_NETWORKS = 8
-OPTIONS = "--pairs 3-8 --repeats 4 --baseline-repeats 4 --epochs 2"
+OPTIONS = "--pairs 3-8 --repeats 4 --baseline-repeats 4 --epochs 4"
 CHANGING = ["seconds", "finished_at"]
 
 
@@ -76,23 +76,31 @@ def command(directory, cluster, *options):
     ]
 
 
-def start(directory, cluster, *options):
-    """Starts a study, and waits until there is a network of it."""
-    process = psutil.Popen(
-        command(directory, cluster, *options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+@pytest.fixture
+def start():
+    """A function that starts a study, and waits until there is a network of it."""
+    processes = []
+
+    def start_study(directory, cluster, *options):
+        process = psutil.Popen(
+            command(directory, cluster, *options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
         clusters.wait_for(
             lambda: list(directory.glob("networks/*.parquet")), "a network", process
         )
-    except BaseException:
-        process.kill()
-        raise
-    return process
+        return process
+
+    yield start_study
+    # One that is left by a failure would keep the workers of the next test.
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def run(directory, cluster, **options):
@@ -104,7 +112,7 @@ def run(directory, cluster, **options):
 
 @on_clusters(ray="slow", dask="slow")
 def test_cluster_trains_the_same_rows_though_a_worker_is_killed(
-    cluster, expected, tmp_path
+    start, cluster, expected, tmp_path
 ):
     process = start(tmp_path / "study", cluster)
     victim = cluster.workers()[0]
@@ -123,7 +131,7 @@ def test_cluster_trains_the_same_rows_though_a_worker_is_killed(
 
 
 @on_clusters(ray="exhaustive", dask="exhaustive")
-def test_cluster_trains_the_same_rows(cluster, expected, tmp_path):
+def test_cluster_trains_the_same_rows(start, cluster, expected, tmp_path):
     process = start(tmp_path / "study", cluster)
     output, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
@@ -134,7 +142,7 @@ def test_cluster_trains_the_same_rows(cluster, expected, tmp_path):
 
 
 @on_clusters(ray="exhaustive", dask="slow")
-def test_killed_parent_is_resumed_on_the_cluster(cluster, expected, tmp_path):
+def test_killed_parent_is_resumed_on_the_cluster(start, cluster, expected, tmp_path):
     directory = tmp_path / "study"
     process = start(directory, cluster)
     process.kill()
@@ -154,7 +162,7 @@ def test_killed_parent_is_resumed_on_the_cluster(cluster, expected, tmp_path):
 
 
 @on_clusters(ray="slow", dask="exhaustive")
-def test_sigterm_ends_a_study_on_a_cluster_in_time(cluster, tmp_path):
+def test_sigterm_ends_a_study_on_a_cluster_in_time(start, cluster, tmp_path):
     # One worker: on Ray two that take turns.
     process = start(tmp_path / "study", cluster, "--repeats", "40", "--workers", "1")
     begun = time.monotonic()
@@ -213,7 +221,7 @@ def test_rows_are_sent_back_by_workers_without_the_folder(tmp_path, expected):
 
 
 @pytest.mark.slow
-def test_lost_cluster_is_said_once_and_nothing_is_lost(tmp_path):
+def test_lost_cluster_is_said_once_and_nothing_is_lost(start, tmp_path):
     directory = tmp_path / "study"
     with clusters.dask_cluster(tmp_path) as cluster:
         process = start(directory, cluster, "--repeats", "40")
@@ -231,8 +239,12 @@ def test_workers_with_other_data_or_versions_are_refused(undisturbed, tmp_path):
     plan = confusion_study.StudyPlan.make(
         confusion_study.ConfusionSettings(**SETTINGS), directory, None
     )
-    hold = locks.Hold(directory, "this")
-    assignment = worker.assign(plan, hold, is_cluster=True)
+    with locks.locked(directory) as hold:
+        assignment = worker.assign(plan, hold, is_cluster=True)
+        check_that_others_are_refused(assignment)
+
+
+def check_that_others_are_refused(assignment):
     other = dataclasses.replace(
         assignment,
         run="other",

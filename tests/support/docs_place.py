@@ -164,7 +164,7 @@ class Place:
     def _same(self, target: str, arguments: list[str]) -> str | None:
         """The folder of a study that the same command wrote, but for its --out."""
         out = output_of(target, arguments)
-        if out is None or target not in (_CONFUSION, _PROTOTYPES):
+        if target not in (_CONFUSION, _PROTOTYPES) or out is None:
             return None
         if (self.directory / out).exists():
             return None
