@@ -49,6 +49,8 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
             "final_training_loss": 0.5,
             "seconds": 2.0,
             "finished_at": None,
+            "study": None,
+            "code": "0.2.0",
         }
         for arm, pair, count in [
             ("baseline", None, NUM_BASELINE),
