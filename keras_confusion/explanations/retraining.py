@@ -7,10 +7,7 @@ network gave when it was trained, to be compared with those that the study recor
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import pathlib
-import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,19 +21,17 @@ from keras_confusion.confusion.settings import (
     ADDED_SETTINGS,
     ALWAYS_STORED,
     ConfusionSettings,
-    to_store,
 )
 from keras_confusion.datasets import class_pairs
+from keras_confusion.explanations import kept_networks
 from keras_confusion.storage import files, locks, study_folder
 
 # Modules that import TensorFlow are imported in the functions that need them.
 
-FOLDER = "explanations"
+FOLDER = kept_networks.FOLDER
 # The target, the pair, and a class that the target can be taken for.
 MIN_CLASSES = 4
-_NETWORKS = "networks"
 _MOST_PAIRS_NAMED = 50
-_SEEDS = ("initialisation_seed", "order_seed", "corruption_seed")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -240,9 +235,9 @@ def retrained_network(
         study_folder.StudyFolderError: If a kept file cannot be read.
         NonFiniteLossError: If the training loss is not finite this time.
     """
-    path = _path(plan, row)
-    key = _key(plan, row)
-    kept = _read(path, key)
+    path = kept_networks.path(plan, row)
+    key = kept_networks.key(plan, row)
+    kept = kept_networks.read(path, key)
     if kept is None:
         kept = _train(plan, row)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +257,10 @@ def retrained_network(
 
 def is_kept(plan: StudyPlan, row: dict) -> bool:
     """Whether a network need not be trained any more."""
-    return _read(_path(plan, row), _key(plan, row)) is not None
+    return (
+        kept_networks.read(kept_networks.path(plan, row), kept_networks.key(plan, row))
+        is not None
+    )
 
 
 @contextlib.contextmanager
@@ -295,7 +293,7 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
     from keras_confusion import errors
     from keras_confusion.training import trainer as training_trainer
 
-    seeds = _seeds(row)
+    seeds = kept_networks.seeds(row)
     pair = None
     if row["arm"] != network_files.BASELINE:
         pair = int(row["class_a"]), int(row["class_b"])
@@ -318,41 +316,3 @@ def _train(plan: StudyPlan, row: dict) -> dict[str, np.ndarray]:
     for k, values in enumerate(plan.trainer.model.get_weights()):
         kept[f"weights_{k}"] = values
     return kept
-
-
-def _path(plan: StudyPlan, row: dict) -> pathlib.Path:
-    name = f"{network_files.network_name(row['arm'], row['repeat'])}.npz"
-    return plan.directory / FOLDER / _NETWORKS / name
-
-
-def _key(plan: StudyPlan, row: dict) -> str:
-    """What decides the weights: a study that was begun again has others."""
-    # Without defaults, so that a setting that is new here changes no key.
-    usual = {field.name: field.default for field in dataclasses.fields(plan.settings)}
-    settings = {
-        name: value
-        for name, value in to_store(plan.settings, {}).items()
-        if name not in ("pairs", "repeats", "baseline_repeats", "seed")
-        and value != usual[name]
-    }
-    decisive = [settings, _seeds(row), row["arm"], plan.dataset.fingerprint]
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
-
-
-def _seeds(row: dict) -> dict:
-    return {name: None if pd.isna(row[name]) else int(row[name]) for name in _SEEDS}
-
-
-def _read(path: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
-    """Arrays without the key; `None` if the file is missing or of another network."""
-    if not path.exists():
-        return None
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        is_same = str(arrays.pop("key")) == key
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise study_folder.StudyFolderError(
-            f"{path} cannot be read ({error}). Delete it: the network is trained again."
-        ) from error
-    return arrays if is_same else None
