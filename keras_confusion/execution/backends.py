@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -96,7 +97,10 @@ class Workers:
                 "is finished is kept: start the cluster and run the same command again."
             ) from error
         finally:
-            done.close()
+            with warnings.catch_warnings():
+                # joblib advises whoever does not take all results; Ctrl-C is no such case.
+                warnings.filterwarnings("ignore", module="joblib.parallel")
+                done.close()
 
     def ask(self, function: Callable) -> Any:
         """What a function without arguments returns in one of the workers."""

@@ -309,3 +309,11 @@ def test_machine_without_semaphores_works_in_one_process(monkeypatch, caplog):
     with backends.connect(backends.LOKY, workers=2) as found:
         assert found.number == 1
     assert "one process does all the work" in caplog.text
+
+
+def test_results_may_be_left_without_advice_on_how_to_use_joblib():
+    with backends.connect(backends.LOKY, workers=2) as found:
+        done = found.run(abs, [(-number,) for number in range(20)])
+        assert next(done) in range(20)
+        # Warnings are errors here, and Ctrl-C would print them.
+        done.close()
