@@ -88,7 +88,9 @@ class Workers:
         with _ctrl_c_waits():
             done = parallel(joblib.delayed(function)(*task) for task in tasks)
         try:
-            yield from done
+            # No `yield from`, which would close it before the warnings are caught.
+            for result in done:  # noqa: UP028
+                yield result
         except self.died as error:
             raise WorkerDiedError(str(error)) from error
         except self.lost as error:
@@ -98,7 +100,7 @@ class Workers:
             ) from error
         finally:
             with warnings.catch_warnings():
-                # joblib advises whoever does not take all results; Ctrl-C is no such case.
+                # joblib's advice to whoever does not take all results, as after Ctrl-C.
                 warnings.filterwarnings("ignore", module="joblib.parallel")
                 done.close()
 

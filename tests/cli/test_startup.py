@@ -1,4 +1,5 @@
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -41,9 +42,9 @@ TALK = (
 )
 
 
-@pytest.mark.parametrize("where", ["full", "gone"])
+@pytest.mark.parametrize("where", ["full", "gone", "a terminal that hung up"])
 def test_messages_that_nobody_receives_cost_nothing(where):
-    reader, writer = os.pipe()
+    reader, writer = os.pipe() if where != "a terminal that hung up" else pty.openpty()
     if where == "full":
         os.close(writer)
         writer = os.open("/dev/full", os.O_WRONLY)
