@@ -4,6 +4,7 @@
 # make demo-data   records what tb_plugin/demo.py writes, in minutes
 # make bench       how fast everything is, in about an hour; see benchmarks/README.md
 # make test        the test suite; make test-slow has what takes longer, make test-all all
+# make test-lowest the test suite with the lowest versions that setup.cfg allows
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
@@ -15,8 +16,10 @@ PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate
 BENCH ?= --out studies/benchmarks/report.md
 # Two processes, 3 GB of memory each; tests of a file share what they make.
 PARALLEL ?= -n 2 --dist loadfile
+FAST = -m "not slow and not exhaustive and not gpu"
 
-.PHONY: study prototypes models demo-data bench test test-slow test-all lint clean
+.PHONY: study prototypes models demo-data bench test test-slow test-all test-lowest \
+	lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -50,7 +53,7 @@ bench: .venv/installed
 	.venv/bin/python -m benchmarks $(BENCH)
 
 test: .venv/installed-test
-	.venv/bin/python -m pytest $(PARALLEL) -m "not slow and not exhaustive and not gpu"
+	.venv/bin/python -m pytest $(PARALLEL) $(FAST)
 
 test-slow: .venv/installed-test
 	.venv/bin/python -m pytest $(PARALLEL) -m "slow and not gpu"
@@ -58,6 +61,10 @@ test-slow: .venv/installed-test
 # Before a release: every test, with the variants that CI leaves out.
 test-all: .venv/installed-test
 	.venv/bin/python -m pytest $(PARALLEL) -m "not gpu"
+
+# Are the lower bounds of setup.cfg true? (What it needs in turn is the newest.)
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest $(PARALLEL) $(FAST)
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
@@ -80,5 +87,12 @@ lint: .venv/installed-dev
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ .venv/installed-test .venv/installed
 
+.venv-lowest/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+		--resolution lowest-direct --editable '.[test]'
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-lowest build *.egg-info

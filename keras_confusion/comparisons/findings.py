@@ -7,7 +7,10 @@
 The tables of `comparisons` hold all three.
 """
 
+import numpy as np
 import pandas as pd
+
+from keras_confusion.stats import discriminability
 
 WELCH, PAIRED, BLOCKS = "welch", "paired", "blocks"
 TESTS = (WELCH, PAIRED, BLOCKS)
@@ -106,7 +109,8 @@ def correlation_within_repeats(table: pd.DataFrame) -> float:
     Args:
         table: As in `with_test`, the rows that are reported.
     """
-    return float(table["paired_correlation"].median())
+    known = table["paired_correlation"].to_numpy(np.float64)
+    return float(discriminability.median_of_known(known))
 
 
 def caution(table: pd.DataFrame, test: str) -> str:

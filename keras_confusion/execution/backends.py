@@ -11,6 +11,7 @@ tasks out, and the cluster decides where they run.
 import contextlib
 import dataclasses
 import logging
+import multiprocessing.resource_tracker
 import pathlib
 import signal
 import socket
@@ -181,6 +182,8 @@ def _loky(workers: int | None) -> Workers:
                 "there, and can it be written?): one process does all the work."
             )
             number = 1
+    # Python's lets SIGINT through again when it is started, whoever held it back.
+    multiprocessing.resource_tracker.ensure_running()
     return Workers(
         LOKY,
         number,

@@ -317,3 +317,25 @@ def test_results_may_be_left_without_advice_on_how_to_use_joblib():
         assert next(done) in range(20)
         # Warnings are errors here, and Ctrl-C would print them.
         done.close()
+
+
+# In an interpreter of its own: what lets signals through is started once.
+WORKERS_AND_CTRL_C = """
+import signal
+from keras_confusion.execution import backends
+
+if __name__ == "__main__":
+    tasks = [(signal.SIG_BLOCK, ())] * 4
+    with backends.connect("loky", workers=2) as found:
+        masks = list(found.run(signal.pthread_sigmask, tasks))
+    print([signal.SIGINT in mask for mask in masks])
+"""
+
+
+def test_workers_never_hear_ctrl_c(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(WORKERS_AND_CTRL_C)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(file)]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.stdout == b"[True, True, True, True]\n", done.stderr

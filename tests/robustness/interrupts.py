@@ -1,16 +1,15 @@
 """Ctrl-C at any time of a study's first seconds: one line, and exit code 130.
 
-    python -m tests.robustness.interrupts --rounds 200 --load 2
+    python -m tests.robustness.interrupts --rounds 200 --at-once 4
 
 starts `run_confusion_study.py` again and again, sends SIGINT to its process group, as a
 terminal does, after another time in each round, and counts the rounds that did not end
 with 130, one line on standard error beside the progress, and no traceback. Rounds take
-turns with one worker and two. `--load` keeps so many processes busy meanwhile.
+turns with one worker and two; some studies at once keep each other waiting.
 """
 
 import argparse
-import contextlib
-import multiprocessing
+import concurrent.futures
 import os
 import pathlib
 import signal
@@ -18,14 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "run_confusion_study.py"
 FIRST, LAST = 0.1, 25.0
 SECONDS_TO_END = 30
-# A script's own first line; what is before is Python's.
-_STARTED = "import sys; sys.stdout.write('.'); sys.stdout.flush(); "
+# What is before a script's own first line is Python's. A background job ignores SIGINT.
+_STARTED = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "sys.stdout.write('.'); sys.stdout.flush(); "
+)
 
 
 def interrupt(seconds: float, workers: int) -> str:
@@ -54,7 +55,6 @@ def interrupt(seconds: float, workers: int) -> str:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
         process.stdout.read(1)
@@ -78,44 +78,26 @@ def interrupt(seconds: float, workers: int) -> str:
     return ""
 
 
-@contextlib.contextmanager
-def load(number: int) -> Iterator[None]:
-    """Keeps processors busy."""
-    processes = [
-        multiprocessing.Process(target=_compute, daemon=True) for _ in range(number)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-
-
-def _compute() -> None:
-    while True:
-        sum(range(10_000))
-
-
 def main(given=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--load", type=int, default=2, metavar="PROCESSES")
+    parser.add_argument("--at-once", type=int, default=4, metavar="STUDIES")
     parser.add_argument("--first", type=float, default=FIRST, metavar="SECONDS")
     parser.add_argument("--last", type=float, default=LAST, metavar="SECONDS")
     options = parser.parse_args(given)
+    rounds = range(options.rounds)
+    step = (options.last - options.first) / max(options.rounds - 1, 1)
+    seconds = [options.first + number * step for number in rounds]
+    workers = [1 + number % 2 for number in rounds]
     num_wrong = 0
-    with load(options.load):
-        for number in range(options.rounds):
-            share = number / max(options.rounds - 1, 1)
-            seconds = options.first + share * (options.last - options.first)
-            wrong = interrupt(seconds, workers=1 + number % 2)
-            num_wrong += bool(wrong)
+    with concurrent.futures.ThreadPoolExecutor(options.at_once) as studies:
+        ends = studies.map(interrupt, seconds, workers)
+        for after, number, wrong in zip(seconds, workers, ends, strict=True):
             if wrong:
-                print(f"After {seconds:.2f} s, {1 + number % 2} workers: {wrong}")
+                num_wrong += 1
+                print(f"After {after:.2f} s, {number} workers: {wrong}", flush=True)
     print(f"{options.rounds - num_wrong} of {options.rounds} rounds as they should be.")
     return int(num_wrong > 0)
 

@@ -150,7 +150,8 @@ def ask_for_file(parts) -> str:
     """A path below `static/`: a file of the front end itself, or none."""
     files = _files()
     path = "/".join(parts).replace("VERSION", files.version)
-    answer = good_site().get(f"static/{path}")
+    # As browsers send it, and no query.
+    answer = good_site().get(f"static/{urllib.parse.quote(path, safe='/%')}")
     if not check_answer(answer):
         return REFUSED
     names = {file.content_type for file in files.files.values()}
