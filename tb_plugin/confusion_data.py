@@ -25,7 +25,7 @@ NETWORKS_HEADER = (
     *("run", "response", "target_name", "row_name", "group", "pair", "repeat"),
     "value",
 )
-_COUNTS = ("n_confused", "n_comparison", "paired_n", "blocks_n")
+_COUNTS = ("n_confused", "n_comparison", "paired_n", "moderated_n")
 _NOT_KEPT = "single networks are not kept of studies with so many pairs and classes"
 
 

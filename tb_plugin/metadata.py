@@ -162,22 +162,22 @@ CELL_COLUMNS = (
     "paired_p_value",
     "paired_q_value",
     "paired_correlation",
-    # Within repeats, the noise known from all arms.
-    "blocks_n",
-    "blocks_difference_points",
-    "blocks_ci_low_points",
-    "blocks_ci_high_points",
-    "blocks_t",
-    "blocks_df",
-    "blocks_p_value",
-    "blocks_q_value",
+    # With variances that the cells of a target share.
+    "moderated_n",
+    "moderated_difference_points",
+    "moderated_ci_low_points",
+    "moderated_ci_high_points",
+    "moderated_t",
+    "moderated_df",
+    "moderated_p_value",
+    "moderated_q_value",
     "reason",  # number of the text in `reasons` why there is no test; 0: there is one
 )
 # Those that studies of earlier versions lack: NaN there.
 ADDED_COLUMNS = frozenset(
     name
     for name in CELL_COLUMNS
-    if name.startswith("blocks_") or name == "paired_q_value"
+    if name.startswith("moderated_") or name == "paired_q_value"
 )
 
 PROTOTYPE_KEYS = (

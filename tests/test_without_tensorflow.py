@@ -27,7 +27,7 @@ def imported(code):
         ("keras_confusion.prototypes.dissimilarity", TENSORFLOW | {"pandas", "scipy"}),
         (
             "keras_confusion.stats.bits keras_confusion.stats.moments "
-            "keras_confusion.stats.t_tests keras_confusion.stats.block_design "
+            "keras_confusion.stats.t_tests keras_confusion.stats.moderated "
             "keras_confusion.stats.discriminability",
             TENSORFLOW | {"pandas", "matplotlib"},
         ),

@@ -90,9 +90,10 @@ def add_test_argument(group: argparse._ActionsContainer) -> None:
     """Adds the option for the test that decides what is significant."""
     group.add_argument(
         "--test",
-        choices=("welch", "paired", "blocks"),
-        help="the test that decides what is significant: welch, all networks as "
-        "independent ones; paired, the differences within repeats, whose networks "
-        "share their seeds; or blocks, the same with the noise estimated from all "
-        "arms, for few repeats; the tables hold all three (default: welch)",
+        choices=("moderated", "paired", "welch"),
+        help="the test that decides what is significant: moderated, differences within "
+        "repeats, whose networks share their seeds, with variances that the cells of a "
+        "class share; paired, the same with every cell by itself; or welch, all "
+        "networks as independent ones, as in the poster; the tables hold all three "
+        "(default: moderated)",
     )

@@ -56,11 +56,10 @@ def run_confusion_study(
     """
     directory = pathlib.Path(directory)
     settings = ConfusionSettings(**options)
-    within_repeats = test in (comparison_findings.PAIRED, comparison_findings.BLOCKS)
-    if within_repeats and not settings.shared_seeds:
+    if test == comparison_findings.PAIRED and not settings.shared_seeds:
         raise ValueError(
-            "Expected networks that share the seeds of their repeat for a test within "
-            "repeats. Received: --own-seeds. Use --test welch, whose networks need not."
+            "Expected networks that share the seeds of their repeat for the paired "
+            "test. Received: --own-seeds. Use another --test, whose networks need not."
         )
     writer = StudySummaries(directory)
     try:

@@ -23,7 +23,7 @@ _NOT_OF_D_PRIME = (
     "mutual_information_bits",
     "log_likelihood_bits",
 )
-_TESTS = ("", "paired_", "blocks_")
+_TESTS = ("", "paired_", "moderated_")
 _OF_A_TEST = ("difference", "ci_low", "ci_high", "t", "p_value", "reason")
 _OF_TARGET = ("target", "target_name")
 
@@ -96,10 +96,10 @@ def _within_networks(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         **paired,
         **dict.fromkeys(effect_sizes, np.nan),
-        **{f"blocks_{name}": values for name, values in paired.items()},
+        **{f"moderated_{name}": values for name, values in paired.items()},
         df=df,
-        blocks_df=df,
-        blocks_n=table["paired_n"],
+        moderated_df=df,
+        moderated_n=table["paired_n"],
     )
 
 

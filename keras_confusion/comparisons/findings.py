@@ -1,10 +1,12 @@
 """The three significance tests, and which one a report uses.
 
-    welch    networks against networks, all of them, as if all were independent
-    paired   repeats: the difference within each, of networks that share their seeds
-    blocks   differences within repeats, the noise known from all arms
+    moderated   the default: differences within repeats, all baseline networks counting,
+                with variances that the cells of a target share
+    paired      differences within repeats, every cell by itself
+    welch       networks against networks, as if all were independent: the poster's
 
-The tables of `comparisons` hold all three.
+The tables of `comparisons` hold all three. The choice of the default rests on
+`benchmarks/validity/simulated_studies.py`, and on no result of a study.
 """
 
 import numpy as np
@@ -12,9 +14,10 @@ import pandas as pd
 
 from keras_confusion.stats import discriminability
 
-WELCH, PAIRED, BLOCKS = "welch", "paired", "blocks"
-TESTS = (WELCH, PAIRED, BLOCKS)
-TITLES = {WELCH: "Welch's t", PAIRED: "paired t", BLOCKS: "t in blocks"}
+WELCH, PAIRED, MODERATED = "welch", "paired", "moderated"
+TESTS = (MODERATED, PAIRED, WELCH)
+TITLES = {MODERATED: "moderated t", PAIRED: "paired t", WELCH: "Welch's t"}
+DEFAULT_TEST = MODERATED
 # What is called a finding.
 SIGNIFICANCE = 0.05
 # From so many on Welch's p-values can be trusted whatever the other group.
@@ -41,7 +44,7 @@ _TOLD = {
     "kl_bits",
     "paired_n",
     "paired_correlation",
-    "blocks_n",
+    "moderated_n",
 }
 
 
@@ -60,7 +63,7 @@ def with_test(table: pd.DataFrame, test: str) -> pd.DataFrame:
         test: One of `TESTS`.
 
     Returns:
-        For "welch" the table; for "paired" and "blocks" a copy in which the
+        For "welch" the table; for "paired" and "moderated" a copy in which the
         difference, its interval, `t`, `df`, `p_value`, `q_value` and `reason` are those
         of the test. Means, effect sizes and bits stay those of all networks.
 
@@ -132,7 +135,7 @@ def caution(table: pd.DataFrame, test: str) -> str:
         return ""
     return (
         f"Welch's test of {few} networks against {many} calls too much significant; "
-        "--test paired and --test blocks do not, nor do "
+        "--test moderated and --test paired do not, nor do "
         f"{ENOUGH_NETWORKS} repeats or more, nor groups of equal size."
     )
 
@@ -152,11 +155,12 @@ def describe_test(tables: dict[str, pd.DataFrame], test: str) -> str:
         for name, correlation in correlations.items()
         if correlation == correlation
     ]
-    if test == BLOCKS:
-        num_blocks = max(int(table["blocks_n"].max()) for table in tables.values())
+    if test == MODERATED:
+        num_own = max(int(table["moderated_n"].max()) for table in tables.values())
+        kind = "differences within repeats" if known else "networks with own seeds"
         return (
-            f"Test: {TITLES[test]}: differences within repeats (n = {num_blocks}), the "
-            "noise known from all arms without the target."
+            f"Test: {TITLES[test]}: {kind} (n = {num_own}), variances moderated by "
+            "those of the target's other cells. (Welch's is --test welch.)"
         )
     num_repeats = max(int(table["paired_n"].max()) for table in tables.values())
     if not known:

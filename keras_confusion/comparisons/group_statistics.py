@@ -27,7 +27,7 @@ REASONS = (
 _CORRECTED = {
     "p_value": "q_value",
     "paired_p_value": "paired_q_value",
-    "blocks_p_value": "blocks_q_value",
+    "moderated_p_value": "moderated_q_value",
 }
 
 POINTS = 100.0

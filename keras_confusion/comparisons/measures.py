@@ -18,8 +18,8 @@ import functools
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import blocks as comparison_blocks
-from keras_confusion.comparisons.findings import BLOCKS, PAIRED, WELCH
+from keras_confusion.comparisons import moderated_cells
+from keras_confusion.comparisons.findings import MODERATED, PAIRED, WELCH
 from keras_confusion.comparisons.group_statistics import POINTS, Columns, paired_columns
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
@@ -71,7 +71,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
         response_values = _values_of_study(study, response)
         for measure in MEASURES:
             confused, baseline = response_values[measure]
-            block_cells = comparison_blocks.by_pair(
+            cells = moderated_cells.by_pair(
                 study,
                 functools.partial(_target_values, confused),
                 functools.partial(_network_values, baseline),
@@ -89,9 +89,7 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
                     baseline_values[:, third],
                     study.baseline_seed,
                 )
-                blocks = {
-                    key: cells[index, third] for key, cells in block_cells.items()
-                }
+                moderated = {key: values[index, third] for key, values in cells.items()}
                 place = {
                     "response": response,
                     "measure": measure,
@@ -107,9 +105,9 @@ def target_by_pair_tests(study: StudyResponses) -> pd.DataFrame:
                         paired["paired_p_value"],
                     ),
                     (
-                        BLOCKS,
-                        blocks["blocks_difference_points"] / POINTS,
-                        blocks["blocks_p_value"],
+                        MODERATED,
+                        moderated["moderated_difference_points"] / POINTS,
+                        moderated["moderated_p_value"],
                     ),
                 ):
                     tested = {"test": test, "difference": difference}
@@ -125,10 +123,8 @@ def _target_values(values: np.ndarray, target: int) -> np.ndarray:
     return values[:, target]
 
 
-def _network_values(
-    values: np.ndarray, target: int, networks: np.ndarray
-) -> np.ndarray:
-    return values[:, networks, target]
+def _network_values(values: np.ndarray, target: int) -> np.ndarray:
+    return values[:, :, target]
 
 
 def _values_of_study(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from keras_confusion.comparisons import blocks as comparison_blocks
+from keras_confusion.comparisons import moderated_cells
 from keras_confusion.comparisons.group_statistics import (
     Columns,
     ComparisonTable,
@@ -28,6 +28,11 @@ from keras_confusion.comparisons.responses import (
     RESPONSES,
     StudyResponses,
     prior_outside,
+)
+from keras_confusion.stats.moderated import (
+    ModeratedComparison,
+    compare_moderated,
+    own_share,
 )
 from keras_confusion.stats.moments import Moments, moments, pooled_moments, sums_over
 
@@ -56,8 +61,7 @@ def target_by_class(
         `class` and `class_name` in place of the pair.
     """
     num_classes, names = len(class_names), np.array(class_names, object)
-    groups, blocks = ArmGroups(study), comparison_blocks.ByClass(study)
-    own = comparison_blocks.own_baseline(study)
+    groups, own = ArmGroups(study), moderated_cells.own_baseline(study)
     priors = np.stack([prior_outside(study, pair) for pair in study.pairs])
     table = ComparisonTable(len(responses) * num_classes * (num_classes - 1))
     for response in responses:
@@ -74,38 +78,42 @@ def target_by_class(
         for target in range(num_classes):
             others = np.delete(np.arange(num_classes), target)
             accuracy = rates.accuracy_of(target)
-            within_repeats, level, level_contrasts = accuracy, None, None
-            prior = study.prior[target]
+            within_repeats, level, prior = accuracy, None, study.prior[target]
             if without_pair:
-                within_repeats = comparison_blocks.less_own_baseline(study, target, own)
+                within_repeats = moderated_cells.less_own_baseline(study, target, own)
                 levels = study.baseline_without_pair.accuracy_of(target)
                 level = moments(groups.level_contrasts(target, levels))
-                level_contrasts = groups.level_contrasts(
-                    target, levels, by_networks=False
-                )
                 prior = groups.mean_over_networks(target, priors[:, target])
             shifted = accuracy - shifts[study.confused_pair, target]
+            independent = compare_groups(
+                *groups.groups(
+                    target,
+                    shifted,
+                    {field: arm_means[:, target] for field, arm_means in means.items()},
+                ),
+                prior=prior,
+                images=study.test_images_per_class[target],
+                level=level,
+            )
+            if not groups.num_repeats:
+                moderated_columns = moderated_cells.of_independent_groups(independent)
+            elif without_pair:
+                moderated_columns = moderated_cells.columns(
+                    groups.moderated_without_pair(study, target, own, levels)
+                )
+            else:
+                moderated_columns = moderated_cells.columns(
+                    compare_moderated(groups.differences(target, accuracy))
+                )
             columns = {
                 "response": response,
                 "target": target,
                 "target_name": class_names[target],
                 "class": others,
                 "class_name": names[others],
-                **compare_groups(
-                    *groups.groups(
-                        target,
-                        shifted,
-                        {
-                            field: arm_means[:, target]
-                            for field, arm_means in means.items()
-                        },
-                    ),
-                    prior=prior,
-                    images=study.test_images_per_class[target],
-                    level=level,
-                ),
+                **independent,
                 **groups.paired_columns(target, within_repeats),
-                **blocks.columns(target, accuracy, level_contrasts),
+                **moderated_columns,
             }
             table.append(columns, len(others))
     return with_q_values(table.frame(), ["response"])
@@ -127,7 +135,7 @@ def level_shifts(study: StudyResponses, field: str = "accuracy") -> np.ndarray:
         pair's own classes, and everywhere while there is no baseline network.
     """
     level = study.baseline_without_pair.mean(field)
-    members = comparison_blocks.members_of(study)
+    members = moderated_cells.members_of(study)
     # A class that is in every pair has no level: its rows have no networks either.
     num_pairs = np.maximum((~members).sum(axis=0), 1)
     return level - np.where(members, 0.0, level).sum(axis=0) / num_pairs
@@ -138,11 +146,14 @@ class ArmGroups:
 
     Args:
         study: The networks' pairs and seeds.
+
+    Attributes:
+        num_repeats: Repeats of several networks; 0 where each has seeds of its own.
     """
 
     def __init__(self, study: StudyResponses):
         num_pairs = len(study.pairs)
-        self._members = comparison_blocks.members_of(study)
+        self._members = moderated_cells.members_of(study)
         self._num_classes = self._members.shape[1]
         self._pairs = np.array(study.pairs).reshape(num_pairs, 2)
         # Networks by arm, so that those of an arm are a slice.
@@ -155,7 +166,7 @@ class ArmGroups:
         )
         shared = counts > 1
         self._repeat = np.where(shared, np.cumsum(shared) - 1, -1)[repeat]
-        self._num_repeats = int(shared.sum())
+        self.num_repeats = int(shared.sum())
 
     def means_of_arms(self, rates: Rates | CountedRates) -> dict[str, np.ndarray]:
         """Mean of every arm's networks, `(P, K)` by field; NaN without a network."""
@@ -246,12 +257,54 @@ class ArmGroups:
         Returns:
             The columns of `group_statistics.paired_columns`, `(K - 1,)` each.
         """
+        return compare_repeats(*self._means_of_repeats(target, values))
+
+    def differences(self, target: int, values: np.ndarray) -> np.ndarray:
+        """What `paired_columns` compares: `(K - 1, R)`, NaN where a group has none."""
+        confused, comparison, known = self._means_of_repeats(target, values)
+        return np.where(known, confused - comparison, np.nan)
+
+    def moderated_without_pair(
+        self, study: StudyResponses, target: int, own: np.ndarray, levels: np.ndarray
+    ) -> ModeratedComparison:
+        """Compares accuracies less their levels, of which all baseline networks say.
+
+        Args:
+            study: The responses of all networks.
+            target: The target class.
+            own: As `moderated_cells.own_baseline` returns it.
+            levels: See `level_contrasts`.
+        """
+        num_all = levels.shape[1]
+        used = np.unique(own[own >= 0])
+        # All baseline networks count alike: differences of arms have in common with
+        # those of levels what the arms' pairs do, and little else.
+        share = float(own_share(len(used), num_all - len(used), 0.0))
+        differences = self.differences(
+            target, moderated_cells.less_own_baseline(study, target, own, share)
+        )
+        if share == 1:
+            return compare_moderated(differences)
+        contrasts = self.level_contrasts(target, levels, by_networks=False)
+        others = np.delete(contrasts, used, axis=1)
+        variance = contrasts.var(axis=1, ddof=1) / others.shape[1]
+        return compare_moderated(
+            differences,
+            level=(1 - share) * others.mean(axis=1),
+            level_variance=(1 - share) ** 2 * variance,
+            level_df=num_all - 1,
+        )
+
+    def _means_of_repeats(
+        self, target: int, values: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Means of both groups in every repeat, and which are known, `(K - 1, R)`."""
         values = values[self._order]
         used = np.isfinite(values) & (self._repeat >= 0)
         used &= ~self._members[self._pair, target]
         values, repeat = values[used], self._repeat[used]
         classes = self._pairs[self._pair[used]].T
-        size = self._num_repeats * self._num_classes
+        size = self.num_repeats * self._num_classes
 
         def by_class(weights=None) -> np.ndarray:
             """Sums over the networks with a class, `(K - 1, repeats)`."""
@@ -259,17 +312,17 @@ class ArmGroups:
                 np.bincount(repeat * self._num_classes + side, weights, minlength=size)
                 for side in classes
             )
-            sums = (one + other).reshape(self._num_repeats, self._num_classes)
+            sums = (one + other).reshape(self.num_repeats, self._num_classes)
             return np.delete(sums, target, axis=1).T
 
         count, total = by_class(), by_class(values)
-        count_of_all = np.bincount(repeat, minlength=self._num_repeats)
-        sum_of_all = np.bincount(repeat, values, minlength=self._num_repeats)
+        count_of_all = np.bincount(repeat, minlength=self.num_repeats)
+        sum_of_all = np.bincount(repeat, values, minlength=self.num_repeats)
         with np.errstate(invalid="ignore", divide="ignore"):
             confused = total / count
             comparison = (sum_of_all - total) / (count_of_all - count)
         known = (count > 0) & (count_of_all > count)
-        return compare_repeats(confused, comparison, known)
+        return confused, comparison, known
 
     def _moments_of_arms(self, accuracy: np.ndarray) -> tuple[Moments, np.ndarray]:
         """Moments of every arm, `(P,)`, and its largest absolute value."""

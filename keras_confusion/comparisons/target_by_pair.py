@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from keras_confusion.comparisons import blocks as comparison_blocks
+from keras_confusion.comparisons import moderated_cells
 from keras_confusion.comparisons.group_statistics import (
     IN_PAIR,
     Columns,
@@ -47,16 +47,16 @@ def target_by_pair(
         One row per response, pair and target, with the columns of `t_tests.Comparison`
         (`difference_points` and its interval in percentage points), `q_value` within
         the family, the bits, the paired comparison within repeats with its own
-        `paired_q_value`, and that in blocks, `blocks_*`. `family` is "third"
+        `paired_q_value`, and the moderated one, `moderated_*`. `family` is "third"
         where the target is outside the pair, else "members".
     """
     targets, names = np.arange(len(class_names)), np.array(class_names, object)
     table = ComparisonTable(len(responses) * len(study.pairs) * len(targets))
-    members = comparison_blocks.members_of(study)
+    members = moderated_cells.members_of(study)
     for response in responses:
         without_pair = response == "accuracy_without_pair"
         rates = study.confused_without_pair if without_pair else study.confused
-        block_cells = comparison_blocks.by_pair(
+        cells = moderated_cells.by_pair(
             study, rates.accuracy_of, _levels(study, response)
         )
         groups = PairGroups(study, response)
@@ -74,10 +74,10 @@ def target_by_pair(
                 "class_a_name": names[labels[:, 0]],
                 "class_b_name": names[labels[:, 1]],
                 **groups.columns(range(len(study.pairs))[pairs]),
-                **{name: cells[pairs].ravel() for name, cells in block_cells.items()},
+                **{name: values[pairs].ravel() for name, values in cells.items()},
             }
-            columns["blocks_reason"] = np.where(
-                is_member, IN_PAIR, columns["blocks_reason"]
+            columns["moderated_reason"] = np.where(
+                is_member, IN_PAIR, columns["moderated_reason"]
             )
             if without_pair:
                 for reason in ("reason", "paired_reason"):
@@ -87,13 +87,13 @@ def target_by_pair(
 
 
 def _levels(study: StudyResponses, response: str):
-    """Gives accuracies of baseline networks, each pair left out, `(P, networks)`."""
+    """Gives accuracies of all baseline networks, each pair left out, `(P, n)`."""
     if response == "accuracy_without_pair":
         return study.baseline_without_pair.accuracy_of
     plain, num_pairs = study.baseline, len(study.pairs)
 
-    def accuracy_of(target: int, networks: np.ndarray) -> np.ndarray:
-        accuracy = plain.accuracy_of(target)[networks]
+    def accuracy_of(target: int) -> np.ndarray:
+        accuracy = plain.accuracy_of(target)
         return np.broadcast_to(accuracy, (num_pairs, len(accuracy)))
 
     return accuracy_of

@@ -34,7 +34,7 @@ _TITLES = {
 
 
 def write_confusion_report(
-    folder: StudyFolder, *, test: str = comparison_findings.WELCH
+    folder: StudyFolder, *, test: str = comparison_findings.DEFAULT_TEST
 ) -> Report:
     """Writes everything that can be said of the networks in a study's folder.
 
@@ -118,7 +118,7 @@ def findings_text(
     all_tables: dict[str, pd.DataFrame],
     description: dict,
     *,
-    test: str = comparison_findings.WELCH,
+    test: str = comparison_findings.DEFAULT_TEST,
 ) -> str:
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")

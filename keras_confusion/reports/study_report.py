@@ -28,7 +28,7 @@ def write_report(directory, *, test: str | None = None) -> Report:
     Args:
         directory: The study's folder, a string or path, or an opened `StudyFolder`.
         test: Which test decides the findings of a confusion study, one of
-            `findings.TESTS`; `None` takes Welch's.
+            `findings.TESTS`; `None` takes `findings.DEFAULT_TEST`.
 
     Returns:
         A `Report`.
@@ -41,7 +41,7 @@ def write_report(directory, *, test: str | None = None) -> Report:
     folder = _open_complete(directory)
     if folder.kind == confusion_store.KIND:
         return confusion_report.write_confusion_report(
-            folder, test=test or comparison_findings.WELCH
+            folder, test=test or comparison_findings.DEFAULT_TEST
         )
     if test is not None:
         raise ValueError(

@@ -93,15 +93,15 @@ const SECTIONS = [
     ],
   ],
   [
-    "Within repeats, the noise known from all arms",
+    "Moderated: variances that the cells of a target share",
     [
-      ["Repeats", (s) => `${s.blocks_n ?? 0}`],
-      ["Difference", (s) => points(s.blocks_difference_points)],
-      [CI, (s) => interval(s.blocks_ci_low_points, s.blocks_ci_high_points, 2)],
-      ["t", (s) => signed(s.blocks_t, 3)],
-      ["degrees of freedom", (s) => degrees(s.blocks_df)],
-      ["p", (s) => probability(s.blocks_p_value)],
-      ["q (Benjamini–Hochberg)", (s) => probability(s.blocks_q_value)],
+      ["n", (s) => `${s.moderated_n ?? 0}`],
+      ["Difference", (s) => points(s.moderated_difference_points)],
+      [CI, (s) => interval(s.moderated_ci_low_points, s.moderated_ci_high_points, 2)],
+      ["t", (s) => signed(s.moderated_t, 3)],
+      ["degrees of freedom", (s) => degrees(s.moderated_df)],
+      ["p", (s) => probability(s.moderated_p_value)],
+      ["q (Benjamini–Hochberg)", (s) => probability(s.moderated_q_value)],
     ],
   ],
 ];

@@ -16,7 +16,7 @@ NUM_IMAGES = np.full(NUM_CLASSES, 10**9)
 PAIRS = list(itertools.combinations(range(NUM_CLASSES), 2))
 REPEATS, NUM_BASELINE, NUM_READOUT = 4, 7, 3
 READINGS = ("total", "features", "readout")
-TESTS = ("", "paired_", "blocks_")
+TESTS = ("", "paired_", "moderated_")
 # Values are kept as float32.
 ATOL = 2e-6
 TABLES = {
@@ -276,11 +276,15 @@ def test_pairs_are_compared_with_the_baseline_without_the_pair(rows, by_pair, re
                         expected, rel=5e-3 if name == "p_value" else 1e-3, abs=ATOL
                     )
             differences = values.less_own_baseline(pair, target)
-            for prefix in ("paired_", "blocks_"):
-                assert found[f"{prefix}n"] == REPEATS
-                assert found[f"{prefix}difference"] == pytest.approx(
-                    differences.mean(), abs=ATOL
-                )
+            assert found["paired_n"] == found["moderated_n"] == REPEATS
+            assert found["paired_difference"] == pytest.approx(
+                differences.mean(), abs=ATOL
+            )
+            # Baseline networks of other repeats count at most as much as the own ones.
+            own, others = mean(baseline[:REPEATS]), mean(baseline[REPEATS:])
+            moved = found["moderated_difference"] - differences.mean()
+            share_of_others = moved / (own - others)
+            assert -1e-3 <= share_of_others <= 1 - REPEATS / NUM_BASELINE + 1e-3
 
 
 @pytest.mark.parametrize("reading", ["total", "features"])
@@ -346,14 +350,14 @@ def test_readout_is_the_paired_test_alone(rows, by_pair, by_class):
         readout_rows = table[table["reading"] == "readout"]
         assert len(readout_rows)
         assert (readout_rows["paired_n"] == NUM_READOUT).all()
-        for test in ("", "blocks_"):
+        for test in ("", "moderated_"):
             for name in ("difference", "ci_low", "ci_high", "t", "p_value", "q_value"):
                 np.testing.assert_array_equal(
                     readout_rows[test + name], readout_rows[f"paired_{name}"]
                 )
             assert (readout_rows[f"{test}df"] == NUM_READOUT - 1).all()
             assert (readout_rows[f"{test}reason"] == "").all()
-        assert (readout_rows["blocks_n"] == NUM_READOUT).all()
+        assert (readout_rows["moderated_n"] == NUM_READOUT).all()
         assert readout_rows.filter(like="hedges_g").isna().all(axis=None)
         others = table[table["reading"] != "readout"]
         assert others.filter(like="hedges_g").notna().all(axis=None)
@@ -439,7 +443,7 @@ def test_arm_that_is_its_baseline_differs_by_nothing(rng, kind):
         assert list(table["reading"].unique()) == list(READINGS)
         assert (table["paired_difference"] == 0.0).all()
         # Of classes, means are those of several arms: the last digit of float64.
-        for test in ("", "blocks_"):
+        for test in ("", "moderated_"):
             differences = table[f"{test}difference"].abs()
             assert differences.max() <= (0.0 if kind == "pair" else 1e-15)
 
@@ -451,8 +455,8 @@ def test_rounding_is_not_tested(rng, kind):
         assert table["paired_p_value"].isna().all()
         assert (table["paired_reason"] != "").all()
         network_rows = table[table["reading"] != "readout"]
-        for test in ("", "blocks_"):
-            assert (network_rows[f"{test}p_value"] > 0.999).all()
+        assert (network_rows["p_value"] > 0.999).all()
+        assert network_rows["moderated_p_value"].isna().all()
 
 
 def test_what_everybody_loses_is_no_finding_of_any_target(rows):

@@ -20,7 +20,7 @@ def test_table_as_told_by_either_test(study):
     assert (told["df"] == told["paired_n"] - 1).all()
     # What is not of a test stays.
     pd.testing.assert_series_equal(told["kl_bits"], table["kl_bits"])
-    with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
+    with pytest.raises(ValueError, match="'moderated', 'paired'.*'student'"):
         comparison_findings.with_test(table, "student")
 
 
@@ -53,15 +53,15 @@ def test_caution_is_of_networks_that_were_tested():
         }
     )
     assert "8 networks against 54" in comparison_findings.caution(table, "welch")
-    assert comparison_findings.caution(table, "blocks") == ""
+    assert comparison_findings.caution(table, "moderated") == ""
     # One network is not tested: there is nothing to be cautious of.
     assert comparison_findings.caution(table[:1], "welch") == ""
     assert comparison_findings.caution(table[2:], "welch") == ""
 
 
-def test_line_on_arms_in_blocks():
+def test_line_on_the_moderated_test():
     line = comparison_findings.describe_test(
-        {"pairs": table_of([0.2]).assign(blocks_n=3)}, "blocks"
+        {"pairs": table_of([0.2]).assign(moderated_n=3)}, "moderated"
     )
     assert "within repeats (n = 3)" in line
-    assert "known from all arms" in line
+    assert "moderated by those of the target's other cells" in line

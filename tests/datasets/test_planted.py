@@ -234,7 +234,7 @@ def test_what_was_not_tested_is_not_said_not_to_be_found():
     tests = pd.concat(
         [
             places.assign(test=test, difference=0.1, q_value=value, p_value=value)
-            for test, value in (("welch", 0.5), ("blocks", np.nan))
+            for test, value in (("welch", 0.5), ("moderated", np.nan))
         ]
     ).assign(response="accuracy", measure="difference")
     scores = planted_truth.score(tests).to_dict("records")
@@ -242,7 +242,7 @@ def test_what_was_not_tested_is_not_said_not_to_be_found():
     settings = {"num_datasets": 1, "repeats": 2, "num_baseline": 2, "epochs": 1}
     found = {"settings": settings, "baseline": [], "scores": scores}
     text = planted_truth.report(found, {})
-    assert "difference, kl_bits | blocks | no test |" in text
+    assert "difference, kl_bits | moderated | no test |" in text
     assert "difference, kl_bits | welch | 0 % (0 of 1;" in text
 
 

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing import (
     event_file_loader,
 )
 
+from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
@@ -141,6 +142,7 @@ def test_tables_can_be_read_and_agree_with_the_text(study):
     assert tables["networks"]["failed"].sum() == 1
     by_class = tables["target_by_class"]
     strongest = by_class[by_class["response"] == "accuracy_without_pair"]
+    strongest = comparison_findings.with_test(strongest, "moderated")
     strongest = strongest.sort_values("q_value").iloc[0]
     assert confusion_report.finding_sentence(strongest) in made.text
     assert directory in made.table_files[0].parents
@@ -172,11 +174,11 @@ def test_sentence_by_hand():
 
 
 def test_paired_test_tells_what_is_paired(study, tmp_path):
-    directory, welch = study
-    pictures = {path.name: path.read_bytes() for path in welch.figure_files}
+    directory, moderated = study
+    pictures = {path.name: path.read_bytes() for path in moderated.figure_files}
     shutil.copytree(directory, tmp_path / "paired")
     made = study_report.write_report(tmp_path / "paired", test="paired")
-    assert "Test: Welch's t, which leaves out the correlation" in welch.text
+    assert "Test: moderated t: differences within repeats (n = 11)" in moderated.text
     assert "Test: paired t within repeats" in made.text
     assert "(n = 11 repeats)" in made.text
     by_class = pd.read_csv(tmp_path / "paired/tables/target_by_class.csv")
@@ -213,7 +215,7 @@ def test_analyse_script_takes_the_test(tmp_path, capsys, undrawn):
 
 def test_tests_are_of_confusion_studies(tmp_path, write_prototype_study):
     write_study(tmp_path / "confusion", pairs=[[0, 1]], repeats=2, baseline=2)
-    with pytest.raises(ValueError, match="'welch', 'paired'.*'student'"):
+    with pytest.raises(ValueError, match="'moderated', 'paired'.*'student'"):
         study_report.write_report(tmp_path / "confusion", test="student")
     with pytest.raises(ValueError, match="'paired' for the prototypes study"):
         study_report.write_report(write_prototype_study(), test="paired")

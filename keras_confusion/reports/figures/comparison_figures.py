@@ -29,7 +29,7 @@ MAX_PAIR_COLUMNS = 3000
 
 MEASURES = {
     "difference": Measure("difference_points", "difference, percentage points"),
-    "t": Measure("t", comparison_findings.TITLES[comparison_findings.WELCH]),
+    "t": Measure("t", comparison_findings.TITLES[comparison_findings.DEFAULT_TEST]),
     "bits": Measure("kl_bits", "kl_bits, gained by not confusing", sign=-1),
 }
 
@@ -43,7 +43,12 @@ READING_MEASURES = {
 
 
 def target_by_class(
-    table: pd.DataFrame, measure: str, class_names, order, *, test="welch"
+    table: pd.DataFrame,
+    measure: str,
+    class_names,
+    order,
+    *,
+    test=comparison_findings.DEFAULT_TEST,
 ) -> Figure:
     """Heat map of every target T by every class C, responses or readings on one scale.
 
@@ -94,7 +99,12 @@ def target_by_class(
 
 
 def target_by_pair(
-    table: pd.DataFrame, measure: str, class_names, order, *, test="welch"
+    table: pd.DataFrame,
+    measure: str,
+    class_names,
+    order,
+    *,
+    test=comparison_findings.DEFAULT_TEST,
 ) -> Figure:
     """Heat map of every target T by every confused pair; see `target_by_class`.
 
@@ -208,8 +218,8 @@ def _caption(table: pd.DataFrame, test: str, mark: str = "●") -> str:
     if test == comparison_findings.PAIRED:
         correlation = comparison_findings.correlation_within_repeats(table)
         cell += f" in {span(table['paired_n'])} repeats, correlation {correlation:.2f}"
-    if test == comparison_findings.BLOCKS:
-        cell += f" in {span(table['blocks_n'])} repeats"
+    if test == comparison_findings.MODERATED:
+        cell += f" (n = {span(table['moderated_n'])})"
     return (
         f"{mark} significant ({comparison_findings.TITLES[test]}, "
         f"Benjamini–Hochberg q ≤ {comparison_findings.SIGNIFICANCE}).  "

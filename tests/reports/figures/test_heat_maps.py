@@ -59,7 +59,9 @@ def test_largest_significant_cell_stands_for_those_beside_it():
 def test_many_pairs_are_drawn_in_blocks():
     table = by_pair()
     order = list(reversed(range(NUM_CLASSES)))
-    figure = comparison_figures.target_by_pair(table, "difference", NAMES, order)
+    figure = comparison_figures.target_by_pair(
+        table, "difference", NAMES, order, test="welch"
+    )
     upper, lower = figure.axes[:2]
     found = table[(table["family"] == "third") & (table["q_value"] < 0.05)]
     for axis, response in zip((upper, lower), RESPONSES, strict=True):
