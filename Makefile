@@ -9,7 +9,7 @@
 #   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
 
 PYTHON ?= python3
-STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 --test paired \
+STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 \
 	--out studies/digits
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes

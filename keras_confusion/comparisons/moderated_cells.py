@@ -92,10 +92,10 @@ def by_pair(
     members = members_of(study)
     num_pairs, num_classes = members.shape
     cells = _empty(num_pairs, num_classes)
-    repeats = _Repeats(study)
+    repeats = Repeats(study)
     for target in range(num_classes):
         arms = np.flatnonzero(~members[:, target])
-        found = _compare_arms(
+        found = compare_arms(
             repeats.table(values_of(target))[arms],
             levels_of(target)[arms],
             repeats.baseline,
@@ -127,7 +127,7 @@ def of_independent_groups(welch: Columns) -> Columns:
     return {"moderated_n": welch["n_confused"], **named}
 
 
-class _Repeats:
+class Repeats:
     """Which networks belong together.
 
     Attributes:
@@ -162,7 +162,7 @@ class _Repeats:
         return table
 
 
-def _compare_arms(
+def compare_arms(
     responses: np.ndarray, levels: np.ndarray, baseline: np.ndarray | None
 ) -> moderated.ModeratedComparison:
     """Tests arms against baseline networks.

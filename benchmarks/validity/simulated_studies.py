@@ -1,0 +1,386 @@
+"""Which test may be the default: simulated studies with the noise of real ones.
+
+    python -m benchmarks.validity.simulated_studies --out studies/simulated.md
+
+draws 600 studies of every kind in which nothing happens, 10,800 in all: all 45 pairs of
+ten classes, 2 to 50 repeats that share their seeds, and the baseline networks that
+`run_confusion_study` trains beside them. What varies is taken from two real studies:
+the digits (trained here, kept in studies/benchmarks) and CIFAR-10 (the study of 147
+networks). Every target has its own noise; arms differ in theirs as the real ones do
+beyond chance; residuals are drawn from the real ones; repeats have in common what the
+baseline varies more than an arm; accuracies stop at 1 and are shares of as many test
+images. So targets near their ceiling and cells that share a baseline are in it.
+
+Reported are the size of every test, how many studies have a finding, and the power
+against an effect in one cell, beside that of a z-test that knows the true variance.
+About a quarter of an hour on one core.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+
+import numpy as np
+import scipy.stats
+
+from benchmarks import tables, timing
+from benchmarks.validity import null_networks, null_statistics
+from keras_confusion.comparisons import moderated_cells, study_results
+from keras_confusion.comparisons.findings import MODERATED, PAIRED, SIGNIFICANCE, WELCH
+from keras_confusion.comparisons.rates import Rates
+from keras_confusion.comparisons.responses import StudyResponses
+from keras_confusion.execution import runtime
+from keras_confusion.stats import moderated, t_tests
+
+NUM_CLASSES = 10
+PAIRS = np.array([(a, b) for a in range(10) for b in range(a + 1, 10)])
+REPEATS = (2, 3, 4, 8, 20, 50)
+LEVELS = (0.05, 0.01, 0.001)
+NUM_STUDIES = 600
+CIFAR = timing.ROOT / "docs" / "results" / "confusion_cifar10"
+ORACLE = "z, true variance"
+BY_PAIR, BY_CLASS = null_statistics.BY_PAIR, null_statistics.BY_CLASS
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """How a response of the networks of a real study varies, `(K,)` each.
+
+    Args:
+        name: Of the study and the response.
+        level: Mean response of the baseline.
+        sd: Of the networks of an arm, within repeats.
+        prior_df: Of the variances of arms, see `moderated.variance_prior`.
+        repeat_sd: Of what the networks of a repeat have in common.
+        shapes: Residuals of arms, scaled to a variance of 1, one array a target.
+        images: Test images of a class, of which accuracies are shares; 0 for d'.
+    """
+
+    name: str
+    level: np.ndarray
+    sd: np.ndarray
+    prior_df: np.ndarray
+    repeat_sd: np.ndarray
+    shapes: list[np.ndarray]
+    images: int
+
+
+def _arms(target: int) -> np.ndarray:
+    """Numbers of the pairs without a class."""
+    return np.flatnonzero(~(target == PAIRS).any(axis=1))
+
+
+def noise_of(name: str, study: StudyResponses, images: int) -> Noise:
+    """Reads the noise off a study of all pairs that shares its seeds."""
+    columns: dict[str, list] = {"sd": [], "prior_df": [], "repeat_sd": [], "shapes": []}
+    repeats = moderated_cells.Repeats(study)
+    members = moderated_cells.members_of(study)
+    for target in range(NUM_CLASSES):
+        responses = repeats.table(study.confused.accuracy_of(target))
+        responses = responses[~members[:, target]]
+        whole = responses[:, np.isfinite(responses).all(axis=0)]
+        num_arms, num_repeats = whole.shape
+        residuals = whole - whole.mean(axis=1, keepdims=True)
+        residuals -= residuals.mean(axis=0)
+        # As many as are free, so that variances are right.
+        residuals *= np.sqrt(
+            num_arms * num_repeats / ((num_arms - 1) * (num_repeats - 1))
+        )
+        variances = (residuals**2).mean(axis=1)
+        _, prior_df = moderated.variance_prior(
+            variances[variances > 0], num_repeats - 1
+        )
+        within = (residuals**2).mean()
+        # Less than 5 would have arms without a variance.
+        columns["prior_df"].append(np.clip(prior_df, 5, 1e6))
+        columns["sd"].append(np.sqrt(within))
+        between = study.baseline.accuracy_of(target).var(ddof=1) - within
+        columns["repeat_sd"].append(np.sqrt(max(between, 0)))
+        columns["shapes"].append((residuals / np.sqrt(within)).ravel())
+    level = study.baseline.select(slice(None)).accuracy.mean(axis=0)
+    return Noise(
+        name,
+        level[:NUM_CLASSES],
+        *(np.array(columns[key]) for key in ("sd", "prior_df", "repeat_sd")),
+        columns["shapes"],
+        images,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnStudy:
+    """Networks of all targets in a study in which nothing happens.
+
+    Args:
+        responses: Of the arms without each target, `(K, 36, R)`.
+        baseline: Of all baseline networks, those of the repeats first, `(K, N)`.
+        variances: True variances of the arms within repeats, `(K, 36)`.
+    """
+
+    responses: np.ndarray
+    baseline: np.ndarray
+    variances: np.ndarray
+
+
+def drawn_study(
+    noise: Noise, repeats: int, num_baseline: int, rng: np.random.Generator
+) -> DrawnStudy:
+    """Draws one study."""
+    num_arms = len(_arms(0))
+    df = noise.prior_df[:, None]
+    # The baseline is one arm more.
+    variances = noise.sd[:, None] ** 2 * (df - 2)
+    variances = variances / rng.chisquare(df, (NUM_CLASSES, num_arms + 1))
+    residuals = np.stack(
+        [rng.choice(shape, (num_arms + 1, num_baseline)) for shape in noise.shapes]
+    )
+    shared = noise.repeat_sd[:, None] * rng.normal(size=(NUM_CLASSES, num_baseline))
+    values = noise.level[:, None] + shared
+    values = values[:, None] + np.sqrt(variances)[..., None] * residuals
+    if noise.images:
+        values = np.rint(np.clip(values, 0, 1) * noise.images) / noise.images
+    return DrawnStudy(values[:, :-1, :repeats], values[:, -1], variances[:, :-1])
+
+
+# Of the cells of every target, `(K, cells)`: difference, squared standard error, df, p.
+Tested = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def tests_of(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
+    """Every test of every cell, by comparison and test."""
+    return _by_pair(study, noise) | _by_class(study)
+
+
+def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
+    responses, baseline = study.responses, study.baseline
+    num_arms, repeats = responses.shape[1:]
+    levels = np.broadcast_to(
+        baseline[:, None], (*responses.shape[:2], baseline.shape[1])
+    )
+    results = [
+        moderated_cells.compare_arms(
+            responses[target], levels[target], np.arange(repeats)
+        )
+        for target in range(NUM_CLASSES)
+    ]
+    paired = t_tests.compare_paired(responses, levels[..., :repeats])
+    # What could be known: variances, and how much of the own baseline to take.
+    shared, arm = noise.repeat_sd[:, None] ** 2, noise.sd[:, None] ** 2
+    num_others = baseline.shape[1] - repeats
+    share = np.array(
+        [
+            moderated.own_share(repeats, num_others, float(rho))
+            for rho in (shared / (shared + arm)).ravel()
+        ]
+    )[:, None]
+    variance = (study.variances + share**2 * arm + (1 - share) ** 2 * shared) / repeats
+    variance += (1 - share) ** 2 * (shared + arm) / num_others
+    own, others = baseline[:, :repeats], baseline[:, repeats:]
+    level = share * own.mean(axis=1, keepdims=True)
+    level += (1 - share) * others.mean(axis=1, keepdims=True)
+    return {
+        (BY_PAIR, MODERATED): _stacked(results),
+        (BY_PAIR, PAIRED): _tested(paired),
+        (BY_PAIR, WELCH): _tested(t_tests.compare(responses, levels)),
+        (BY_PAIR, ORACLE): _by_z(responses.mean(axis=2) - level, variance),
+    }
+
+
+def _by_class(study: DrawnStudy) -> dict[tuple[str, str], Tested]:
+    differences, weights = [], []
+    for target in range(NUM_CLASSES):
+        pairs = PAIRS[_arms(target)]
+        classes = np.delete(np.arange(NUM_CLASSES), target)
+        members = np.array([(pairs == label).any(axis=1) for label in classes])
+        weights.append(
+            np.where(members, 1 / members.sum(1)[0], -1 / (~members).sum(1)[0])
+        )
+        differences.append(weights[-1] @ study.responses[target])
+    results = [moderated.compare_moderated(target) for target in differences]
+    by_repeat = np.stack(differences)
+    paired = t_tests.compare_paired(by_repeat, np.zeros_like(by_repeat))
+    variance = np.stack(weights) ** 2 @ study.variances[..., None]
+    variance = variance[..., 0] / study.responses.shape[2]
+    return {
+        (BY_CLASS, MODERATED): _stacked(results),
+        (BY_CLASS, PAIRED): _tested(paired),
+        (BY_CLASS, ORACLE): _by_z(by_repeat.mean(axis=2), variance),
+    }
+
+
+def _tested(result) -> Tested:
+    difference, t, df, p_value = (
+        np.asarray(getattr(result, name))
+        for name in ("difference", "t", "df", "p_value")
+    )
+    with np.errstate(invalid="ignore"):
+        return difference, (difference / t) ** 2, df, p_value
+
+
+def _stacked(results: list) -> Tested:
+    every = [_tested(result) for result in results]
+    difference, variance, df, p_value = map(np.stack, zip(*every, strict=True))
+    return difference, variance, df, p_value
+
+
+def _by_z(difference: np.ndarray, variance: np.ndarray) -> Tested:
+    p_value = 2 * scipy.stats.norm.sf(np.abs(difference) / np.sqrt(variance))
+    return difference, variance, np.full(difference.shape, np.inf), p_value
+
+
+def measure_kind(
+    noise: Noise, repeats: int, num_studies: int, effects: tuple[float, ...], seed: int
+) -> list[dict]:
+    """A row per comparison and test: size, findings and power."""
+    num_baseline = int(np.ceil(repeats * np.sqrt(len(PAIRS))))
+    kept: dict[tuple[str, str], list[np.ndarray]] = {}
+    powers: dict[tuple[str, str], list[np.ndarray]] = {}
+    for number in range(num_studies):
+        rng = np.random.default_rng((seed, repeats, number))
+        study = drawn_study(noise, repeats, num_baseline, rng)
+        for key, (difference, variance, df, p_value) in tests_of(study, noise).items():
+            kept.setdefault(key, []).append(p_value)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                moved = np.abs(difference[..., None] - effects)
+                moved /= np.sqrt(variance)[..., None]
+            is_found = 2 * scipy.stats.t.sf(moved, df[..., None]) <= SIGNIFICANCE
+            powers.setdefault(key, []).append(is_found.mean(axis=(0, 1)))
+    rows = []
+    for key, studies in kept.items():
+        p_values = np.stack(studies)
+        q_values = [t_tests.benjamini_hochberg(p.ravel()) for p in p_values]
+        smallest = np.array([np.nanmin(q, initial=1) for q in q_values])
+        row = {
+            "networks": noise.name,
+            "repeats": repeats,
+            "baseline_repeats": num_baseline,
+            "comparison": key[0],
+            "test": key[1],
+            "untested": float(np.isnan(p_values).mean()),
+        }
+        for level in LEVELS:
+            by_study = np.nanmean(p_values <= level, axis=(1, 2))
+            half = 1.96 * by_study.std(ddof=1) / np.sqrt(len(by_study))
+            row[f"size_{level}"] = float(by_study.mean())
+            row[f"size_{level}_half"] = float(half)
+        by_target = (p_values <= SIGNIFICANCE).mean(axis=(0, 2))
+        row["lowest_target"], row["highest_target"] = by_target.min(), by_target.max()
+        row |= null_statistics.named_share("any_q", smallest <= SIGNIFICANCE)
+        for effect, power in zip(effects, np.mean(powers[key], axis=0), strict=True):
+            row[f"power_{effect}"] = float(power)
+        rows.append(row)
+    return rows
+
+
+def noises() -> list[tuple[Noise, tuple[float, ...]]]:
+    """The real studies, and the effects against which power is told."""
+    from keras_confusion.confusion import study as confusion_study
+
+    runtime.start_tensorflow(threads=1)
+    digits = null_networks.FOLDER / "noise-digits"
+    confusion_study.run_confusion_study(
+        digits, dataset="digits", pairs="all", repeats=8, epochs=4
+    )
+    study = study_results.read_study(digits)
+    images = int(study.responses.test_images_per_class.min())
+    points, d_primes = (0.005, 0.01, 0.02), (0.02, 0.05, 0.1)
+    cifar = null_networks.read_responses(CIFAR)
+    features = study.readings["features"]
+    plain = dataclasses.replace(
+        features,
+        confused=features.confused_without_pair,
+        baseline=_relative_baseline(features),
+        prior=np.full(NUM_CLASSES, 1 / NUM_CLASSES),
+    )
+    return [
+        (noise_of("CIFAR-10, accuracy", cifar, 1000), points),
+        (noise_of("digits, accuracy", study.responses, images), points),
+        (noise_of("digits, d' of features", plain, 0), d_primes),
+    ]
+
+
+def _relative_baseline(features: StudyResponses):
+    """Relative d' of the baseline, one of the pairs without the target left out."""
+    without = features.baseline_without_pair
+    values = np.stack(
+        [
+            without.accuracy_of(target)[_arms(target)[0]]
+            for target in range(NUM_CLASSES)
+        ],
+        axis=1,
+    )
+    return Rates(values, values, values)
+
+
+def document(header: dict[str, str], rows: list[dict]) -> str:
+    """The report, as Markdown."""
+    sections = []
+    for networks, comparison in dict.fromkeys(
+        (row["networks"], row["comparison"]) for row in rows
+    ):
+        chosen = [
+            row
+            for row in rows
+            if (row["networks"], row["comparison"]) == (networks, comparison)
+        ]
+        effects = [key for key in chosen[0] if key.startswith("power_")]
+        unit = "" if "d'" in networks else " points"
+        scale = 1 if "d'" in networks else 100
+        titles = [
+            f"power, {scale * float(key.removeprefix('power_')):g}{unit}"
+            for key in effects
+        ]
+        columns = ["repeats", "test", *(f"p ≤ {level}" for level in LEVELS)]
+        columns += ["by target, p ≤ 0.05", "studies with q ≤ 0.05", *titles]
+        lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        for row in chosen:
+            sizes = [
+                f"{row[f'size_{level}']:.4f} ± {row[f'size_{level}_half']:.4f}"
+                for level in LEVELS
+            ]
+            cells = [f"{row['repeats']}", row["test"], *sizes]
+            cells.append(f"{row['lowest_target']:.3f} to {row['highest_target']:.3f}")
+            low, high = row["any_q_low"], row["any_q_high"]
+            cells.append(f"{row['any_q']:.3f} ({low:.3f} to {high:.3f})")
+            cells += [f"{row[key]:.3f}" for key in effects]
+            lines.append(f"| {' | '.join(cells)} |")
+        sections.append((f"{networks}: {comparison}", "\n" + "\n".join(lines)))
+    text = tables.document(header, sections)
+    command = "python -m benchmarks.validity.simulated_studies"
+    return text.replace(
+        "# Benchmark results",
+        f"# Simulated null studies\n\n`{command}`. ± and intervals: 95 %.",
+        1,
+    )
+
+
+def main(given=None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.validity.simulated_studies",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--studies", type=int, default=NUM_STUDIES, metavar="N")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE.md")
+    options = parser.parse_args(given)
+    header = timing.header()
+    rows = [
+        row
+        for number, (noise, effects) in enumerate(noises())
+        for repeats in REPEATS
+        for row in measure_kind(noise, repeats, options.studies, effects, number)
+    ]
+    text = document(header, rows)
+    print(text)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text)
+        numbers = json.dumps({"header": header, "rows": rows}, indent=1)
+        options.out.with_suffix(".json").write_text(numbers + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
