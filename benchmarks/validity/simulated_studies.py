@@ -285,7 +285,7 @@ def noises() -> list[tuple[Noise, tuple[float, ...]]]:
     )
     study = study_results.read_study(digits)
     images = int(study.responses.test_images_per_class.min())
-    points, d_primes = (0.005, 0.01, 0.02), (0.02, 0.05, 0.1)
+    points, d_primes = (0.005, 0.01, 0.02), (0.001, 0.002, 0.005)
     cifar = null_networks.read_responses(CIFAR)
     features = study.readings["features"]
     plain = dataclasses.replace(
