@@ -93,8 +93,13 @@ def noise_of(name: str, study: StudyResponses, images: int) -> Noise:
             variances[variances > 0], num_repeats - 1
         )
         within = (residuals**2).mean()
+        # Stopping at 1 moves the mean of an arm by its noise: near it, all have the same.
+        level = study.baseline.accuracy_of(target).mean()
+        is_near_ceiling = images and level + 3 * np.sqrt(within) > 1
         # Less than 5 would have arms without a variance.
-        columns["prior_df"].append(np.clip(prior_df, 5, 1e6))
+        columns["prior_df"].append(
+            1e6 if is_near_ceiling else np.clip(prior_df, 5, 1e6)
+        )
         columns["sd"].append(np.sqrt(within))
         between = study.baseline.accuracy_of(target).var(ddof=1) - within
         columns["repeat_sd"].append(np.sqrt(max(between, 0)))
