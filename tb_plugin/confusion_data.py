@@ -148,6 +148,8 @@ def cell(run: StudyRun, *, table: str, response: str, row: int, target: int) -> 
         "target": target,
         "row_name": "-".join(about.confused),
         "target_name": about.target,
+        "test": about.test,
+        "test_title": metadata.TEST_TITLES[about.test],
         "statistics": about.statistics,
         "reason": about.reason,
         "sentence": findings.sentence(about),
@@ -198,6 +200,7 @@ def _cell(
         response=response,
         target=study["class_names"][target],
         confused=row_names(study, table, row),
+        test=study["test"],
         statistics=statistics(numbers),
         reason=reason(study, numbers),
         partner=_partner(study, table, row, target),
@@ -287,7 +290,8 @@ def csv_header(table: str) -> list[str]:
     if table == TARGET_BY_PAIR:
         row = ["pair", "class_a", "class_b", "class_a_name", "class_b_name"]
     cells = [name for name in metadata.CELL_COLUMNS if name != "reason"]
-    return ["run", "response", "target", "target_name", *row, *cells, "reason"]
+    head = ["run", "response", "target", "target_name", *row]
+    return [*head, "test", *cells, "reason"]
 
 
 def csv_rows(
@@ -311,4 +315,4 @@ def csv_rows(
                 head += [*study["pairs"][row], *row_names(study, table, row)]
             numbers = values[index, row, target]
             cells = statistics(numbers).values()
-            yield [*head, *cells, reason(study, numbers)]
+            yield [*head, study["test"], *cells, reason(study, numbers)]

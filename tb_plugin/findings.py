@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from tb_plugin import metadata
+
 TARGET_BY_CLASS = "target_by_class"
 TARGET_BY_PAIR = "target_by_pair"
 # A q-value above it is not called a finding.
@@ -33,6 +35,7 @@ class Cell:
         response: One of `metadata.RESPONSES`.
         target: Name of the target.
         confused: Names of the class, or of the two classes of the pair.
+        test: The study's, one of `metadata.TEST_TITLES`.
         statistics: `metadata.CELL_COLUMNS`; NaN where there is none.
         reason: Why there is no test, "" where there is one.
         partner: Name of the pair's other class where the target is in the pair.
@@ -42,6 +45,7 @@ class Cell:
     response: str
     target: str
     confused: tuple[str, ...]
+    test: str
     statistics: dict[str, float]
     reason: str
     partner: str | None = None
@@ -75,7 +79,8 @@ def _finding(cell: Cell) -> str:
         reason = cell.reason or "the response is not known"
         return f"No test of {response_text}: {reason}" + (groups and f"; {groups}")
     difference = numbers["difference_points"]
-    test = f"Welch's t = {_fixed(numbers['t'])}, {_q(numbers['q_value'])}"
+    title = metadata.TEST_TITLES[cell.test]
+    test = f"{title} = {_fixed(numbers['t'])}, {_q(numbers['q_value'])}"
     interval = numbers["ci_low_points"], numbers["ci_high_points"]
     # A q-value that is not known finds nothing.
     if not numbers["q_value"] <= SIGNIFICANCE:

@@ -86,8 +86,18 @@ CONFUSION_KEYS = (
     "columns",  # of TAG_BY_CLASS and TAG_BY_PAIR; CELL_COLUMNS today
     "reasons",  # texts to which the column `reason` points
     "has_all_pairs",  # if not, there is no TAG_BY_CLASS
+    "test",  # of TEST_TITLES, whose numbers t, q_value, ... are; EARLIER_TEST without
     "settings",  # what the study was asked for: names to JSON values
 )
+
+# The significance tests that a study can be told by, and what their t is called.
+TEST_TITLES = {
+    "moderated": "moderated t",
+    "paired": "paired t",
+    "welch": "Welch's t",
+}
+# That of the studies of earlier versions, which do not say it.
+EARLIER_TEST = "welch"
 
 # Finished networks, counted from 1, in blocks of any number n: a block's step is the
 # number of its last network, so that it holds networks step - n + 1 to step.
@@ -131,7 +141,9 @@ TAG_LEVEL_SHIFTS = "plugin/level_shifts"
 TAG_CLASS_ORDER = "plugin/class_order"
 
 # Accuracies are shares; points are percentage points, confused minus comparison; bits
-# are positive where not confusing gains information.
+# are positive where not confusing gains information. The difference, its interval, t,
+# df, p_value, q_value and reason are those of the study's test; those of every test are
+# in columns of their own.
 CELL_COLUMNS = (
     "n_confused",
     "n_comparison",
@@ -154,6 +166,13 @@ CELL_COLUMNS = (
     "entropy_bits",
     "mutual_information_bits",
     "log_likelihood_bits",
+    "welch_difference_points",
+    "welch_ci_low_points",
+    "welch_ci_high_points",
+    "welch_t",
+    "welch_df",
+    "welch_p_value",
+    "welch_q_value",
     "paired_n",
     "paired_difference_points",
     "paired_ci_low_points",
@@ -177,7 +196,7 @@ CELL_COLUMNS = (
 ADDED_COLUMNS = frozenset(
     name
     for name in CELL_COLUMNS
-    if name.startswith("moderated_") or name == "paired_q_value"
+    if name.startswith(("welch_", "moderated_")) or name == "paired_q_value"
 )
 
 PROTOTYPE_KEYS = (

@@ -113,6 +113,7 @@ def _confusion(run: StudyRun, now: float) -> dict:
         and series.max_wall_time >= described
     }
     return {
+        "test_title": metadata.TEST_TITLES[run.study["test"]],
         "tables": list(made),
         "progress": networks.progress(
             network_data.read_networks(run),

@@ -64,7 +64,7 @@ def parse_study(text: bytes) -> dict:
 
     Returns:
         A dict with the keys of `metadata.CONFUSION_KEYS` or `PROTOTYPE_KEYS`; others
-        are left out.
+        are left out. Without a `test` it is `metadata.EARLIER_TEST`.
 
     Raises:
         DataError: If anything is missing or makes no sense.
@@ -76,6 +76,7 @@ def parse_study(text: bytes) -> dict:
     keys: tuple[str, ...]
     if kind == metadata.KIND_CONFUSION:
         keys, checks = metadata.CONFUSION_KEYS, _CONFUSION_CHECKS
+        study = {"test": metadata.EARLIER_TEST} | study
     elif kind == metadata.KIND_PROTOTYPES:
         keys, checks = metadata.PROTOTYPE_KEYS, _PROTOTYPE_CHECKS
     else:
@@ -196,6 +197,8 @@ _CONFUSION_CHECKS: dict[str, Callable[[dict], bool]] = {
     ),
     "reasons": lambda study: _are_texts(study["reasons"], MAX_COLUMNS, MAX_TEXT_LENGTH),
     "has_all_pairs": lambda study: type(study["has_all_pairs"]) is bool,
+    # What a dict is asked for must be hashable.
+    "test": lambda study: study["test"] in tuple(metadata.TEST_TITLES),
     "settings": _settings,
 }
 _PROTOTYPE_CHECKS: dict[str, Callable[[dict], bool]] = {

@@ -51,8 +51,8 @@ def run_confusion_study(
         0, or 1 if a network has no result.
 
     Raises:
-        ValueError: If a test within repeats is asked for where no networks share their
-            seeds, and as `study.run_confusion_study`.
+        ValueError: If there is no such test, or one within repeats is asked for where
+            no networks share their seeds, and as `study.run_confusion_study`.
     """
     directory = pathlib.Path(directory)
     settings = ConfusionSettings(**options)
@@ -61,7 +61,7 @@ def run_confusion_study(
             "Expected networks that share the seeds of their repeat for the paired "
             "test. Received: --own-seeds. Use another --test, whose networks need not."
         )
-    writer = StudySummaries(directory)
+    writer = StudySummaries(directory, test or comparison_findings.DEFAULT_TEST)
     try:
         summary = confusion_study.run_confusion_study(
             directory,
@@ -183,7 +183,7 @@ def analyse_study(directory, *, test=None) -> int:
     """
     folder = StudyFolder.open(directory)
     try:
-        study_report.rewrite_events(folder)
+        study_report.rewrite_events(folder, test=test)
     except StudyLockedError:
         print("The study is running: its scalars are left to it.", file=sys.stderr)
     _print_report(folder, test=test)

@@ -79,7 +79,7 @@ def with_test(table: pd.DataFrame, test: str) -> pd.DataFrame:
         if f"{test}_{column}" in table
     }
     if test == PAIRED:
-        told["df"] = table["paired_n"] - 1
+        told["df"] = (table["paired_n"] - 1).where(table["paired_t"].notna())
     return table.assign(**told)
 
 

@@ -15,13 +15,18 @@ from keras_confusion.stats import t_tests
 from keras_confusion.stats.moments import Moments, moments
 
 IN_PAIR = "the target is in the pair"
-# What the column `reason` of both tables can say; "" where there is a test.
+NO_PAIRS = "no networks of both groups share their seeds"
+# What the column `reason` of both tables can say by any of the three tests; "" where
+# there is a test.
 REASONS = (
     "",
     t_tests.FEW_NETWORKS,
     t_tests.UNDEFINED_RESPONSE,
     t_tests.NO_VARIANCE,
     IN_PAIR,
+    t_tests.FEW_REPEATS,
+    t_tests.NO_VARIANCE_OF_DIFFERENCES,
+    NO_PAIRS,
 )
 # Which q-values stand beside which p-values.
 _CORRECTED = {
@@ -31,7 +36,6 @@ _CORRECTED = {
 }
 
 POINTS = 100.0
-NO_PAIRS = "no networks of both groups share their seeds"
 
 # Part of a table: arrays `(num_rows,)`, or one value for all rows, by column.
 Columns: TypeAlias = dict[str, Any]

@@ -43,32 +43,40 @@ def write_report(directory, *, test: str | None = None) -> Report:
         return confusion_report.write_confusion_report(
             folder, test=test or comparison_findings.DEFAULT_TEST
         )
+    _check_no_test(folder, test)
+    return prototype_report.write_prototype_report(folder)
+
+
+def rewrite_events(directory, *, test: str | None = None) -> None:
+    """Writes the event files of a study again, from its results.
+
+    Args:
+        directory: The study's folder, a string or path, or an opened `StudyFolder`.
+        test: As of `write_report`.
+
+    Raises:
+        ValueError: If there is no such test, or the study has none.
+        StudyLockedError: If the study is running; it writes its own.
+        StudyFolderError: If the folder holds no study, or a file cannot be read.
+    """
+    folder = _open_complete(directory)
+    if folder.kind == confusion_store.KIND:
+        chosen = test or comparison_findings.DEFAULT_TEST
+        with folder.locked():
+            confusion_events.write_confusion_summaries(folder, chosen)
+        return
+    _check_no_test(folder, test)
+    with folder.locked():
+        prototype_events.write_prototype_summaries(folder)
+
+
+def _check_no_test(folder: StudyFolder, test: str | None) -> None:
     if test is not None:
         raise ValueError(
             f"Expected a {confusion_store.KIND} study for a choice of the test. "
             f"Received: test={test!r} for the {folder.kind} study in {folder.path}, "
             "which has none. Use no --test."
         )
-    return prototype_report.write_prototype_report(folder)
-
-
-def rewrite_events(directory) -> None:
-    """Writes the event files of a study again, from its results.
-
-    Args:
-        directory: The study's folder, a string or path, or an opened `StudyFolder`.
-
-    Raises:
-        StudyLockedError: If the study is running; it writes its own.
-        StudyFolderError: If the folder holds no study, or a file cannot be read.
-    """
-    folder = _open_complete(directory)
-    write = {
-        confusion_store.KIND: confusion_events.write_confusion_summaries,
-        prototype_store.KIND: prototype_events.write_prototype_summaries,
-    }[folder.kind]
-    with folder.locked():
-        write(folder)
 
 
 def _open_complete(directory) -> StudyFolder:

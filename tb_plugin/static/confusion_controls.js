@@ -14,7 +14,7 @@ import {
   studyName,
 } from "./confusion_data.js";
 import { choice, html, replace, setOptions, uniqueId } from "./dom.js";
-import { MEASURES, knownMeasure } from "./measures.js";
+import { knownMeasure, measureOptions, testTitles } from "./measures.js";
 
 const TABLES = [
   [BY_CLASS, "T × C", "Rows: the target T. Columns: a class C that was confused with any other."],
@@ -65,8 +65,7 @@ export class Controls {
       );
     }
     this._response = make("Response", "response", RESPONSE_OPTIONS);
-    const measures = Object.entries(MEASURES).map(([value, { text }]) => ({ value, text }));
-    this._measure = make("Measure", "measure", measures);
+    this._measure = make("Measure", "measure", []);
     this._level = make("Mark q ≤", "q", LEVELS.map((value) => ({ value, text: value })));
     this._order = choice({ label: "Order", options: [], value: "", onchange: (order) => this._setOrder(order) });
     this._edit = html("button", { type: "button", text: "Edit…", onclick: () => this._editOrder() });
@@ -106,7 +105,9 @@ export class Controls {
     }
     const known = (options, value) => (options.some((one) => one.value === value) ? value : options[0].value);
     this._response.select.value = known(RESPONSE_OPTIONS, state.response);
-    this._measure.select.value = knownMeasure(state.measure);
+    const other = otherOf(entry, state, studies);
+    const titles = [entry, other].filter(Boolean).map((one) => one.test_title);
+    setOptions(this._measure.select, measureOptions(testTitles(titles)), knownMeasure(state.measure));
     this._level.select.value = knownLevel(state);
     this._layout.select.value = known(LAYOUTS, state.layout);
     const orders = [
@@ -120,7 +121,6 @@ export class Controls {
     this._showFinding(entry, state);
     const others = studies.filter((one) => isComparable(entry, one));
     const compared = [{ value: "", text: "nothing" }, ...others.map((one) => ({ value: one.run, text: studyName(one) }))];
-    const other = otherOf(entry, state, studies);
     setOptions(this._compare.select, compared, other?.run ?? "");
     this._compare.select.disabled = others.length === 0;
     this._compare.title = others.length ? "" : "There is no other confusion study of the same classes here.";

@@ -10,7 +10,7 @@ import {
   numRowsOf,
   rowName,
 } from "./confusion_data.js";
-import { MEASURES, commonScale, inFull, measureLine, writing } from "./measures.js";
+import { MEASURES, commonScale, inFull, measureLine, measureName, testTitles, writing } from "./measures.js";
 import { probability } from "./numbers.js";
 
 const LARGEST_CELL = 56;
@@ -108,10 +108,10 @@ function finished(map, common) {
     rowRules: layout.rowRules,
     values: map.values,
     scale,
-    legendTitle: legendOf(plan.measure, written.unit, isDifference),
+    legendTitle: legendOf(map, plan.measure, written.unit, isDifference),
     format: written.format,
     isMarked: areMarked ? isMarked : undefined,
-    markTitle: areMarked ? `q ≤ ${level} of Welch's test (Benjamini–Hochberg)` : isDifference || hasQ ? "" : "no q-values yet",
+    markTitle: areMarked ? `q ≤ ${level}, ${testOf(map)}-test (Benjamini–Hochberg)` : isDifference || hasQ ? "" : "no q-values yet",
     hasMark: areMarked,
     isAside: plan.table === BY_PAIR ? (row, column) => layout.cellAt(row, column).isMember : undefined,
     found,
@@ -127,6 +127,11 @@ function heightOf(table, numRows) {
   return numRows > MANY_PAIRS ? MANY_PAIR_HEIGHT : PAIR_HEIGHT;
 }
 
+/** What the t of a map's study is called; of both studies, where it is of two. */
+function testOf({ sides }) {
+  return testTitles(sides.map(({ entry }) => entry.test_title));
+}
+
 function titleOf(map, plan, isDifference) {
   const { title } = RESPONSES[map.response];
   if (isDifference) return `${title}: ${map.sides[0].name} − ${map.sides[1].name}`;
@@ -135,13 +140,12 @@ function titleOf(map, plan, isDifference) {
 
 function subtitleOf(map, plan, isDifference) {
   const counts = map.sides.map(({ entry }) => entry.progress.num_in_tables ?? entry.progress.num_done);
-  const line = measureLine(plan.measure, RESPONSES[map.response].text);
+  const line = measureLine(plan.measure, RESPONSES[map.response].text, testOf(map));
   return `${line}; ${counts.join(" and ")} networks${isDifference ? ", no test of the difference" : ""}`;
 }
 
-function legendOf(measure, unit, isDifference) {
-  const { name } = MEASURES[measure];
-  return `${name}${unit && `, ${unit}`}${isDifference ? ", A − B" : ""}`;
+function legendOf(map, measure, unit, isDifference) {
+  return `${measureName(measure, testOf(map))}${unit && `, ${unit}`}${isDifference ? ", A − B" : ""}`;
 }
 
 /** What is known of a cell without asking, and what to ask for. */
@@ -155,7 +159,7 @@ function aboutCell(map, { plan, layout, isDifference }, row, column) {
   const confused = rowName(study, table, cell.row);
   const what = table === BY_CLASS ? "confused" : "confused pair";
   const title = isDiagonal ? `${target}: not compared with itself` : `Target ${target} · ${what} ${confused}`;
-  const { name } = MEASURES[measure];
+  const name = measureName(measure, testOf(map));
   const parts = isDifference ? map.parts : [map];
   const facts = isDiagonal
     ? []
@@ -191,6 +195,10 @@ function describe({ title, facts, difference: apart, note }) {
   return [title, ...facts.map(([name, ...values]) => `${name} ${values.join(" and ")}`), apart, note].filter(Boolean).join(", ");
 }
 
+function placeOf({ columns }, index) {
+  return [Math.floor(index / columns.length), index % columns.length];
+}
+
 /** What the reader has to know about the maps, in words. */
 export function notesOf({ plan, maps, isDifference }) {
   const notes = [];
@@ -202,7 +210,9 @@ export function notesOf({ plan, maps, isDifference }) {
     notes.push(`Colours end at ${limit}${written.unit && ` ${written.unit}`}: the few larger values have the last colour.`);
   }
   if (plan.table === BY_PAIR) {
-    notes.push("Grey: the target is in the pair, its own training labels were confused; such cells are far off the scale.");
+    const why = "the target is in the pair, its own training labels were confused";
+    const hasMembers = known.some(({ values, content }) => values.some((value, index) => Number.isFinite(value) && content.isAside(...placeOf(content, index))));
+    notes.push(`Grey: ${why}${hasMembers ? "; such cells are far off the scale" : ", and is not compared"}.`);
   }
   if (!known.some((map) => map.values.some(Number.isFinite))) {
     return "There are no differences yet: both groups of a cell need networks that the study has not finished.";

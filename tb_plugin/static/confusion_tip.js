@@ -2,6 +2,7 @@
 
 import { html } from "./dom.js";
 import { shorten } from "./grid_frame.js";
+import { testTitles } from "./measures.js";
 import { shortFacts } from "./statistics.js";
 import { factsOf, hideTooltip, showTooltip, tooltipTurn } from "./tooltip.js";
 
@@ -75,7 +76,8 @@ function hasNetworks({ statistics }) {
 
 /** Rows of several cells: a name, and a value of each; "–" where there is no cell. */
 function zipped(cells) {
-  const all = cells.map((cell) => cell && shortFacts(cell));
+  const testTitle = testTitles(cells.filter(Boolean).map((cell) => cell.test_title));
+  const all = cells.map((cell) => cell && shortFacts(cell, testTitle));
   return all.find(Boolean).map(([name], row) => [name, ...all.map((facts) => facts?.[row][1] ?? "–")]);
 }
 

@@ -15,7 +15,7 @@ function bits(text) {
  */
 export const MEASURES = {
   difference_points: { text: "Difference, points", name: "difference", unit: "points" },
-  t: { text: "Welch's t", name: "Welch's t", unit: "" },
+  t: { text: "t", name: "t", unit: "", isOfTest: true },
   minus_log10_q: { text: "−log₁₀ q", name: "−log₁₀ q", unit: "", isMagnitude: true },
   hedges_g: { text: "Hedges' g", name: "Hedges' g", unit: "" },
   kl_bits: bits("Kullback–Leibler"),
@@ -30,11 +30,27 @@ export function knownMeasure(name) {
   return Object.hasOwn(MEASURES, name) ? name : "difference_points";
 }
 
+/** What is called by the test of every study: "moderated t", or "moderated t and Welch's t". */
+export function testTitles(titles) {
+  return [...new Set(titles)].join(" and ");
+}
+
+/** A measure's name; t is called by the test. */
+export function measureName(name, testTitle) {
+  return MEASURES[name].isOfTest ? testTitle : MEASURES[name].name;
+}
+
+/** The measures, for a choice between them. */
+export function measureOptions(testTitle) {
+  return Object.entries(MEASURES).map(([value, { text, isOfTest }]) => ({ value, text: isOfTest ? testTitle : text }));
+}
+
 /** What is shown and what its sign means, without the response. */
-export function measureLine(name, responseText) {
-  const { name: text, unit, isBits, direction, isMagnitude } = MEASURES[name];
+export function measureLine(name, responseText, testTitle) {
+  const { unit, isBits, direction, isMagnitude } = MEASURES[name];
+  const text = measureName(name, testTitle);
   if (name === "difference_points") return `Δ ${responseText} in points, ${CONFUSED_MINUS_COMPARISON}`;
-  if (isMagnitude) return `${text} of ${responseText}, either direction`;
+  if (isMagnitude) return `${text} of ${responseText} by ${testTitle}, either direction`;
   if (isBits) return `${text} in ${unit} (${responseText}), ${direction}`;
   return `${text} of ${responseText}, ${CONFUSED_MINUS_COMPARISON}`;
 }

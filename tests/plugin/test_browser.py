@@ -44,7 +44,7 @@ def live(tmp_path_factory):
     plugin_logdir.write_prototype_run(logdir / "hostile <b>", hostile)
     names = list("abcd")
     plugin_logdir.write_confusion_run(logdir / "one", names, class_order=[2, 0, 3, 1])
-    plugin_logdir.write_confusion_run(logdir / "two", names, seed=1)
+    plugin_logdir.write_confusion_run(logdir / "two", names, seed=1, test="moderated")
     many = [f"a class with a long name {number:02d}" for number in range(24)]
     plugin_logdir.write_confusion_run(
         logdir / "many", many, block=50, num_baseline=20, num_repeats=15
@@ -218,6 +218,35 @@ def test_marks_can_be_left_out(watched):
     marks.first.wait_for(state="detached")
     assert "q ≤" not in frame.locator(".grid svg").text_content()
     wait_for_address(watched, "q=none")
+
+
+def test_maps_and_cells_name_the_test_of_their_study(watched):
+    run, other = (f"{name}/{metadata.TRAINING_RUN}" for name in ("one", "two"))
+    frame = watched.open(run=other, measure="t", response="accuracy")
+    texts = frame.locator(".grid svg text")
+    texts.filter(has_text="q ≤ 0.05, moderated t-test").wait_for()
+    assert "moderated t" in texts.all_text_contents()
+    measure = frame.get_by_label("Measure")
+    assert "moderated t" in measure.locator("option").all_text_contents()
+    watched.page.mouse.click(*cell_center(frame, 2, 0))
+    captions = frame.locator("dialog[open] caption")
+    captions.first.wait_for()
+    told = captions.all_text_contents()
+    assert "Confused − comparison, by moderated t" in told
+    assert [text.split()[0] for text in told[-2:]] == ["Paired", "Welch's:"]
+    sentence = frame.locator("dialog[open] .sentence").inner_text()
+    assert "; moderated t = " in sentence
+    # Each by its own.
+    frame = watched.open(run=run, compare=other, measure="t", response="accuracy")
+    frame.locator(".grid svg").nth(1).wait_for()
+    first, second = (
+        " ".join(frame.locator(".grid svg").nth(number).all_text_contents())
+        for number in (0, 1)
+    )
+    assert "q ≤ 0.05, Welch's t-test" in first
+    assert "moderated" not in first
+    assert "q ≤ 0.05, moderated t-test" in second
+    assert "Welch" not in second
 
 
 def test_a_class_is_found_by_a_part_of_its_name(watched):

@@ -617,10 +617,36 @@ def test_studies_of_earlier_versions_lack_some_columns(confusion, tmp_path):
         for run in ("earlier", "today")
     )
     assert old.keys() == new.keys()
+    assert site.studies()["earlier"]["test_title"] == "Welch's t"
     for name, value in old.items():
         expected = None if name in metadata.ADDED_COLUMNS else new[name]
         assert value == expected, name
     assert new["paired_p_value"] is not None
+
+
+@pytest.mark.parametrize(
+    ("test", "title"),
+    [("moderated", "moderated t"), ("paired", "paired t"), ("welch", "Welch's t")],
+)
+def test_a_study_is_told_by_its_test(confusion, tmp_path, test, title):
+    text = json.dumps(confusion.study | {"test": test})
+    write_study(tmp_path / "x", text, (metadata.TAG_BY_PAIR, confusion.by_pair, 1))
+    site = Site(tmp_path)
+    study = site.studies()["x"]
+    assert (study["study"]["test"], study["test_title"]) == (test, title)
+    cell = site.json("confusion/cell", run="x", **CELL)
+    assert (cell["test"], cell["test_title"]) == (test, title)
+    assert f"; {title} = " in cell["sentence"]
+    rows = site.csv("confusion/csv", run="x", table="target_by_pair")
+    assert {row["test"] for row in rows} == {test}
+
+
+def test_a_study_by_a_test_that_there_is_not_is_refused(confusion, tmp_path):
+    text = json.dumps(confusion.study | {"test": "<b>t</b>"})
+    write_study(tmp_path / "x", text, (metadata.TAG_BY_PAIR, confusion.by_pair, 1))
+    site = Site(tmp_path)
+    assert site.studies()["x"]["error"]["reason"] == "malformed"
+    assert site.get("confusion/cell", run="x", **CELL).status_code == 400
 
 
 def test_bad_tables_are_refused(confusion, tmp_path):

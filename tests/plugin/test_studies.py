@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from keras_confusion.comparisons import findings as comparison_findings
 from tb_plugin import (
     answers,
     arrays,
@@ -94,6 +95,7 @@ CONFUSION_CHANGES = {
     "columns": [[], ["t"], "t", [*metadata.CELL_COLUMNS, "t"], [1], None],
     "reasons": ["", [1], ["x" * 1001], None],
     "has_all_pairs": [0, None, "yes"],
+    "test": ["", "Welch's t", "anova", None, 0, ["welch"], {"welch": 1}],
     "settings": [[], None, json.loads('{"a":' * 30 + "1" + "}" * 30)],
 }
 PROTOTYPE_CHANGES = {
@@ -117,6 +119,10 @@ def test_bad_confusion_studies_are_refused(confusion, key, value):
     with pytest.raises(DataError, match=key):
         parse({**confusion.study, key: value})
     without = {name: old for name, old in confusion.study.items() if name != key}
+    if key == "test":
+        # As studies of earlier versions.
+        assert parse(without)["test"] == "welch"
+        return
     with pytest.raises(DataError, match=key):
         parse(without)
 
@@ -357,6 +363,7 @@ def cell(**changes):
         "response": "accuracy_without_pair",
         "target": "dog",
         "confused": ("cat",),
+        "test": "moderated",
         "reason": "",
     }
     for name, value in changes.items():
@@ -370,11 +377,22 @@ GROUPS = "61.0 % ± 1.2 in 24 networks that confuse cat, 63.1 % ± 0.9 in 84 tha
 def test_sentence_of_a_finding():
     assert findings.sentence(cell()) == (
         "Not learning cat costs dog 2.1 points of accuracy without the pair "
-        f"(95 % CI 1.2 to 3.0): {GROUPS}; Welch's t = −5.2, q = 0.0003."
+        f"(95 % CI 1.2 to 3.0): {GROUPS}; moderated t = −5.2, q = 0.0003."
     )
     gain = cell(difference_points=2.1, ci_low_points=1.2, ci_high_points=3.0, t=5.2)
     assert "cat gives dog 2.1 points" in findings.sentence(gain)
     assert "(95 % CI 1.2 to 3.0)" in findings.sentence(gain)
+
+
+@pytest.mark.parametrize("test", comparison_findings.TESTS)
+def test_sentence_names_the_test_as_the_report_does(test):
+    assert f"; {comparison_findings.TITLES[test]} = −5.2, q" in findings.sentence(
+        cell(test=test)
+    )
+
+
+def test_tests_are_those_of_the_package():
+    assert metadata.TEST_TITLES == comparison_findings.TITLES
 
 
 def test_sentence_of_more_networks_than_digits():
@@ -395,7 +413,7 @@ def test_sentence_of_no_finding(q_value):
     assert told.startswith(
         "No difference was found at q ≤ 0.05 in the accuracy of dog without the pair "
         f"where cat is not learned: −2.1 points (95 % CI −3.0 to −1.2), {GROUPS}; "
-        "Welch's t = −5.2"
+        "moderated t = −5.2"
     )
     assert "costs" not in told
 

@@ -4,8 +4,10 @@ import pytest
 
 from benchmarks.speed import large_study
 from keras_confusion.cli import commands
+from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.reports import confusion_report, prototype_report, study_report
 from keras_confusion.storage import sealed_json, study_folder
+from tb_plugin import metadata
 
 
 @pytest.fixture(params=["confusion", "prototypes"])
@@ -37,6 +39,19 @@ def test_an_analysis_reads_the_description_once(
     """Event files and the report."""
     assert commands.analyse_study(directory) == 0
     assert study_json_reads == [directory / "study.json"]
+
+
+def test_event_files_are_by_the_test_that_was_asked_for(
+    directory, no_figures, read_plugin_data
+):
+    if study_folder.StudyFolder.open(directory).kind == prototype_store.KIND:
+        with pytest.raises(ValueError, match="Use no --test"):
+            commands.analyse_study(directory, test="paired")
+        return
+    for test, expected in ((None, "moderated"), ("paired", "paired")):
+        assert commands.analyse_study(directory, test=test) == 0
+        found = read_plugin_data(directory, metadata.TRAINING_RUN)
+        assert json.loads(found[metadata.TAG_STUDY][0][0])["test"] == expected
 
 
 def test_a_report_says_what_the_folder_says_by_then(directory, no_figures):

@@ -114,6 +114,7 @@ def write_confusion_run(
     block=1,
     seed=0,
     settings=None,
+    test="welch",
 ) -> ConfusionRun:
     """Writes a confusion study's event file: every arm, all comparisons.
 
@@ -132,6 +133,7 @@ def write_confusion_run(
         block: Networks a point; None as version 1 wrote them.
         seed: Of the numbers.
         settings: More of what the study was asked for.
+        test: Which it says it is told by; the numbers are Welch's.
     """
     rng = np.random.default_rng(seed)
     num_classes = len(class_names)
@@ -148,6 +150,7 @@ def write_confusion_run(
         "columns": list(metadata.CELL_COLUMNS),
         "reasons": REASONS,
         "has_all_pairs": pairs == all_pairs,
+        "test": test,
         "settings": {
             "dataset": "made up",
             "epochs": 3,

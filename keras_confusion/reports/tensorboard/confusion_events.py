@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import responses
 from keras_confusion.confusion import network_checks, network_files
 from keras_confusion.confusion import store as confusion_store
@@ -28,10 +29,15 @@ class StudySummaries:
         directory: The study's folder, which may be begun after this, or an opened
             `StudyFolder`. With the first network it is opened, and what an earlier
             process wrote is deleted: add every network on disk first.
+        test: Which test the study is told by, one of `findings.TESTS`.
+
+    Raises:
+        ValueError: If there is no such test.
     """
 
-    def __init__(self, directory):
-        self._directory = directory
+    def __init__(self, directory, test: str = comparison_findings.DEFAULT_TEST):
+        comparison_findings.check_test(test)
+        self._directory, self._test = directory, test
         self._block = NetworkBlock()
         self._num_done = 0
         self._num_failed = 0
@@ -113,7 +119,7 @@ class StudySummaries:
         """Compares the networks that were added, and no others."""
         begun = time.monotonic()
         arrays = confusion_snapshots.snapshot(
-            self._folder.description, self._collector.study()
+            self._folder.description, self._collector.study(), self._test
         )
         for tag, array in arrays.items():
             self._writer.tensor(tag, array, self._num_done)
@@ -180,15 +186,25 @@ class StudySummaries:
     @functools.cached_property
     def _writer(self) -> RunWriter:
         writer = RunWriter(self._folder.path / metadata.TRAINING_RUN)
-        study = confusion_snapshots.describe(self._folder.description)
+        study = confusion_snapshots.describe(self._folder.description, self._test)
         writer.text(metadata.TAG_STUDY, strict_json(study), step=0)
         writer.tensor(metadata.TAG_TEST_IMAGES, self._test_images, 0)
         return writer
 
 
-def write_confusion_summaries(folder: StudyFolder) -> None:
-    """Writes the event files of a confusion study again, from its rows."""
-    writer = StudySummaries(folder)
+def write_confusion_summaries(
+    folder: StudyFolder, test: str = comparison_findings.DEFAULT_TEST
+) -> None:
+    """Writes the event files of a confusion study again, from its rows.
+
+    Args:
+        folder: The study's folder.
+        test: As of `StudySummaries`.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
+    writer = StudySummaries(folder, test)
     test_labels = confusion_store.read_test_labels(folder)
     for networks in confusion_store.iterate_networks(folder.path):
         network_checks.check_networks(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from keras_confusion.comparisons import (
     clustering,
+    findings,
     group_statistics,
     responses,
     target_by_class,
@@ -29,6 +30,8 @@ SINGLE_CELLS = 30_000
 BLOCK_GROWTH = 0.01
 BLOCK_SHARE_OF_TIME = 0.001
 LEAST_BLOCK_SECONDS, MOST_BLOCK_SECONDS = 5.0, 300.0
+
+_WELCH_COLUMNS = [name for name in metadata.CELL_COLUMNS if name.startswith("welch_")]
 
 
 class BlockSchedule:
@@ -106,11 +109,12 @@ class Schedule:
         self._next = self._clock() + max(MIN_SECONDS, TIMES_ITS_OWN * seconds)
 
 
-def describe(description: dict) -> dict:
+def describe(description: dict, test: str) -> dict:
     """What the study is about, with the keys of `metadata.CONFUSION_KEYS`.
 
     Args:
         description: What `study.json` says, see `StudyFolder`.
+        test: One of `findings.TESTS`.
     """
     settings = dict(description["settings"])
     pairs = settings.pop("pairs")
@@ -124,6 +128,7 @@ def describe(description: dict) -> dict:
         "columns": metadata.CELL_COLUMNS,
         "reasons": group_statistics.REASONS,
         "has_all_pairs": class_pairs.has_all_pairs(pairs, len(class_names)),
+        "test": test,
         "settings": settings,
     }
 
@@ -180,7 +185,7 @@ def correct_images(shares: np.ndarray, test_images: np.ndarray) -> np.ndarray:
 
 
 def snapshot(
-    description: dict, study: responses.StudyResponses
+    description: dict, study: responses.StudyResponses, test: str
 ) -> dict[str, np.ndarray]:
     """All comparisons of some networks, by tag.
 
@@ -188,6 +193,8 @@ def snapshot(
         description: What `study.json` says, see `StudyFolder`.
         study: The responses of the networks. Where there are too few of them, cells
             are NaN and have a reason.
+        test: One of `findings.TESTS`, which differences and q-values are those of. The
+            order of the classes is the same by all of them.
 
     Returns:
         Arrays of `metadata.TAG_BY_CLASS`, `TAG_BY_PAIR`, `TAG_LEVEL_SHIFTS` and
@@ -202,6 +209,7 @@ def snapshot(
         row_pairs = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
         arrays[metadata.TAG_BY_PAIR] = _cells(
             by_pair,
+            test,
             np.array([number[pair] for pair in row_pairs]),
             by_pair["target"].to_numpy(int),
             shape=(len(pairs), num_classes),
@@ -210,6 +218,7 @@ def snapshot(
         by_class = target_by_class.target_by_class(study, class_names)
         arrays[metadata.TAG_BY_CLASS] = _cells(
             by_class,
+            test,
             by_class["target"].to_numpy(int),
             by_class["class"].to_numpy(int),
             shape=(num_classes, num_classes),
@@ -221,13 +230,16 @@ def snapshot(
     return arrays
 
 
-def _cells(table: pd.DataFrame, first, second, *, shape) -> np.ndarray:
+def _cells(table: pd.DataFrame, test: str, first, second, *, shape) -> np.ndarray:
     """Float64 `(responses, *shape, columns)`, NaN where the table has no row."""
     values = np.full(
         (len(metadata.RESPONSES), *shape, len(metadata.CELL_COLUMNS)), np.nan
     )
     response = table["response"].map(metadata.RESPONSES.index).to_numpy(int)
-    numbers = table.assign(reason=table["reason"].map(group_statistics.REASONS.index))
+    # In the table, those without a test's name are Welch's.
+    welch = {name: table[name.removeprefix("welch_")] for name in _WELCH_COLUMNS}
+    told = findings.with_test(table.assign(**welch), test)
+    numbers = told.assign(reason=told["reason"].map(group_statistics.REASONS.index))
     columns = list(metadata.CELL_COLUMNS)
     values[response, first, second] = numbers[columns].to_numpy(np.float64)
     return values

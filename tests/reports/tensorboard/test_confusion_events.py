@@ -1,6 +1,7 @@
 import collections
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from keras_confusion.comparisons import (
     target_by_class,
     target_by_pair,
 )
+from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import answers as confusion_answers
 from keras_confusion.confusion import network_files
 from keras_confusion.confusion import store as confusion_store
@@ -31,9 +33,9 @@ TEST_LABELS = np.repeat(np.arange(4), 25)
 FAILED = ((1, 3), 2)
 
 
-def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1):
-    """Rows of networks that guess, better than by chance."""
-    rng = np.random.default_rng(seed)
+def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), alike=False):
+    """Rows of networks that guess, better than by chance; all the same if alike."""
+    rng = np.random.default_rng(1)
     for pair, count in [(None, baseline), *((tuple(pair), repeats) for pair in pairs)]:
         for repeat in range(count):
             row = {
@@ -45,6 +47,8 @@ def network_rows(*, pairs=PAIRS, repeats=4, baseline=5, failed=(FAILED,), seed=1
                 "failed": (pair, repeat) in failed,
                 "seconds": 1 + repeat / 8,
             }
+            if alike:
+                rng = np.random.default_rng(1)
             if not row["failed"]:
                 logits = rng.normal(0, 1, (len(TEST_LABELS), 4))
                 logits[np.arange(len(TEST_LABELS)), TEST_LABELS] += 1.5
@@ -71,11 +75,12 @@ def begin_study(directory, *, pairs=PAIRS, repeats=4, baseline=5, **settings):
     confusion_store.open_study(directory, description, TEST_LABELS)
 
 
-def write_study(directory, rows, **settings):
+def write_study(directory, rows, *, test=comparison_findings.DEFAULT_TEST, **settings):
     begin_study(directory, **settings)
     for row in rows:
         confusion_store.write_network(directory, row, num_classes=4)
-    confusion_events.write_confusion_summaries(study_folder.StudyFolder.open(directory))
+    folder = study_folder.StudyFolder.open(directory)
+    confusion_events.write_confusion_summaries(folder, test)
 
 
 def read_study(directory, *, single_networks=False):
@@ -145,7 +150,15 @@ def test_study_is_described(found):
     assert study["columns"] == list(metadata.CELL_COLUMNS)
     assert study["reasons"][0] == ""
     assert study["has_all_pairs"] is True
+    assert study["test"] == "moderated"
     assert study["settings"] == {"repeats": 4, "baseline_repeats": 5}
+
+
+def told_column(name):
+    """Where a table has what cells by the moderated test have under a name."""
+    if f"moderated_{name}" in metadata.CELL_COLUMNS:
+        return f"moderated_{name}"
+    return name.removeprefix("welch_")
 
 
 @pytest.mark.parametrize("tag", [metadata.TAG_BY_CLASS, metadata.TAG_BY_PAIR])
@@ -163,10 +176,80 @@ def test_cells_are_those_of_the_tables(directory, found, tag):
         place = metadata.RESPONSES.index(row["response"]), *place
         is_there[place] = True
         for number, name in enumerate(metadata.CELL_COLUMNS[:-1]):
-            np.testing.assert_equal(cells[place][number], row[name])
+            np.testing.assert_equal(cells[place][number], row[told_column(name)])
+        row["reason"] = row["moderated_reason"]
         assert group_statistics.REASONS[int(cells[place][-1])] == row["reason"]
     assert np.isnan(cells[~is_there]).all()
     assert is_there.sum() == len(table)
+
+
+@pytest.fixture(scope="module")
+def by_test(directory, tmp_path_factory, read_plugin_data):
+    """What the same study says by every test."""
+    found = {}
+    for test in comparison_findings.TESTS:
+        copy = tmp_path_factory.mktemp(test)
+        shutil.copytree(directory, copy, dirs_exist_ok=True)
+        confusion_events.write_confusion_summaries(
+            study_folder.StudyFolder.open(copy), test
+        )
+        found[test] = read_plugin_data(copy, RUN)
+    return found
+
+
+@pytest.mark.parametrize("test", comparison_findings.TESTS)
+@pytest.mark.parametrize("tag", [metadata.TAG_BY_CLASS, metadata.TAG_BY_PAIR])
+def test_plain_columns_are_those_of_the_test(by_test, tag, test):
+    assert json.loads(by_test[test][metadata.TAG_STUDY][0][0])["test"] == test
+    cells, welch = last(by_test[test], tag), last(by_test["welch"], tag)
+    names = ["difference_points", "ci_low_points", "ci_high_points", "t"]
+    for name in [*names, "p_value", "q_value"]:
+        told = column(cells, name)
+        assert np.isfinite(told).any()
+        np.testing.assert_array_equal(told, column(cells, f"{test}_{name}"))
+        np.testing.assert_array_equal(
+            column(cells, f"welch_{name}"), column(welch, name)
+        )
+    t_values = column(cells, "t"), column(welch, "t")
+    assert np.array_equal(*t_values, equal_nan=True) == (test == "welch")
+    is_tested = np.isfinite(column(cells, "t"))
+    np.testing.assert_array_equal(is_tested, np.isfinite(column(cells, "df")))
+    np.testing.assert_array_equal(is_tested, column(cells, "reason") == 0)
+
+
+def test_class_order_is_the_same_by_every_test(by_test):
+    orders = [
+        last(found, metadata.TAG_CLASS_ORDER).tolist() for found in by_test.values()
+    ]
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_a_test_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="one of"):
+        StudySummaries(tmp_path, "anova")
+
+
+@pytest.mark.parametrize(
+    ("test", "options", "reason"),
+    [
+        ("moderated", {"repeats": 1, "baseline": 1}, t_tests.FEW_NETWORKS),
+        ("moderated", {"alike": True}, t_tests.NO_VARIANCE_OF_DIFFERENCES),
+        ("moderated", {}, group_statistics.IN_PAIR),
+        ("paired", {"repeats": 1, "baseline": 1}, t_tests.FEW_REPEATS),
+        ("paired", {"alike": True}, t_tests.NO_VARIANCE_OF_DIFFERENCES),
+        ("paired", {"baseline": 0}, group_statistics.NO_PAIRS),
+        ("welch", {"repeats": 1, "baseline": 1}, t_tests.FEW_NETWORKS),
+        ("welch", {"alike": True}, t_tests.NO_VARIANCE),
+    ],
+)
+def test_reasons_are_those_of_the_test(
+    tmp_path, read_plugin_data, test, options, reason
+):
+    options = {"repeats": 2, "baseline": 2, "failed": ()} | options
+    write_study(tmp_path, network_rows(**options), test=test)
+    cells = last(read_plugin_data(tmp_path, RUN), metadata.TAG_BY_PAIR)
+    found = set(column(cells, "reason").ravel())
+    assert group_statistics.REASONS.index(reason) in found
 
 
 def test_networks_are_those_of_the_responses(directory, found):
@@ -315,14 +398,16 @@ def test_too_few_networks_have_no_tests_and_a_reason(
     few = group_statistics.REASONS.index(t_tests.FEW_NETWORKS)
     cells = last(found, metadata.TAG_BY_PAIR)
     assert np.isnan(column(cells, "p_value")).all()
-    assert set(column(cells[0], "reason").ravel()) == {few}
+    in_pair = group_statistics.REASONS.index(group_statistics.IN_PAIR)
+    assert set(column(cells[0], "reason").ravel()) == {few, in_pair}
     cells = last(found, metadata.TAG_BY_CLASS)[1]
     off_diagonal = ~np.eye(4, dtype=bool)
     reasons = set(column(cells, "reason")[off_diagonal])
     assert 0 not in reasons
     assert np.isnan(column(cells, "p_value")).all()
     # One network an arm tells differences already, though not how sure they are.
-    is_known = np.isfinite(column(cells, "difference_points")[off_diagonal]).all()
+    differences = column(cells, "welch_difference_points")
+    is_known = np.isfinite(differences[off_diagonal]).all()
     assert (metadata.TAG_CLASS_ORDER in found) == is_known
     assert is_known == (options == {"repeats": 1, "baseline": 1})
 
