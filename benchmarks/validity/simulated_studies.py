@@ -93,7 +93,7 @@ def noise_of(name: str, study: StudyResponses, images: int) -> Noise:
             variances[variances > 0], num_repeats - 1
         )
         within = (residuals**2).mean()
-        # Stopping at 1 moves the mean of an arm by its noise: near it, all have the same.
+        # Stopping at 1 moves a mean by the noise: near it, arms have the same one.
         level = study.baseline.accuracy_of(target).mean()
         is_near_ceiling = images and level + 3 * np.sqrt(within) > 1
         # Less than 5 would have arms without a variance.

@@ -28,6 +28,7 @@ _TOLD = {
     "ci_low_points",
     "ci_high_points",
     "t",
+    "df",
     "p_value",
     "q_value",
     "reason",

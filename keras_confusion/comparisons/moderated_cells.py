@@ -87,21 +87,20 @@ def by_pair(
 
     Returns:
         The columns of `moderated.ModeratedComparison`, named `moderated_*`, `(P, K)`
-        each; differences in percentage points. NaN where the target is in the pair.
+        each; differences in percentage points. Cells of a target outside of the pair
+        are one family of variances, those in it another.
     """
     members = members_of(study)
     num_pairs, num_classes = members.shape
     cells = _empty(num_pairs, num_classes)
     repeats = Repeats(study)
     for target in range(num_classes):
-        arms = np.flatnonzero(~members[:, target])
-        found = compare_arms(
-            repeats.table(values_of(target))[arms],
-            levels_of(target)[arms],
-            repeats.baseline,
-        )
-        for name, values in columns(found).items():
-            cells[name][arms, target] = values
+        table, levels = repeats.table(values_of(target)), levels_of(target)
+        # What a class loses where it is confused itself is of another size.
+        for is_arm in (~members[:, target], members[:, target]):
+            found = compare_arms(table[is_arm], levels[is_arm], repeats.baseline)
+            for name, values in columns(found).items():
+                cells[name][is_arm, target] = values
     return cells
 
 

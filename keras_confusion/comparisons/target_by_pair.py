@@ -76,11 +76,8 @@ def target_by_pair(
                 **groups.columns(range(len(study.pairs))[pairs]),
                 **{name: values[pairs].ravel() for name, values in cells.items()},
             }
-            columns["moderated_reason"] = np.where(
-                is_member, IN_PAIR, columns["moderated_reason"]
-            )
             if without_pair:
-                for reason in ("reason", "paired_reason"):
+                for reason in ("reason", "paired_reason", "moderated_reason"):
                     columns[reason] = np.where(is_member, IN_PAIR, columns[reason])
             table.append(columns, len(is_member))
     return with_q_values(table.frame(), ["response", "family"])

@@ -7,6 +7,7 @@ import pandas as pd
 
 from keras_confusion.comparisons import (
     clustering,
+    null_results,
     planted_findings,
     responses,
     study_results,
@@ -31,6 +32,14 @@ _TITLES = {
     ),
     "accuracy": "With competition: accuracy, as the poster measured it",
 }
+
+
+_COMPARED = (
+    "target_by_pair",
+    "target_by_class",
+    "discriminability_by_pair",
+    "discriminability_by_class",
+)
 
 
 def write_confusion_report(
@@ -87,6 +96,13 @@ def write_confusion_report(
             )
         if planted_findings.is_planted(description):
             all_tables["planted_truth"] = planted_findings.truth_table(all_tables, test)
+        all_tables["findings"] = null_results.found_cells(
+            {
+                name: _as_told(table, test)
+                for name, table in all_tables.items()
+                if name in _COMPARED
+            }
+        )
         # Tables and pictures need no single networks any more.
         del study
         for name, table in all_tables.items():
@@ -162,6 +178,13 @@ def findings_text(
     return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
 
 
+def _as_told(table: pd.DataFrame, test: str) -> pd.DataFrame:
+    """A table by one test, without the cells whose target is in the pair."""
+    if "family" in table:
+        return comparison_findings.third_classes(table, test)
+    return comparison_findings.with_test(table, test)
+
+
 def _has_all_pairs(description: dict) -> bool:
     return class_pairs.has_all_pairs(
         description["settings"]["pairs"], len(description["class_names"])
@@ -177,6 +200,8 @@ def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
         f"  Target x {columns}: {len(found)} of {len(tested)} tests at "
         f"q <= {comparison_findings.SIGNIFICANCE}"
     ]
+    if result := null_results.null_result(rows):
+        lines.append(f"    {null_results.sentence(result)}")
     if len(found):
         told = found[:NUM_FINDINGS]
         return lines + [f"    {finding_sentence(row)}" for _, row in told.iterrows()]

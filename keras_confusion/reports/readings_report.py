@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_confusion.comparisons import by_reading
+from keras_confusion.comparisons import by_reading, null_results
 from keras_confusion.comparisons.findings import SIGNIFICANCE, with_test
 from keras_confusion.comparisons.responses import StudyResponses
 from keras_confusion.reports.figures import comparison_figures, everybody_figure
@@ -77,6 +77,8 @@ def _findings(columns: str, cells: pd.DataFrame) -> list[str]:
             f"  {name}: {len(found)} of {len(tested)} tests at q <= {SIGNIFICANCE}"
         )
         if reading == "features":
+            if result := null_results.null_result(rows):
+                lines.append(f"    {null_results.sentence(result)}")
             order = np.lexsort((-tested["t"].abs(), tested["q_value"]))
             ordered = tested.iloc[order]
             shown = ordered[: min(len(found), NUM_FINDINGS) or 1]

@@ -110,7 +110,8 @@ def equivalence_p_values(
         >>> equivalence_p_values([0.0, 0.9], 0.5, 20, 1.0).round(3)
         array([0.03 , 0.422])
     """
-    away = (bound - np.abs(np.asarray(difference, np.float64))) / error
+    away = bound - np.abs(np.asarray(difference, np.float64))
+    away = away / np.asarray(error, np.float64)
     return scipy.special.stdtr(np.asarray(df, np.float64), -away)
 
 

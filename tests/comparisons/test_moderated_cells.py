@@ -99,11 +99,17 @@ def test_classes_share_the_effect_of_their_arms():
     )
 
 
-def test_targets_in_the_pair_have_no_test():
+def test_targets_in_the_pair_have_a_test_of_their_accuracy_alone():
     table = target_by_pair.target_by_pair(study_of(), NAMES)
     members = table[table["family"] == "members"]
-    assert members["moderated_p_value"].isna().all()
-    assert set(members["moderated_reason"]) == {group_statistics.IN_PAIR}
+    is_plain = members["response"] == "accuracy"
+    plain, without_pair = members[is_plain], members[~is_plain]
+    np.testing.assert_allclose(
+        plain["moderated_difference_points"], plain["paired_difference_points"]
+    )
+    assert plain["moderated_p_value"].notna().all()
+    assert without_pair["moderated_p_value"].isna().all()
+    assert set(without_pair["moderated_reason"]) == {group_statistics.IN_PAIR}
 
 
 def test_repeats_that_an_arm_lacks_are_left_out_of_it_alone():
