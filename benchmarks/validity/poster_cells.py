@@ -90,7 +90,6 @@ def claimed_pairs(measured: Measured) -> list[dict]:
                 "t": number(strongest["t"]),
                 "q": probability(strongest["q_value"]),
                 "q paired": probability(strongest["paired_q_value"]),
-                "q moderated": probability(strongest["moderated_q_value"]),
             }
         )
     return table

@@ -8,7 +8,7 @@ import scipy.stats
 from benchmarks.validity.poster_cells import cell_name
 from benchmarks.validity.poster_statistics import number, probability, smallest_effect
 from benchmarks.validity.poster_study import BY_CLASS, FAMILIES, Measured
-from keras_confusion.comparisons.findings import BLOCKS, PAIRED, SIGNIFICANCE, TESTS
+from keras_confusion.comparisons.findings import MODERATED, PAIRED, SIGNIFICANCE, TESTS
 from keras_confusion.comparisons.responses import RESPONSES
 
 POSTER_REPEATS = 50
@@ -122,7 +122,7 @@ def _with_repeats(rows, test, error, df, repeats) -> tuple[float, float]:
     grows = POSTER_REPEATS / repeats
     if test == PAIRED:
         return error / np.sqrt(grows), POSTER_REPEATS - 1
-    if test == BLOCKS:
+    if test == MODERATED:
         return error / np.sqrt(grows), df * (POSTER_REPEATS - 1) / (repeats - 1)
     if "class_name" in rows:
         return error / np.sqrt(grows), df * grows

@@ -148,7 +148,7 @@ def phrases_of_cells(tables):
     title = "difference (95 % CI)"
     gains = [
         one(cells, *cell, PLAIN, test)
-        for test in ("welch", "blocks", "paired")
+        for test in ("welch", "moderated", "paired")
         for cell in (("automobile", "truck"), ("truck", "automobile"))
     ]
     car, truck = (
@@ -157,7 +157,7 @@ def phrases_of_cells(tables):
     )
     frog, frog_welch, frog_left = (
         one(cells, "frog", "automobile", *which)
-        for which in ((PLAIN, "blocks"), (PLAIN, "welch"), (WITHOUT, "welch"))
+        for which in ((PLAIN, "moderated"), (PLAIN, "welch"), (WITHOUT, "welch"))
     )
     by_frog, by_frog_left = (
         one(cells, "automobile", "frog", response, "welch")
@@ -174,18 +174,18 @@ def phrases_of_cells(tables):
     assert below[:2] == ["0 of 8", "0 of 8"]
     for row in pairs:
         if row["response"] == WITHOUT:
-            assert row["found welch / paired / blocks"] == "0 / 0 / 0"
+            assert row["found moderated / paired / welch"] == "0 / 0 / 0"
     large = tables["large t"]
     chance = [row["cells of 90 by chance alone"] for row in large]
     return [
         f"automobiles {gains[0][title]} points, trucks {gains[1][title]}.",
         f"not shown: {car[title]} and {truck[title]} points, q = {car['q']} and "
         f"{truck['q']}",
-        f"frogs lose where automobiles are confused, {frog[title]} points",
+        f"frogs where automobiles are confused {frog[title]} points",
         f"q = {frog['q']}; Welch's q = {frog_welch['q']}",
-        f"automobiles do not, {by_frog[title]}.",
+        f"automobiles where frogs are {by_frog[title]}.",
         f"frogs {frog_left[title]}, automobiles {by_frog_left[title]}.",
-        f"by `blocks` (q ≤ {largest_q}), and not by `paired` (q = {gains[4]['q']} and "
+        f"by `moderated` (q ≤ {largest_q}), and not by `paired` (q = {gains[4]['q']} and "
         f"{gains[5]['q']}, n = {gains[4]['n']})",
         "with 8 of 8 pairs of trucks, trucks with 8 of 8 pairs of cars",
         f"({below[2]} and {below[3]})",
@@ -281,7 +281,7 @@ def phrases_of_sizes(tables):
     then = "smallest, q, at 50 repeats"
     return [
         f"{found[WITHOUT][0]} cells of target x class by any of the tests, against "
-        f"{found[PLAIN][0]} (Welch's test)",
+        f"{found[PLAIN][0]} (`moderated`; Welch's test {found[PLAIN][2]})",
         f"{shares[0]} of the true variance of target x class, and {shares[1]} of",
         f"{kl[0]:+.4f} and {kl[1]:+.4f}.",
         f"{entropy_sizes[0]:+.4f} and {entropy_sizes[1]:+.4f}.",
