@@ -17,7 +17,6 @@ About a quarter of an hour on one core.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import sys
@@ -26,127 +25,28 @@ import numpy as np
 import scipy.stats
 
 from benchmarks import tables, timing
-from benchmarks.validity import null_networks, null_statistics
-from keras_confusion.comparisons import moderated_cells, study_results
+from benchmarks.validity import null_statistics
+from benchmarks.validity.simulated_noise import (
+    NUM_CLASSES,
+    PAIRS,
+    DrawnStudy,
+    Noise,
+    arms_without,
+    drawn_study,
+    noises,
+)
+from keras_confusion.comparisons import moderated_cells
 from keras_confusion.comparisons.findings import MODERATED, PAIRED, SIGNIFICANCE, WELCH
-from keras_confusion.comparisons.rates import Rates
-from keras_confusion.comparisons.responses import StudyResponses
-from keras_confusion.execution import runtime
 from keras_confusion.stats import moderated, t_tests
 
-NUM_CLASSES = 10
-PAIRS = np.array([(a, b) for a in range(10) for b in range(a + 1, 10)])
 REPEATS = (2, 3, 4, 8, 20, 50)
 LEVELS = (0.05, 0.01, 0.001)
 NUM_STUDIES = 600
-CIFAR = timing.ROOT / "docs" / "results" / "confusion_cifar10"
 ORACLE = "z, true variance"
+# Candidates that were not taken: paired differences with limma's moderation, which has
+# no bound on the prior, and with one noise for all arms (a block design).
+LIMMA, BLOCKS = "paired, limma", "one noise"
 BY_PAIR, BY_CLASS = null_statistics.BY_PAIR, null_statistics.BY_CLASS
-
-
-@dataclasses.dataclass(frozen=True)
-class Noise:
-    """How a response of the networks of a real study varies, `(K,)` each.
-
-    Args:
-        name: Of the study and the response.
-        level: Mean response of the baseline.
-        sd: Of the networks of an arm, within repeats.
-        prior_df: Of the variances of arms, see `moderated.variance_prior`.
-        repeat_sd: Of what the networks of a repeat have in common.
-        shapes: Residuals of arms, scaled to a variance of 1, one array a target.
-        images: Test images of a class, of which accuracies are shares; 0 for d'.
-    """
-
-    name: str
-    level: np.ndarray
-    sd: np.ndarray
-    prior_df: np.ndarray
-    repeat_sd: np.ndarray
-    shapes: list[np.ndarray]
-    images: int
-
-
-def _arms(target: int) -> np.ndarray:
-    """Numbers of the pairs without a class."""
-    return np.flatnonzero(~(target == PAIRS).any(axis=1))
-
-
-def noise_of(name: str, study: StudyResponses, images: int) -> Noise:
-    """Reads the noise off a study of all pairs that shares its seeds."""
-    columns: dict[str, list] = {"sd": [], "prior_df": [], "repeat_sd": [], "shapes": []}
-    repeats = moderated_cells.Repeats(study)
-    members = moderated_cells.members_of(study)
-    for target in range(NUM_CLASSES):
-        responses = repeats.table(study.confused.accuracy_of(target))
-        responses = responses[~members[:, target]]
-        whole = responses[:, np.isfinite(responses).all(axis=0)]
-        num_arms, num_repeats = whole.shape
-        residuals = whole - whole.mean(axis=1, keepdims=True)
-        residuals -= residuals.mean(axis=0)
-        # As many as are free, so that variances are right.
-        residuals *= np.sqrt(
-            num_arms * num_repeats / ((num_arms - 1) * (num_repeats - 1))
-        )
-        variances = (residuals**2).mean(axis=1)
-        _, prior_df = moderated.variance_prior(
-            variances[variances > 0], num_repeats - 1
-        )
-        within = (residuals**2).mean()
-        # Stopping at 1 moves a mean by the noise: near it, arms have the same one.
-        level = study.baseline.accuracy_of(target).mean()
-        is_near_ceiling = images and level + 3 * np.sqrt(within) > 1
-        # Less than 5 would have arms without a variance.
-        columns["prior_df"].append(
-            1e6 if is_near_ceiling else np.clip(prior_df, 5, 1e6)
-        )
-        columns["sd"].append(np.sqrt(within))
-        between = study.baseline.accuracy_of(target).var(ddof=1) - within
-        columns["repeat_sd"].append(np.sqrt(max(between, 0)))
-        columns["shapes"].append((residuals / np.sqrt(within)).ravel())
-    level = study.baseline.select(slice(None)).accuracy.mean(axis=0)
-    return Noise(
-        name,
-        level[:NUM_CLASSES],
-        *(np.array(columns[key]) for key in ("sd", "prior_df", "repeat_sd")),
-        columns["shapes"],
-        images,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class DrawnStudy:
-    """Networks of all targets in a study in which nothing happens.
-
-    Args:
-        responses: Of the arms without each target, `(K, 36, R)`.
-        baseline: Of all baseline networks, those of the repeats first, `(K, N)`.
-        variances: True variances of the arms within repeats, `(K, 36)`.
-    """
-
-    responses: np.ndarray
-    baseline: np.ndarray
-    variances: np.ndarray
-
-
-def drawn_study(
-    noise: Noise, repeats: int, num_baseline: int, rng: np.random.Generator
-) -> DrawnStudy:
-    """Draws one study."""
-    num_arms = len(_arms(0))
-    df = noise.prior_df[:, None]
-    # The baseline is one arm more.
-    variances = noise.sd[:, None] ** 2 * (df - 2)
-    variances = variances / rng.chisquare(df, (NUM_CLASSES, num_arms + 1))
-    residuals = np.stack(
-        [rng.choice(shape, (num_arms + 1, num_baseline)) for shape in noise.shapes]
-    )
-    shared = noise.repeat_sd[:, None] * rng.normal(size=(NUM_CLASSES, num_baseline))
-    values = noise.level[:, None] + shared
-    values = values[:, None] + np.sqrt(variances)[..., None] * residuals
-    if noise.images:
-        values = np.rint(np.clip(values, 0, 1) * noise.images) / noise.images
-    return DrawnStudy(values[:, :-1, :repeats], values[:, -1], variances[:, :-1])
 
 
 # Of the cells of every target, `(K, cells)`: difference, squared standard error, df, p.
@@ -165,7 +65,7 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
         baseline[:, None], (*responses.shape[:2], baseline.shape[1])
     )
     results = [
-        moderated_cells.compare_arms(
+        moderated_cells.comparearms_without(
             responses[target], levels[target], np.arange(repeats)
         )
         for target in range(NUM_CLASSES)
@@ -189,6 +89,13 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
         (BY_PAIR, MODERATED): _stacked(results),
         (BY_PAIR, PAIRED): _tested(paired),
         (BY_PAIR, WELCH): _tested(t_tests.compare(responses, levels)),
+        (BY_PAIR, LIMMA): _stacked(
+            [
+                moderated.compare_moderated(target, most_prior=np.inf)
+                for target in responses - levels[..., :repeats]
+            ]
+        ),
+        (BY_PAIR, BLOCKS): _by_one_noise(responses, levels[..., :repeats]),
         (BY_PAIR, ORACLE): _by_z(responses.mean(axis=2) - level, variance),
     }
 
@@ -196,7 +103,7 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
 def _by_class(study: DrawnStudy) -> dict[tuple[str, str], Tested]:
     differences, weights = [], []
     for target in range(NUM_CLASSES):
-        pairs = PAIRS[_arms(target)]
+        pairs = PAIRS[arms_without(target)]
         classes = np.delete(np.arange(NUM_CLASSES), target)
         members = np.array([(pairs == label).any(axis=1) for label in classes])
         weights.append(
@@ -228,6 +135,19 @@ def _stacked(results: list) -> Tested:
     every = [_tested(result) for result in results]
     difference, variance, df, p_value = map(np.stack, zip(*every, strict=True))
     return difference, variance, df, p_value
+
+
+def _by_one_noise(responses: np.ndarray, own: np.ndarray) -> Tested:
+    """Differences within repeats, the noise being the mean square of all arms."""
+    num_arms, repeats = responses.shape[1:]
+    residuals = responses - responses.mean(axis=2, keepdims=True)
+    residuals -= residuals.mean(axis=1, keepdims=True)
+    df = (num_arms - 1) * (repeats - 1)
+    variance = 2 * (residuals**2).sum(axis=(1, 2)) / df / repeats
+    difference = (responses - own).mean(axis=2)
+    variance = np.broadcast_to(variance[:, None], difference.shape)
+    p_value = 2 * scipy.stats.t.sf(np.abs(difference) / np.sqrt(variance), df)
+    return difference, variance, np.full(difference.shape, float(df)), p_value
 
 
 def _by_z(difference: np.ndarray, variance: np.ndarray) -> Tested:
@@ -277,46 +197,6 @@ def measure_kind(
             row[f"power_{effect}"] = float(power)
         rows.append(row)
     return rows
-
-
-def noises() -> list[tuple[Noise, tuple[float, ...]]]:
-    """The real studies, and the effects against which power is told."""
-    from keras_confusion.confusion import study as confusion_study
-
-    runtime.start_tensorflow(threads=1)
-    digits = null_networks.FOLDER / "noise-digits"
-    confusion_study.run_confusion_study(
-        digits, dataset="digits", pairs="all", repeats=8, epochs=4
-    )
-    study = study_results.read_study(digits)
-    images = int(study.responses.test_images_per_class.min())
-    points, d_primes = (0.005, 0.01, 0.02), (0.001, 0.002, 0.005)
-    cifar = null_networks.read_responses(CIFAR)
-    features = study.readings["features"]
-    plain = dataclasses.replace(
-        features,
-        confused=features.confused_without_pair,
-        baseline=_relative_baseline(features),
-        prior=np.full(NUM_CLASSES, 1 / NUM_CLASSES),
-    )
-    return [
-        (noise_of("CIFAR-10, accuracy", cifar, 1000), points),
-        (noise_of("digits, accuracy", study.responses, images), points),
-        (noise_of("digits, d' of features", plain, 0), d_primes),
-    ]
-
-
-def _relative_baseline(features: StudyResponses):
-    """Relative d' of the baseline, one of the pairs without the target left out."""
-    without = features.baseline_without_pair
-    values = np.stack(
-        [
-            without.accuracy_of(target)[_arms(target)[0]]
-            for target in range(NUM_CLASSES)
-        ],
-        axis=1,
-    )
-    return Rates(values, values, values)
 
 
 def document(header: dict[str, str], rows: list[dict]) -> str:

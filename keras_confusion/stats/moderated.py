@@ -58,6 +58,7 @@ def compare_moderated(
     level: ArrayLike = 0.0,
     level_variance: ArrayLike = 0.0,
     level_df: float = np.inf,
+    most_prior: float = MOST_PRIOR,
     confidence: float = 0.95,
 ) -> ModeratedComparison:
     """Tests whether the differences of every cell are 0 on average.
@@ -65,7 +66,7 @@ def compare_moderated(
     With the cell's own variance s^2 of n differences, `(s0, d0)` of `variance_prior`
     over all cells, and d = n - 1, the moderated variance is
     `(d0 s0 + d s^2) / (d0 + d)` with d0 + d degrees of freedom, d0 being at most
-    `MOST_PRIOR` d and what the other cells have.
+    `most_prior` times d and what the other cells have.
 
     Args:
         differences: Of networks or of repeats, shape (num_cells, n), NaN where a cell
@@ -77,6 +78,7 @@ def compare_moderated(
             computed with s0 in place of s^2. A cell whose variance is small by chance
             would otherwise be given the df of the level.
         level_df: See `level_variance`.
+        most_prior: See `MOST_PRIOR`; limma has no bound.
         confidence: Level of the intervals, in (0, 1).
 
     Returns:
@@ -112,7 +114,7 @@ def compare_moderated(
         own_df = n[tested] - 1.0
         prior_variance, prior_df = variance_prior(variance[tested], own_df)
         others_df = own_df.sum() - own_df
-        prior_df = np.minimum(prior_df, np.minimum(MOST_PRIOR * own_df, others_df))
+        prior_df = np.minimum(prior_df, np.minimum(most_prior * own_df, others_df))
         df = prior_df + own_df
         moderated = prior_df * prior_variance + own_df * variance[tested]
         terms = moderated / df / n[tested], level_variance[tested]

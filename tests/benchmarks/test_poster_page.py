@@ -185,8 +185,8 @@ def phrases_of_cells(tables):
         f"q = {frog['q']}; Welch's q = {frog_welch['q']}",
         f"automobiles where frogs are {by_frog[title]}.",
         f"frogs {frog_left[title]}, automobiles {by_frog_left[title]}.",
-        f"by `moderated` (q ≤ {largest_q}), and not by `paired` (q = {gains[4]['q']} and "
-        f"{gains[5]['q']}, n = {gains[4]['n']})",
+        f"by `moderated` (q ≤ {largest_q}), and not by `paired` (q = "
+        f"{gains[4]['q']} and {gains[5]['q']}, n = {gains[4]['n']})",
         "with 8 of 8 pairs of trucks, trucks with 8 of 8 pairs of cars",
         f"({below[2]} and {below[3]})",
         "(98 degrees of freedom)",
