@@ -65,7 +65,7 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
         baseline[:, None], (*responses.shape[:2], baseline.shape[1])
     )
     results = [
-        moderated_cells.comparearms_without(
+        moderated_cells.compare_arms(
             responses[target], levels[target], np.arange(repeats)
         )
         for target in range(NUM_CLASSES)
