@@ -4,11 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from keras_confusion.comparisons.responses import RESPONSES, StudyResponses
 from keras_confusion.comparisons.study_results import Study
+from keras_confusion.stats import t_tests
 from keras_confusion.stats.moments import moments
 
+# Fewer baseline networks have no interval of their correlation.
+_FEWEST_CORRELATED = 3
+_Z_95 = scipy.stats.norm.ppf(0.975)
 # Networks whose accuracies are made together.
 _NETWORKS_A_PART = 5000
 
@@ -139,6 +144,53 @@ def classes(study: StudyResponses, class_names) -> pd.DataFrame:
             "n_baseline": accuracy.n,
             "mean_accuracy": accuracy.mean,
             "sd_accuracy": accuracy.sd,
+        }
+    )
+
+
+def class_correlations(study: StudyResponses, class_names) -> pd.DataFrame:
+    """Which classes' accuracies rise and fall together over the baseline networks.
+
+    Where one network is better at a class than another, is it at the other class, too?
+    Nothing was confused, so it is about chance between networks, and not about what is
+    learned from what: classes that are taken for each other compete.
+
+    Args:
+        study: The responses of all networks.
+        class_names: Names in the order of the labels.
+
+    Returns:
+        One row per two classes: `n` networks, Pearson's `correlation` with its 95 %
+        interval (Fisher 1921, Metron 1:3) and two-sided p-value, NaN with fewer than 4
+        networks or without variance, and Benjamini and Hochberg's `q_value`.
+    """
+    accuracy = study.baseline.select(slice(None)).accuracy
+    n = len(accuracy)
+    first, second = np.triu_indices(len(class_names), 1)
+    correlation = np.full(len(first), np.nan)
+    if n > _FEWEST_CORRELATED:
+        has_variance = moments(accuracy.T).sd > 0
+        known = has_variance[first] & has_variance[second]
+        varying = np.where(has_variance, accuracy, np.arange(n)[:, None])
+        every = np.corrcoef(varying.T)[first, second]
+        correlation[known] = np.clip(every, -1, 1)[known]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z, half = np.arctanh(correlation), _Z_95 / np.sqrt(max(n - 3, 1))
+        t = correlation * np.sqrt((n - 2) / (1 - correlation**2))
+    p_values = 2 * scipy.stats.t.sf(np.abs(t), max(n - 2, 1))
+    names = np.array(class_names, object)
+    return pd.DataFrame(
+        {
+            "class_a": first,
+            "class_a_name": names[first],
+            "class_b": second,
+            "class_b_name": names[second],
+            "n": n,
+            "correlation": correlation,
+            "ci_low": np.tanh(z - half),
+            "ci_high": np.tanh(z + half),
+            "p_value": p_values,
+            "q_value": t_tests.benjamini_hochberg(p_values),
         }
     )
 

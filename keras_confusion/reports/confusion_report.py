@@ -83,6 +83,9 @@ def write_confusion_report(
         all_tables = {
             "arms": comparison_tables.arms(study, per_network),
             "classes": comparison_tables.classes(study.responses, class_names),
+            "class_correlations": comparison_tables.class_correlations(
+                study.responses, class_names
+            ),
             "target_by_pair": target_by_pair.target_by_pair(
                 study.responses, class_names
             ),
@@ -157,6 +160,7 @@ def findings_text(
             by_class = told["classes"]
             rows = by_class[by_class["response"] == response]
             lines += _findings("classes", rows)
+    lines += _correlations(all_tables["class_correlations"])
     notes = []
     if "planted_truth" in all_tables:
         notes.append(planted_findings.truth_text(all_tables["planted_truth"]))
@@ -208,6 +212,23 @@ def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
     return lines + [
         f"    (not significant) {finding_sentence(row)}"
         for _, row in ordered[:1].iterrows()
+    ]
+
+
+def _correlations(table: pd.DataFrame) -> list[str]:
+    """How many classes' accuracies correlate over the baseline, and which most."""
+    tested = table[table["q_value"].notna()]
+    if tested.empty:
+        return []
+    found = tested[tested["q_value"] <= comparison_findings.SIGNIFICANCE]
+    row = tested.loc[tested["correlation"].abs().idxmax()]
+    return [
+        "",
+        f"Accuracies over the {row['n']} baseline networks, in which nothing is "
+        f"confused: {len(found)} of {len(tested)} pairs of classes correlate at q <= "
+        f"{comparison_findings.SIGNIFICANCE}; most {quoted(row['class_a_name'])} and "
+        f"{quoted(row['class_b_name'])}, {row['correlation']:+.2f} (95 % CI "
+        f"{row['ci_low']:+.2f} to {row['ci_high']:+.2f})",
     ]
 
 

@@ -1,9 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from keras_confusion.comparisons import tables as comparison_tables
 from keras_confusion.comparisons import target_by_class, target_by_pair
+from keras_confusion.comparisons.rates import Rates
 from keras_confusion.comparisons.study_results import Study
 
 NAMES = ["cat", "dog", "car", "ship"]
@@ -92,3 +96,35 @@ def test_tables_of_networks_arms_and_classes(study, monkeypatch):
     np.testing.assert_allclose(
         classes["sd_accuracy"], study.baseline.accuracy.std(axis=0, ddof=1)
     )
+
+
+def test_class_correlations_are_pearsons_over_the_baseline(study):
+    table = comparison_tables.class_correlations(study, NAMES)
+    assert len(table) == 6
+    accuracy = study.baseline.accuracy
+    row = cell(table, class_a_name="dog", class_b_name="ship")
+    expected = scipy.stats.pearsonr(accuracy[:, 1], accuracy[:, 3])
+    interval = expected.confidence_interval(0.95)
+    assert row["n"] == NUM_BASELINE
+    assert row["correlation"] == pytest.approx(expected.statistic)
+    assert row["p_value"] == pytest.approx(expected.pvalue)
+    assert row["ci_low"] == pytest.approx(interval.low)
+    assert row["ci_high"] == pytest.approx(interval.high)
+    q_values = scipy.stats.false_discovery_control(table["p_value"])
+    np.testing.assert_allclose(table["q_value"], q_values)
+
+
+def test_classes_without_variance_or_of_few_networks_do_not_correlate(study):
+    accuracy = study.baseline.accuracy.copy()
+    accuracy[:, 2] = 0.5
+    rates = Rates(accuracy, accuracy, accuracy)
+    table = comparison_tables.class_correlations(
+        dataclasses.replace(study, baseline=rates), NAMES
+    )
+    without_car = (table["class_a"] != 2) & (table["class_b"] != 2)
+    assert table["correlation"].notna().equals(without_car)
+    assert table["q_value"].notna().equals(without_car)
+    few = dataclasses.replace(study, baseline=rates.select(slice(3)))
+    table = comparison_tables.class_correlations(few, NAMES)
+    assert table["correlation"].isna().all()
+    assert set(table["n"]) == {3}

@@ -124,9 +124,11 @@ def test_script_ends_with_findings_files_and_tensorboard(uninterrupted):
     tables = {path.stem for path in (directory / "tables").glob("*.csv")}
     assert tables == {
         "arms",
+        "class_correlations",
         "classes",
         "discriminability_by_pair",
         "everybody_by_pair",
+        "findings",
         "networks",
         "target_by_pair",
     }
@@ -308,7 +310,7 @@ def test_null_study_with_own_seeds(tmp_path, run_null_study):
     code, said = run_null_study(tmp_path / "study", shared_seeds=False, epochs=4)
     assert code == 0
     assert "A null study" in said.out
-    assert "No correlation within repeats" in said.out
+    assert "Test: moderated t: networks with own seeds" in said.out
     networks = confusion_store.read_networks(tmp_path / "study")
     assert len(networks) == NUM_NETWORKS
     # Nobody's labels are touched, and no two networks are the same.
@@ -343,7 +345,7 @@ def test_null_study_with_noise_corrupts_the_baseline_too(tmp_path, run_null_stud
 def test_paired_test_of_own_seeds_is_refused_before_training(tmp_path, run_null_study):
     code, said = run_null_study(tmp_path / "study", shared_seeds=False, test="paired")
     assert code == 1
-    assert "Use --test welch" in said.err
+    assert "Use another --test" in said.err
     assert not (tmp_path / "study").exists()
 
 

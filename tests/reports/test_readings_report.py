@@ -150,7 +150,8 @@ def test_findings_are_in_the_order_of_their_q_values(all_tables):
     lines = lines_of(all_tables)
     start = lines.index(next(line for line in lines if "x classes" in line))
     sentences = []
-    for line in lines[start + 1 :]:
+    assert "found with 80 % power" in lines[start + 1]
+    for line in lines[start + 2 :]:
         if "features tell" not in line:
             break
         sentences.append(line)
