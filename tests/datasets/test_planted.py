@@ -67,6 +67,19 @@ def strongest_wave(image):
     return frequency[row, column], angle
 
 
+def test_images_of_a_seed_are_those_of_every_version():
+    # A study that was begun goes on with the same images.
+    images, labels = planted.draw_split(3, test=True)
+    assert images.shape == (2000, 32, 32, 3)
+    assert labels[:8].tolist() == [2, 6, 5, 2, 1, 6, 4, 5]
+    # Sums of many pixels: a last digit of a float may round one of them otherwise.
+    means = [images[labels == label].mean() for label in range(10)]
+    expected = [83.27, 76.26, 78.04, 80.76, 78.98, 79.49, 76.8, 72.84, 72.65, 79.32]
+    assert means == pytest.approx(expected, abs=0.006)
+    sums = images[:4].mean(axis=(1, 2, 3))
+    assert sums == pytest.approx([45.312, 56.519, 56.215, 92.751], abs=0.01)
+
+
 @pytest.mark.parametrize("shape", ["disc", "cross"])
 def test_both_shapes_of_the_first_relation_show_the_same_widths(shape):
     fine, coarse = (

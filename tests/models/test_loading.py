@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.models import loading
+from keras_confusion.models import loading, model_files
 from keras_confusion.models.loading import Meaning
 from keras_confusion.models.saving import ModelFolderError
 
@@ -230,3 +230,14 @@ def test_what_is_no_model_is_called_by_its_name(tmp_path):
     for name, message in (("no", "does not exist"), ("notes.txt", "kind of file")):
         with pytest.raises(ModelFolderError, match=message):
             loading.load_probe(tmp_path / name)
+
+
+def test_what_loading_trusts_its_maker_with_is_told_by_kind(tmp_path, caplog):
+    file, folder = tmp_path / "model.keras", tmp_path / "saved_model"
+    file.touch()
+    folder.mkdir()
+    model_files.warn_of_trust(file)
+    model_files.warn_of_trust(folder)
+    of_file, of_folder = caplog.messages
+    assert of_file.startswith(f"{file} is built by Keras in its safe mode")
+    assert of_folder.startswith(f"{folder} is a SavedModel, a program of TensorFlow's")
