@@ -36,6 +36,12 @@ Makes tables, figures and TensorBoard's data of a study of either kind again, wi
 training; also of a study that is still running.""",
         "python scripts/analyse_study.py studies/digits_pairs --test paired",
     ),
+    "plan_study": (
+        """\
+Says how many repeats a confusion study needs, from a small one that was run
+([how](confusion_study.md#how-many-repeats)).""",
+        "python scripts/plan_study.py studies/digits --effect 0.003",
+    ),
     "train_classifier": (
         """\
 Trains one classifier and saves it with its test accuracy, to be probed
@@ -62,7 +68,7 @@ python scripts/explain_generalization.py studies/digits_pairs --target 9 --pair 
 HEAD = """\
 # Every command
 
-Six scripts, with their options as `--help` prints them. This page is written by
+Seven scripts, with their options as `--help` prints them. This page is written by
 `python docs/write_commands.py`, and a test compares it with the scripts. A study that
 is stopped goes on with the same command; `train_classifier` and `probe_saved_model`
 begin again. A script ends with 0, with 1 after an error, with one message,

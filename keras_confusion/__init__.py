@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_confusion.comparisons.planner import plan_study
     from keras_confusion.confusion.study import run_confusion_study
     from keras_confusion.datasets.loading import load_dataset
     from keras_confusion.models.architectures import build_model
@@ -26,6 +27,7 @@ _HOMES = {
     "build_model": "models.architectures",
     "load_dataset": "datasets.loading",
     "load_probe": "models.loading",
+    "plan_study": "comparisons.planner",
     "read_prototype_study": "prototypes.store",
     "run_confusion_study": "confusion.study",
     "run_prototype_study": "prototypes.study",
@@ -36,6 +38,7 @@ __all__ = [
     "build_model",
     "load_dataset",
     "load_probe",
+    "plan_study",
     "read_prototype_study",
     "run_confusion_study",
     "run_prototype_study",

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from keras_confusion.cli.exit_codes import EXIT_ERROR, EXIT_OK
 from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.comparisons import planner
 from keras_confusion.confusion import study as confusion_study
 from keras_confusion.confusion.settings import ConfusionOptions, ConfusionSettings
 from keras_confusion.errors import StudyLockedError
@@ -187,6 +188,15 @@ def analyse_study(directory, *, test=None) -> int:
     except StudyLockedError:
         print("The study is running: its scalars are left to it.", file=sys.stderr)
     _print_report(folder, test=test)
+    return EXIT_OK
+
+
+def plan_study(directory, effect, *, response, comparison, power) -> int:
+    """Prints how many repeats a study needs; see `planner.plan_study`."""
+    plan = planner.plan_study(
+        directory, effect, response=response, comparison=comparison, power=power
+    )
+    print(planner.sentence(plan))
     return EXIT_OK
 
 

@@ -26,6 +26,7 @@ PROGRAMS = {
     "scripts/run_prototype_study.py": [],
     "scripts/train_classifier.py": [],
     "scripts/analyse_study.py": ["study"],
+    "scripts/plan_study.py": ["study", "--effect", "1"],
     "scripts/probe_saved_model.py": shlex.split("model --from 1 --to 2 --out probe"),
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Says how many repeats a confusion study needs, from a small one that was run.
+
+    python scripts/plan_study.py studies/digits --effect 0.01
+    python scripts/plan_study.py studies/digits --effect 1 --response accuracy
+
+The small study has the same data, model, epochs and pairs, and two repeats or more. A
+few seconds.
+"""
+
+from keras_confusion.cli import startup
+
+if __name__ == "__main__":
+    # Before what takes time to import.
+    startup.prepare()
+
+import argparse
+import sys
+
+
+def parse_arguments(given=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", help="the small study's folder")
+    parser.add_argument(
+        "--effect",
+        type=float,
+        required=True,
+        help="the true effect on one cell that is to be found: d' for features and "
+        "total, percentage points for accuracies",
+    )
+    parser.add_argument(
+        "--response",
+        choices=("features", "total", "accuracy_without_pair", "accuracy"),
+        default="features",
+        help="what is compared (default: features)",
+    )
+    parser.add_argument(
+        "--comparison",
+        choices=("class", "pair"),
+        default="class",
+        help="target x class, which needs all pairs, or target x pair (default: class)",
+    )
+    parser.add_argument(
+        "--power",
+        type=float,
+        default=0.8,
+        help="the share of studies that find it, above 0.5 (default: 0.8)",
+    )
+    return parser.parse_args(given)
+
+
+def main() -> int:
+    options = parse_arguments()
+    from keras_confusion.cli import commands, exit_codes
+
+    return exit_codes.exit_code(
+        commands.plan_study,
+        options.directory,
+        options.effect,
+        response=options.response,
+        comparison=options.comparison,
+        power=options.power,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
