@@ -44,6 +44,8 @@ def model_that_answers(answers):
     return build
 
 
+# Figures are looked at elsewhere.
+pytestmark = pytest.mark.usefixtures("undrawn")
 PERCEPTRON = model_that_answers(None)
 
 

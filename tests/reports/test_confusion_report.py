@@ -305,7 +305,7 @@ def test_few_pairs_tell_nothing_of_single_classes(few):
     assert not (directory / "tables" / "target_by_class.csv").exists()
 
 
-def test_study_without_a_baseline_yet_is_reported(tmp_path):
+def test_study_without_a_baseline_yet_is_reported(tmp_path, undrawn):
     # Killed before the first baseline network was finished.
     write_study(tmp_path / "early", repeats=2, baseline=0)
     made = study_report.write_report(tmp_path / "early")

@@ -79,7 +79,7 @@ def test_report_has_every_table_and_figure(write_prototype_study):
     assert images["figures/prototypes", 40] == grid
 
 
-def test_text_says_what_the_tables_say(write_prototype_study, monkeypatch):
+def test_text_says_what_the_tables_say(write_prototype_study, monkeypatch, undrawn):
     monkeypatch.setattr(prototype_report, "_write_figures", lambda *_: None)
     directory = write_prototype_study()
     text = study_report.write_report(directory).text
@@ -99,7 +99,7 @@ def test_text_says_what_the_tables_say(write_prototype_study, monkeypatch):
     assert "R is below C in 6 of 6" in text
 
 
-def test_what_did_not_converge_is_told(write_prototype_study):
+def test_what_did_not_converge_is_told(write_prototype_study, undrawn):
     directory = write_prototype_study()
     converged = prototype_store.open_array(directory, "converged")
     converged[2, 1, 0, 1] = False
@@ -107,7 +107,9 @@ def test_what_did_not_converge_is_told(write_prototype_study):
     assert "1 of them did not converge and are left out." in text
 
 
-def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study):
+def test_nothing_that_converged_is_said_and_not_calculated(
+    write_prototype_study, undrawn
+):
     directory = write_prototype_study()
     prototype_store.open_array(directory, "converged")[:2] = False
     text = findings(directory)
@@ -116,7 +118,7 @@ def test_nothing_that_converged_is_said_and_not_calculated(write_prototype_study
     assert "nan" not in text
 
 
-def test_features_that_are_zero_are_told(write_prototype_study):
+def test_features_that_are_zero_are_told(write_prototype_study, undrawn):
     directory = write_prototype_study()
     prototype_store.open_array(directory, "features")[2, 1, 0, 1] = 0
     text = findings(directory)
