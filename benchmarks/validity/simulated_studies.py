@@ -64,9 +64,10 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
     levels = np.broadcast_to(
         baseline[:, None], (*responses.shape[:2], baseline.shape[1])
     )
+    step = 1 / noise.images if noise.images else 0.0
     results = [
         moderated_cells.compare_arms(
-            responses[target], levels[target], np.arange(repeats)
+            responses[target], levels[target], np.arange(repeats), step=step
         )
         for target in range(NUM_CLASSES)
     ]

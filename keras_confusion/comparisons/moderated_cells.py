@@ -72,6 +72,8 @@ def by_pair(
     study: StudyResponses,
     values_of: Callable[[int], np.ndarray],
     levels_of: Callable[[int], np.ndarray],
+    *,
+    steps: np.ndarray | None = None,
 ) -> Columns:
     """Every arm against the baseline, for every target.
 
@@ -84,6 +86,7 @@ def by_pair(
             `(num_confused,)`, a share.
         levels_of: Gives for a target the response of every baseline network with each
             pair left out, `(P, num_baseline)`.
+        steps: See `moderated.compare_moderated`, of every target, `(K,)`.
 
     Returns:
         The columns of `moderated.ModeratedComparison`, named `moderated_*`, `(P, K)`
@@ -98,7 +101,12 @@ def by_pair(
         table, levels = repeats.table(values_of(target)), levels_of(target)
         # What a class loses where it is confused itself is of another size.
         for is_arm in (~members[:, target], members[:, target]):
-            found = compare_arms(table[is_arm], levels[is_arm], repeats.baseline)
+            found = compare_arms(
+                table[is_arm],
+                levels[is_arm],
+                repeats.baseline,
+                step=0.0 if steps is None else steps[target],
+            )
             for name, values in columns(found).items():
                 cells[name][is_arm, target] = values
     return cells
@@ -162,7 +170,11 @@ class Repeats:
 
 
 def compare_arms(
-    responses: np.ndarray, levels: np.ndarray, baseline: np.ndarray | None
+    responses: np.ndarray,
+    levels: np.ndarray,
+    baseline: np.ndarray | None,
+    *,
+    step: float = 0.0,
 ) -> moderated.ModeratedComparison:
     """Tests arms against baseline networks.
 
@@ -170,6 +182,7 @@ def compare_arms(
         responses: `(A, R)`, NaN where an arm has no network.
         levels: Of all baseline networks, in place of each arm, `(A, N)`.
         baseline: Which of them is of the same repeat, `(R,)`, or `None`.
+        step: See `moderated.compare_moderated`.
     """
     num_all = levels.shape[1]
     if num_all < (2 if baseline is None else 1):
@@ -195,6 +208,7 @@ def compare_arms(
         level=(1 - share) * sum_of_others / count,
         level_variance=np.where(share < 1, (1 - share) ** 2 * variance / count, 0),
         level_df=max(num_all - 1, 1),
+        step=step,
     )
 
 

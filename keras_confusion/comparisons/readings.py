@@ -26,6 +26,8 @@ _COLUMNS = {
     "features": "features_discriminability",
 }
 COLUMNS = (*_COLUMNS.values(), "readout_discriminability")
+# A d' is no share of images, and has no steps: as if of very many.
+_NO_STEPS = 10**9
 
 
 class ReadingCollector:
@@ -123,7 +125,7 @@ class ReadingCollector:
             baseline=_as_rates(np.full((len(d), num_targets), np.nan)),
             baseline_without_pair=baselines,
             prior=np.full(num_targets, 1 / num_targets),
-            test_images_per_class=np.ones(num_targets, np.int64),
+            test_images_per_class=np.full(num_targets, _NO_STEPS),
         )
 
 

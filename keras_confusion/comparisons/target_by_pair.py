@@ -57,7 +57,10 @@ def target_by_pair(
         without_pair = response == "accuracy_without_pair"
         rates = study.confused_without_pair if without_pair else study.confused
         cells = moderated_cells.by_pair(
-            study, rates.accuracy_of, _levels(study, response)
+            study,
+            rates.accuracy_of,
+            _levels(study, response),
+            steps=1 / np.maximum(study.test_images_per_class, 1),
         )
         groups = PairGroups(study, response)
         for first in range(0, len(study.pairs), PAIRS_TOGETHER):

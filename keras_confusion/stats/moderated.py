@@ -58,6 +58,7 @@ def compare_moderated(
     level: ArrayLike = 0.0,
     level_variance: ArrayLike = 0.0,
     level_df: float = np.inf,
+    step: float = 0.0,
     most_prior: float = MOST_PRIOR,
     confidence: float = 0.95,
 ) -> ModeratedComparison:
@@ -78,6 +79,10 @@ def compare_moderated(
             computed with s0 in place of s^2. A cell whose variance is small by chance
             would otherwise be given the df of the level.
         level_df: See `level_variance`.
+        step: Of responses that are shares of n images, 1 / n. Each is rounded by that
+            much, so that a difference of two varies by at least step^2 / 6 (Sheppard
+            1898, Proc. Lond. Math. Soc. 29:353): near a ceiling a few networks may show
+            less by chance.
         most_prior: See `MOST_PRIOR`; limma has no bound.
         confidence: Level of the intervals, in (0, 1).
 
@@ -100,6 +105,7 @@ def compare_moderated(
         variance = squares.sum(axis=1) / (n - 1)
         largest = np.where(is_known, np.abs(differences), 0).max(axis=1, initial=0)
         is_rounding = np.sqrt(variance) <= ROUNDING * largest
+    variance = np.where(is_rounding, variance, np.maximum(variance, step**2 / 6))
     difference = mean - level
     level_variance = np.broadcast_to(np.asarray(level_variance, np.float64), n.shape)
     unknown = ~np.isfinite(difference) | ~np.isfinite(level_variance)

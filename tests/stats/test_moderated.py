@@ -99,6 +99,21 @@ def test_p_values_of_nothing_are_uniform():
     assert share <= 0.0015
 
 
+def test_shares_of_few_images_vary_at_least_by_their_rounding():
+    rng = np.random.default_rng(5)
+    step = 0.04
+    # Differences of two shares whose truth moves by less than an image.
+    truth = rng.uniform(0.4, 0.6, (2000, 1)) + rng.normal(0, 0.005, (2000, 2))
+    differences = np.diff(np.rint(truth / step) * step, axis=1)
+    assert differences.var() == pytest.approx(step**2 / 6, rel=0.15)
+    # A cell that shows less by chance is not believed.
+    cells = np.array([[0.04, 0.04, 0.0399, 0.04], [0.0, 0.04, -0.04, 0.04]])
+    found = moderated.compare_moderated(cells, step=step)
+    least = np.sqrt(step**2 / 6 / 4)
+    assert found.difference[0] / found.t[0] >= least
+    assert found.p_value[0] > moderated.compare_moderated(cells).p_value[0]
+
+
 def test_why_there_is_no_test():
     cells = np.array([[1, np.nan, np.nan], [2, 2, 2], [1, 2, np.inf], [0.3, 0.1, 0.2]])
     found = moderated.compare_moderated(cells)
