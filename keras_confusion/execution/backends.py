@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import joblib
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from keras_confusion.errors import ClusterError
@@ -182,8 +183,10 @@ def _loky(workers: int | None) -> Workers:
                 "there, and can it be written?): one process does all the work."
             )
             number = 1
-    # Python's lets SIGINT through again when it is started, whoever held it back.
+    # Python's, and joblib's before 1.6, let SIGINT through again when they are started,
+    # whoever held it back.
     multiprocessing.resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
     return Workers(
         LOKY,
         number,
