@@ -91,7 +91,8 @@ def study_finding(folder: StudyFolder, target: int, pair: tuple[int, int]) -> di
 
     Returns:
         The row of `target_by_pair.target_by_pair` for accuracy_without_pair, and as
-        `readings` those of `by_reading.readings_by_pair`, if there are any.
+        `readings` those of `by_reading.readings_by_pair`, if there are any, by the
+        default test.
     """
     study = study_results.read_study(folder)
 
@@ -101,7 +102,10 @@ def study_finding(folder: StudyFolder, target: int, pair: tuple[int, int]) -> di
             & (table["class_a"] == pair[0])
             & (table["class_b"] == pair[1])
         )
-        return table[is_wanted].to_dict("records")
+        told = comparison_findings.with_test(
+            table[is_wanted], comparison_findings.DEFAULT_TEST
+        )
+        return told.to_dict("records")
 
     table = target_by_pair.target_by_pair(
         study.responses, study.class_names, responses=("accuracy_without_pair",)
@@ -190,7 +194,9 @@ def _agreement(explanation: Explanation, finding: dict) -> list[str]:
         return [*lines, f"{said}, without a test: {finding['reason']}."]
     said += (
         f" (95 % CI {_signed(low, '.1f')} to {_signed(high, '.1f')}, "
-        f"q = {finding['q_value']:.3f}, {finding['n_confused']} against "
+        f"q = {finding['q_value']:.3f} by the "
+        f"{comparison_findings.TITLES[comparison_findings.DEFAULT_TEST]}, "
+        f"{finding['n_confused']} against "
         f"{finding['n_comparison']} networks)"
     )
     if not finding["q_value"] <= comparison_findings.SIGNIFICANCE:

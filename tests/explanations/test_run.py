@@ -381,6 +381,14 @@ def test_text_says_whether_the_study_agrees(explanation):
     )
 
 
+def test_finding_is_by_the_test_of_the_reports(study):
+    folder = study_folder.StudyFolder.open(study)
+    found = explanation_report.study_finding(folder, TARGET, PAIR)
+    assert np.isfinite(found["moderated_t"])
+    for name in ("difference_points", "t", "df", "p_value", "q_value"):
+        assert found[name] == found[f"moderated_{name}"]
+
+
 def test_folder_names():
     names = ("cat", "sea lion", "../up", ".hidden", "ж")
     assert explanation_report.folder_name(0, (1, 2), names) == (
