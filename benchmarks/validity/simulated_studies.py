@@ -25,7 +25,8 @@ import numpy as np
 import scipy.stats
 
 from benchmarks import tables, timing
-from benchmarks.validity import null_statistics
+from benchmarks.validity import candidate_tests, null_statistics
+from benchmarks.validity.candidate_tests import Tested
 from benchmarks.validity.simulated_noise import (
     NUM_CLASSES,
     PAIRS,
@@ -43,14 +44,11 @@ REPEATS = (2, 3, 4, 8, 20, 50)
 LEVELS = (0.05, 0.01, 0.001)
 NUM_STUDIES = 600
 ORACLE = "z, true variance"
-# Candidates that were not taken: paired differences with limma's moderation, which has
-# no bound on the prior, and with one noise for all arms (a block design).
-LIMMA, BLOCKS = "paired, limma", "one noise"
+# Candidates that were not taken, see `candidate_tests`.
+LIMMA, MIXED = "paired, limma", "mixed model"
+WELCH_FEWER, PERMUTATION = "welch, df of the fewer", "permutation"
+WHOLE = "whole study"
 BY_PAIR, BY_CLASS = null_statistics.BY_PAIR, null_statistics.BY_CLASS
-
-
-# Of the cells of every target, `(K, cells)`: difference, squared standard error, df, p.
-Tested = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def tests_of(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
@@ -90,13 +88,9 @@ def _by_pair(study: DrawnStudy, noise: Noise) -> dict[tuple[str, str], Tested]:
         (BY_PAIR, MODERATED): _stacked(results),
         (BY_PAIR, PAIRED): _tested(paired),
         (BY_PAIR, WELCH): _tested(t_tests.compare(responses, levels)),
-        (BY_PAIR, LIMMA): _stacked(
-            [
-                moderated.compare_moderated(target, most_prior=np.inf)
-                for target in responses - levels[..., :repeats]
-            ]
-        ),
-        (BY_PAIR, BLOCKS): _by_one_noise(responses, levels[..., :repeats]),
+        (BY_PAIR, LIMMA): candidate_tests.limma(responses, baseline),
+        (BY_PAIR, MIXED): candidate_tests.mixed_model(responses, baseline),
+        (BY_PAIR, WELCH_FEWER): candidate_tests.welch_of_the_fewer(responses, baseline),
         (BY_PAIR, ORACLE): _by_z(responses.mean(axis=2) - level, variance),
     }
 
@@ -138,19 +132,6 @@ def _stacked(results: list) -> Tested:
     return difference, variance, df, p_value
 
 
-def _by_one_noise(responses: np.ndarray, own: np.ndarray) -> Tested:
-    """Differences within repeats, the noise being the mean square of all arms."""
-    num_arms, repeats = responses.shape[1:]
-    residuals = responses - responses.mean(axis=2, keepdims=True)
-    residuals -= residuals.mean(axis=1, keepdims=True)
-    df = (num_arms - 1) * (repeats - 1)
-    variance = 2 * (residuals**2).sum(axis=(1, 2)) / df / repeats
-    difference = (responses - own).mean(axis=2)
-    variance = np.broadcast_to(variance[:, None], difference.shape)
-    p_value = 2 * scipy.stats.t.sf(np.abs(difference) / np.sqrt(variance), df)
-    return difference, variance, np.full(difference.shape, float(df)), p_value
-
-
 def _by_z(difference: np.ndarray, variance: np.ndarray) -> Tested:
     p_value = 2 * scipy.stats.norm.sf(np.abs(difference) / np.sqrt(variance))
     return difference, variance, np.full(difference.shape, np.inf), p_value
@@ -163,6 +144,7 @@ def measure_kind(
     num_baseline = int(np.ceil(repeats * np.sqrt(len(PAIRS))))
     kept: dict[tuple[str, str], list[np.ndarray]] = {}
     powers: dict[tuple[str, str], list[np.ndarray]] = {}
+    permutations = []
     for number in range(num_studies):
         rng = np.random.default_rng((seed, repeats, number))
         study = drawn_study(noise, repeats, num_baseline, rng)
@@ -173,15 +155,20 @@ def measure_kind(
                 moved /= np.sqrt(variance)[..., None]
             is_found = 2 * scipy.stats.t.sf(moved, df[..., None]) <= SIGNIFICANCE
             powers.setdefault(key, []).append(is_found.mean(axis=(0, 1)))
+        permutations.append(
+            candidate_tests.permutation_p_value(study.responses, study.baseline, rng)
+        )
+    described = {
+        "networks": noise.name,
+        "repeats": repeats,
+        "baseline_repeats": num_baseline,
+    }
     rows = []
     for key, studies in kept.items():
         p_values = np.stack(studies)
         q_values = [t_tests.benjamini_hochberg(p.ravel()) for p in p_values]
         smallest = np.array([np.nanmin(q, initial=1) for q in q_values])
-        row = {
-            "networks": noise.name,
-            "repeats": repeats,
-            "baseline_repeats": num_baseline,
+        row = described | {
             "comparison": key[0],
             "test": key[1],
             "untested": float(np.isnan(p_values).mean()),
@@ -197,14 +184,19 @@ def measure_kind(
         for effect, power in zip(effects, np.mean(powers[key], axis=0), strict=True):
             row[f"power_{effect}"] = float(power)
         rows.append(row)
-    return rows
+    # It tells of a whole study that something happened, and not where.
+    is_found = np.array(permutations) <= SIGNIFICANCE
+    row = described | {"comparison": WHOLE, "test": PERMUTATION}
+    return [*rows, row | null_statistics.named_share("found", is_found)]
 
 
 def document(header: dict[str, str], rows: list[dict]) -> str:
     """The report, as Markdown."""
     sections = []
     for networks, comparison in dict.fromkeys(
-        (row["networks"], row["comparison"]) for row in rows
+        (row["networks"], row["comparison"])
+        for row in rows
+        if row["comparison"] != WHOLE
     ):
         chosen = [
             row
@@ -233,6 +225,14 @@ def document(header: dict[str, str], rows: list[dict]) -> str:
             cells += [f"{row[key]:.3f}" for key in effects]
             lines.append(f"| {' | '.join(cells)} |")
         sections.append((f"{networks}: {comparison}", "\n" + "\n".join(lines)))
+    lines = ["| networks | repeats | p ≤ 0.05 |", "|---|---|---|"]
+    for row in rows:
+        if row["comparison"] == WHOLE:
+            low, high = row["found_low"], row["found_high"]
+            share = f"{row['found']:.3f} ({low:.3f} to {high:.3f})"
+            lines.append(f"| {row['networks']} | {row['repeats']} | {share} |")
+    title = "Does any arm differ? Permutation of arms within repeats"
+    sections.append((title, "\n" + "\n".join(lines)))
     text = tables.document(header, sections)
     command = "python -m benchmarks.validity.simulated_studies"
     return text.replace(
