@@ -1,10 +1,10 @@
 """Networks whose arms differ by chance alone, and small studies made out of them.
 
-Two pools of networks are trained as null studies (`--corruption null`): one in which
-every network has its own seeds and the true labels, one in which the networks of a
-repeat share their seeds and every network, the baseline too, has wrong labels of its
-own. Studies that have no network in common are then cut out of a pool, so that their
-p-values are independent.
+Pools of networks are trained as null studies (`--corruption null`): one in which every
+network has its own seeds and the true labels, and two in which the networks of a repeat
+share their seeds and every network, the baseline too, has wrong labels of its own: of
+five digits, and of all ten, for d'. Studies that have no network in common are then cut
+out of a pool, so that their p-values are independent.
 """
 
 import dataclasses
@@ -12,22 +12,25 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from benchmarks import timing
-from keras_confusion.comparisons import study_results
+from keras_confusion.comparisons import readings, study_results
 from keras_confusion.comparisons.rates import CountedRates, ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
+from keras_confusion.confusion import store
 
 FOLDER = timing.ROOT / "studies" / "benchmarks"
 # The later half of the digits: they are taken for each other more often.
-DIGITS = (5, 6, 7, 8, 9)
-# The rest is for the test: coarse shares would make coarse p-values.
-NUM_TRAIN = 300
+LATER_DIGITS, ALL_DIGITS = (5, 6, 7, 8, 9), tuple(range(10))
+# Of a digit; the rest is for the test: coarse shares would make coarse p-values.
+NUM_TRAIN = 60
 NOISE = 0.2
-POOLS = {
-    "own seeds": {"shared_seeds": False},
-    "shared seeds": {"fraction": NOISE},
-}
+OWN_SEEDS, SHARED_SEEDS, TEN_DIGITS = POOLS = (
+    "own seeds",
+    "shared seeds",
+    "shared seeds, ten digits",
+)
 TRAINING = {"epochs": 8, "batch_size": 32, "learning_rate": 0.005}
 
 
@@ -42,6 +45,8 @@ class Pool:
         num_repeats: Repeats that have every arm; later ones only have a baseline.
         class_names: Names in the order of the labels.
         seconds: Of all networks' training, each in one process.
+        d_primes: What `readings.ReadingCollector` takes of every network; `None` for
+            five digits: of the three targets of a network one would be the median.
     """
 
     study: StudyResponses
@@ -50,6 +55,7 @@ class Pool:
     num_repeats: int
     class_names: list[str]
     seconds: float
+    d_primes: pd.DataFrame | None
 
 
 def small_cnn(*, input_shape, num_classes, seed):
@@ -75,22 +81,23 @@ def small_cnn(*, input_shape, num_classes, seed):
     )
 
 
-def write_digits(path: pathlib.Path) -> None:
-    """Writes the five digits as `loading.load_dataset` reads them."""
+def write_digits(path: pathlib.Path, names: tuple[int, ...]) -> None:
+    """Writes some digits as `loading.load_dataset` reads them."""
     import sklearn.datasets
 
     digits = sklearn.datasets.load_digits()
-    kept = np.flatnonzero(np.isin(digits.target, DIGITS))
+    kept = np.flatnonzero(np.isin(digits.target, names))
     kept = np.random.default_rng(0).permutation(kept)
     images = np.rint(digits.images[kept] * (255 / digits.images.max()))
-    images, labels = images[..., None].astype(np.uint8), digits.target[kept] - DIGITS[0]
+    images, labels = images[..., None].astype(np.uint8), digits.target[kept] - names[0]
     path.parent.mkdir(parents=True, exist_ok=True)
+    num_train = NUM_TRAIN * len(names)
     np.savez(
         path,
-        x_train=images[:NUM_TRAIN],
-        y_train=labels[:NUM_TRAIN],
-        x_test=images[NUM_TRAIN:],
-        y_test=labels[NUM_TRAIN:],
+        x_train=images[:num_train],
+        y_train=labels[:num_train],
+        x_test=images[num_train:],
+        y_test=labels[num_train:],
     )
 
 
@@ -98,17 +105,18 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
     """Trains the networks of a pool, or takes them up.
 
     Args:
-        name: A key of `POOLS`.
-        repeats: Repeats with all ten arms.
+        name: One of `POOLS`.
+        repeats: Repeats with all arms.
         baseline_repeats: Baseline networks, one a repeat, at least `repeats`.
         workers: See `study.run_confusion_study`.
     """
     from keras_confusion.confusion import study as confusion_study
 
-    digits = FOLDER / "null-digits.npz"
+    is_ten = name == TEN_DIGITS
+    digits = FOLDER / ("null-ten-digits.npz" if is_ten else "null-digits.npz")
     if not digits.exists():
-        write_digits(digits)
-    slug = name.replace(" ", "-")
+        write_digits(digits, ALL_DIGITS if is_ten else LATER_DIGITS)
+    slug = name.replace(",", "").replace(" ", "-")
     directory = FOLDER / f"null-{slug}-{repeats}-{baseline_repeats}"
     confusion_study.run_confusion_study(
         directory,
@@ -118,8 +126,11 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         corruption="null",
         repeats=repeats,
         baseline_repeats=baseline_repeats,
+        shared_seeds=name != OWN_SEEDS,
+        fraction=0.0 if name == OWN_SEEDS else NOISE,
+        # Nobody asks here for what a last layer does.
+        readout_baselines=0,
         **TRAINING,
-        **POOLS[name],
     )
     study = study_results.read_study(directory, single_networks=True)
     networks = study.networks[~study.networks["failed"]]
@@ -132,6 +143,7 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         num_repeats=repeats,
         class_names=study.class_names,
         seconds=float(networks["seconds"].sum()),
+        d_primes=store.read_networks(directory) if is_ten else None,
     )
 
 
@@ -142,8 +154,8 @@ def read_responses(directory: pathlib.Path) -> StudyResponses:
 
 def small_studies(
     pool: Pool, repeats: int, baseline_repeats: int
-) -> Iterator[StudyResponses]:
-    """Studies without a network, and without a repeat, in common.
+) -> Iterator[tuple[StudyResponses, dict[str, StudyResponses]]]:
+    """Studies without a network, and without a repeat, in common; and their readings.
 
     Args:
         pool: Where they come from.
@@ -162,11 +174,27 @@ def small_studies(
         chosen_repeats = np.concatenate(
             [first + np.arange(paired), first_extra + np.arange(extra)]
         )
-        yield take(
+        confused_repeats = first + np.arange(repeats)
+        study = take(
             pool.study,
-            np.isin(pool.confused_repeat, first + np.arange(repeats)),
+            np.isin(pool.confused_repeat, confused_repeats),
             np.isin(pool.baseline_repeat, chosen_repeats),
         )
+        yield study, _readings(pool, confused_repeats, chosen_repeats)
+
+
+def _readings(pool: Pool, confused_repeats, baseline_repeats):
+    if pool.d_primes is None:
+        return {}
+    collector = readings.ReadingCollector(
+        pool.study.test_images_per_class, pairs=pool.study.pairs
+    )
+    is_baseline = pool.d_primes["class_a"].isna()
+    is_chosen = pool.d_primes["repeat"].isin(baseline_repeats)
+    is_chosen[~is_baseline] = pool.d_primes["repeat"].isin(confused_repeats)
+    for row in pool.d_primes[is_chosen].to_dict("records"):
+        collector.add(row)
+    return collector.studies()
 
 
 def take(study: StudyResponses, confused, baseline) -> StudyResponses:

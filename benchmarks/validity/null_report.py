@@ -55,28 +55,28 @@ def _pools(pools: list[dict]) -> str:
         ),
     )
     return (
-        "Five of scikit-learn's digits, a small CNN "
+        "Five of scikit-learn's digits, or all ten, a small CNN "
         "(`benchmarks.validity.null_networks`), at "
         f"least {pools[0]['test_images_of_a_class']} test images a class. "
         '"own seeds": `--corruption null --own-seeds`, labels untouched. "shared '
         'seeds": `--corruption null --fraction 0.2`: every network, the baseline too, '
-        "has wrong labels of its own. Small studies that have no network in common are "
-        "cut out of both.\n\n" + body
+        "has wrong labels of its own; d' of ten digits only. Small studies that have "
+        "no network in common are cut out of each.\n\n" + body
     )
 
 
 def _shares(rows: list[dict]) -> str:
     return (
         "Of all tests of all small studies; in brackets the lowest and highest of the "
-        "four responses (accuracy and mean log2-probability, with and without the "
-        "pair).\n\n"
+        "responses (accuracy and mean log2-probability, with and without the pair; of "
+        "ten digits also d' of features and total).\n\n"
         + _by_design(rows, lambda group: _mean_and_span(group, "share_0.05"))
     )
 
 
 def _any_findings(rows: list[dict]) -> str:
     return (
-        "Share of studies with any q <= 0.05 in a family, mean of the four responses "
+        "Share of studies with any q <= 0.05 in a family, mean of the responses "
         "(lowest and highest). Where nothing happens, this is to be at most 0.05.\n\n"
         + _by_design(rows, lambda group: _mean_and_span(group, "any_q"))
     )
@@ -89,7 +89,15 @@ def _mean_and_span(group: list[dict], name: str) -> str:
 
 
 def _by_design(rows: list[dict], cell: Callable[[list[dict]], str]) -> str:
-    """A row per pool, comparison and test, a column per sizes of the groups."""
+    """A table per pool: a row per comparison and test, a column per sizes of groups."""
+    pools = dict.fromkeys(row["pool"] for row in rows)
+    return "\n".join(
+        _pool_by_design([row for row in rows if row["pool"] == pool], cell)
+        for pool in pools
+    )
+
+
+def _pool_by_design(rows: list[dict], cell: Callable[[list[dict]], str]) -> str:
     designs = dict.fromkeys((r["repeats"], r["baseline_repeats"]) for r in rows)
     studies = {
         design: max(
@@ -151,9 +159,7 @@ def _correlations(rows: list[dict]) -> str:
 def _standard_errors(rows: list[dict], correlations: list[dict]) -> str:
     """Welch's squared standard error over the true one, measured and expected."""
     arm_correlation = {
-        row["response"]: row["arms"]
-        for row in correlations
-        if row["networks"] == "shared seeds"
+        (row["networks"], row["response"]): row["arms"] for row in correlations
     }
     lines = []
     for row in rows:
@@ -161,10 +167,9 @@ def _standard_errors(rows: list[dict], correlations: list[dict]) -> str:
             continue
         expected = ""
         if row["response"] in PLAIN:
-            is_shared = row["pool"] == "shared seeds"
             ratio = null_statistics.expected_variance_ratio(
                 row["comparison"],
-                arm_correlation[row["response"]] if is_shared else 0.0,
+                arm_correlation.get((row["pool"], row["response"]), 0.0),
                 row["repeats"],
                 row["baseline_repeats"],
             )
@@ -278,8 +283,9 @@ def _details(rows: list[dict]) -> str:
                 "p of KS",
                 "p <= 0.05, one a study",
                 "p <= 0.05, all",
-                "p <= 0.01, one a study",
+                "of single targets",
                 "p <= 0.01, all",
+                "p <= 0.001, all",
                 "any q <= 0.05",
             ),
             (
@@ -292,16 +298,12 @@ def _details(rows: list[dict]) -> str:
                     row["untested"],
                     f"{row['ks']:.3f}",
                     _p_value(row["ks_p_value"]),
-                    *(
-                        _interval(row, name, 3)
-                        for name in (
-                            "one_0.05",
-                            "share_0.05",
-                            "one_0.01",
-                            "share_0.01",
-                            "any_q",
-                        )
-                    ),
+                    _interval(row, "one_0.05", 3),
+                    _interval(row, "share_0.05", 3),
+                    f"{row['lowest_target']:.3f} to {row['highest_target']:.3f}",
+                    _interval(row, "share_0.01", 3),
+                    _interval(row, "share_0.001", 4),
+                    _interval(row, "any_q", 3),
                 )
                 for row in rows
             ),

@@ -7,64 +7,81 @@ import pandas as pd
 import scipy.stats
 
 from benchmarks.validity import null_networks
+from keras_confusion.comparisons import by_reading, target_by_class, target_by_pair
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.comparisons import target_by_class, target_by_pair
-from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
 
 CONFIDENCE = 0.95
-LEVELS = (0.05, 0.01)
+LEVELS = (0.05, 0.01, 0.001)
 NUM_RESAMPLES = 1000
 BY_PAIR, BY_CLASS = "target x pair", "target x class"
 
 
-def cells(studies: Iterable[StudyResponses], class_names) -> pd.DataFrame:
-    """Every test of every study, by both tests.
+def cells(studies: Iterable, class_names) -> pd.DataFrame:
+    """Every test of every study, by all tests.
 
     Args:
-        studies: Studies without a network in common.
+        studies: Pairs of a `StudyResponses` and of readings of d' (or none), as
+            `null_networks.small_studies`, without a network in common.
         class_names: Names in the order of the labels.
 
     Returns:
         One row per study, comparison, response, test and cell: `p_value`, `q_value`,
-        `difference_points`, `variance` (the squared standard error that the test takes,
-        points) and `correlation` within repeats. Beside the two responses of
-        `responses` there are the mean log2-probabilities. Of pairs, third classes.
+        `difference`, `variance` (the squared standard error that the test takes, of
+        that difference), `correlation` within repeats, `target`. Beside the two
+        responses of `responses` there are the mean log2-probabilities, and d' by the
+        readings. Of pairs, third classes.
     """
     parts = []
-    for number, study in enumerate(studies):
-        for name, response_study in (
-            ("accuracy", study),
-            ("log2_probability", null_networks.log2_probability_study(study)),
-        ):
-            by_pair = target_by_pair.target_by_pair(response_study, class_names)
-            tables = {
-                BY_PAIR: by_pair[by_pair["family"] == "third"],
-                BY_CLASS: target_by_class.target_by_class(response_study, class_names),
-            }
-            for comparison, table in tables.items():
-                for test in comparison_findings.TESTS:
-                    told = comparison_findings.with_test(table, test)
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "study": number,
-                                "comparison": comparison,
-                                "response": told["response"].str.replace(
-                                    "accuracy", name
-                                ),
-                                "test": test,
-                                "cell": told.groupby("response").cumcount(),
-                                "p_value": told["p_value"],
-                                "q_value": told["q_value"],
-                                "difference_points": told["difference_points"],
-                                "variance": (told["difference_points"] / told["t"])
-                                ** 2,
-                                "correlation": told["paired_correlation"],
-                            }
-                        )
+    for number, (study, readings) in enumerate(studies):
+        for comparison, response, table in _tables(study, readings, class_names):
+            points = "_points" if "difference_points" in table else ""
+            for test in comparison_findings.TESTS:
+                told = comparison_findings.with_test(table, test)
+                difference = told[f"difference{points}"]
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "study": number,
+                            "comparison": comparison,
+                            "response": response,
+                            "test": test,
+                            "target": told["target"],
+                            "p_value": told["p_value"],
+                            "q_value": told["q_value"],
+                            "difference": difference,
+                            "variance": (difference / told["t"]) ** 2,
+                            "correlation": told["paired_correlation"],
+                        }
                     )
+                )
     return pd.concat(parts, ignore_index=True)
+
+
+def _tables(
+    study: StudyResponses, readings: dict[str, StudyResponses], class_names
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Comparison, response and cells."""
+    for name, response_study in (
+        ("accuracy", study),
+        ("log2_probability", null_networks.log2_probability_study(study)),
+    ):
+        by_pair = target_by_pair.target_by_pair(response_study, class_names)
+        tables = {
+            BY_PAIR: by_pair[by_pair["family"] == "third"],
+            BY_CLASS: target_by_class.target_by_class(response_study, class_names),
+        }
+        for comparison, table in tables.items():
+            for response, rows in table.groupby("response", sort=False):
+                yield comparison, str(response).replace("accuracy", name), rows
+    if readings:
+        for comparison, compare in (
+            (BY_PAIR, by_reading.readings_by_pair),
+            (BY_CLASS, by_reading.readings_by_class),
+        ):
+            table, _ = compare(readings, class_names)
+            for reading, rows in table.groupby("reading", sort=False):
+                yield comparison, f"d' of {reading}", rows
 
 
 def calibration(tests: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
@@ -81,7 +98,8 @@ def calibration(tests: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
         the units; `one_0.05` and so on of one cell a study with the exact binomial
         interval; `any_q`, the share of studies with any q <= 0.05; `variance_ratio`,
         the mean of the squared standard errors over the mean of the squared
-        differences, whose expectation is 0.
+        differences, whose expectation is 0; `lowest_target` and `highest_target`, the
+        share of p <= 0.05 of single targets.
     """
     rng = np.random.default_rng(seed)
     made = tests[tests["p_value"].notna()]
@@ -104,11 +122,13 @@ def calibration(tests: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
         mean = float(shares.mean())
         interval = mean, max(mean - float(half), 0.0), mean + float(half)
         found |= _named(f"share_{level}", interval)
+    by_target = (made["p_value"] <= LEVELS[0]).groupby(made["target"]).mean()
+    found |= {"lowest_target": by_target.min(), "highest_target": by_target.max()}
     any_found = (
         made.groupby("study")["q_value"].min() <= comparison_findings.SIGNIFICANCE
     )
     found |= _named("any_q", _binomial(any_found))
-    squares = made["difference_points"] ** 2
+    squares = made["difference"] ** 2
     sums = pd.DataFrame({"variance": made["variance"], "square": squares})
     sums = sums.groupby(made["study"]).sum().to_numpy()
     drawn = sums[rng.integers(len(sums), size=(NUM_RESAMPLES, len(sums)))].sum(axis=1)
@@ -218,115 +238,6 @@ def expected_share(variance_ratio: float, level: float) -> float:
     """Share of p-values at most `level`, of many networks with a normal response."""
     bound = scipy.stats.norm.isf(level / 2) * np.sqrt(variance_ratio)
     return float(2 * scipy.stats.norm.sf(bound))
-
-
-def drawn_studies(
-    num_studies: int,
-    *,
-    correlation: float,
-    repeats: int,
-    baseline_repeats: int,
-    num_classes: int = 10,
-    own_seeds: bool = False,
-    seed: int = 0,
-) -> Iterator[StudyResponses]:
-    """Studies of normal responses: what networks of a repeat share, and their own.
-
-    Args:
-        num_studies: How many.
-        correlation: Of the networks of one repeat, 0 to 1.
-        repeats: Networks of every arm.
-        baseline_repeats: Baseline networks.
-        num_classes: Number of classes; all of their pairs are arms.
-        own_seeds: Whether networks know of no repeat: no correlation then.
-        seed: Of all draws.
-    """
-    pairs = [(a, b) for a in range(num_classes) for b in range(a + 1, num_classes)]
-    members = np.array([[k in pair for k in range(num_classes)] for pair in pairs])
-    for study in range(num_studies):
-        rng = np.random.default_rng((seed, study))
-        shape = (max(repeats, baseline_repeats), len(pairs) + 1, num_classes)
-        network_values = rng.normal(0, np.sqrt(1 - correlation), shape)
-        network_values += rng.normal(
-            0, np.sqrt(correlation), (shape[0], 1, num_classes)
-        )
-        # Without a pair other images count: one in ten is decided by other rivals.
-        pair_values = np.sqrt(0.9) * network_values + rng.normal(0, np.sqrt(0.1), shape)
-        level = rng.normal(0, 2, (len(pairs), num_classes))
-        baseline_values = np.sqrt(0.9) * network_values[
-            :baseline_repeats, -1
-        ] + rng.normal(0, np.sqrt(0.1), (len(pairs), baseline_repeats, num_classes))
-        pair = np.repeat(np.arange(len(pairs)), repeats)
-        confused = np.swapaxes(network_values[:repeats, :-1], 0, 1)
-        without_pair = np.swapaxes(pair_values[:repeats, :-1], 0, 1) + level[:, None]
-        repeat, baseline_repeat = np.arange(repeats), np.arange(baseline_repeats)
-        confused_seed = np.tile(repeat, len(pairs))
-        if own_seeds:
-            confused_seed = baseline_repeats + np.arange(len(confused_seed))
-        yield StudyResponses(
-            pairs=pairs,
-            confused_pair=pair,
-            confused_seed=confused_seed,
-            baseline_seed=baseline_repeat,
-            confused=_rates(confused.reshape(-1, num_classes)),
-            confused_without_pair=_rates(
-                np.where(
-                    members[pair],
-                    np.nan,
-                    without_pair.reshape(-1, num_classes),
-                )
-            ),
-            baseline=_rates(network_values[:baseline_repeats, -1]),
-            baseline_without_pair=ListedRates(
-                _rates(
-                    np.where(members[:, None], np.nan, baseline_values + level[:, None])
-                )
-            ),
-            prior=np.full(num_classes, 1 / num_classes),
-            test_images_per_class=np.full(num_classes, 1000),
-        )
-
-
-def independent_p_values(
-    study: StudyResponses,
-) -> dict[tuple[str, str, str], np.ndarray]:
-    """P-values of a drawn study that are independent: one of every target.
-
-    Returns:
-        By comparison, response and test a float array `(K,)`: of target T the pair of
-        the two classes after it, or the class after it.
-    """
-    num_classes = len(study.prior)
-    names = [str(label) for label in range(num_classes)]
-    by_pair = target_by_pair.target_by_pair(study, names)
-    by_class = target_by_class.target_by_class(study, names)
-    after = {
-        tuple(sorted(((k + 1) % num_classes, (k + 2) % num_classes))): k
-        for k in range(num_classes)
-    }
-    row_pairs = zip(by_pair["class_a"], by_pair["class_b"], strict=True)
-    before = np.array([after.get(pair, -1) for pair in row_pairs])
-    chosen = {
-        BY_PAIR: by_pair[by_pair["target"] == before],
-        BY_CLASS: by_class[by_class["class"] == (by_class["target"] + 1) % num_classes],
-    }
-    return {
-        (comparison, str(response), test): rows["p_value"].to_numpy(float)
-        for comparison, table in chosen.items()
-        for test in comparison_findings.TESTS
-        for response, rows in comparison_findings.with_test(table, test).groupby(
-            "response"
-        )
-    }
-
-
-def _rates(deviations: np.ndarray) -> Rates:
-    """Accuracies about 0.6 whose networks have a sd of 0.01."""
-    return Rates(
-        accuracy=0.6 + 0.01 * deviations,
-        false_positive_rate=0.05 + 0 * deviations,
-        log2_probability=-1 + 0 * deviations,
-    )
 
 
 def _binomial(found) -> tuple[float, float, float]:

@@ -1,6 +1,7 @@
 """How networks vary in real studies, and made-up studies that vary like them."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
@@ -122,16 +123,21 @@ def drawn_study(
     return DrawnStudy(values[:, :-1, :repeats], values[:, -1], variances[:, :-1])
 
 
-def noises() -> list[tuple[Noise, tuple[float, ...]]]:
-    """The real studies, and the effects against which power is told."""
+def digits_study() -> pathlib.Path:
+    """The folder of a study of the digits, which is trained if it is not there."""
     from keras_confusion.confusion import study as confusion_study
 
-    runtime.start_tensorflow(threads=1)
-    digits = null_networks.FOLDER / "noise-digits"
+    directory = null_networks.FOLDER / "noise-digits"
     confusion_study.run_confusion_study(
-        digits, dataset="digits", pairs="all", repeats=8, epochs=4
+        directory, dataset="digits", pairs="all", repeats=8, epochs=4
     )
-    study = study_results.read_study(digits)
+    return directory
+
+
+def noises() -> list[tuple[Noise, tuple[float, ...]]]:
+    """The real studies, and the effects against which power is told."""
+    runtime.start_tensorflow(threads=1)
+    study = study_results.read_study(digits_study())
     images = int(study.responses.test_images_per_class.min())
     points, d_primes = (0.005, 0.01, 0.02), (0.001, 0.002, 0.005)
     cifar = null_networks.read_responses(CIFAR)

@@ -7,6 +7,7 @@ import scipy.stats
 
 from benchmarks.validity import (
     null_calibration,
+    null_drawn,
     null_networks,
     null_report,
     null_statistics,
@@ -21,7 +22,7 @@ def p_values(studies):
     """Independent p-values by (comparison, response, test), NaN left out."""
     found: dict = {}
     for study in studies:
-        for key, study_p_values in null_statistics.independent_p_values(study).items():
+        for key, study_p_values in null_drawn.independent_p_values(study).items():
             found.setdefault(key, []).append(study_p_values)
     joined = {key: np.concatenate(parts) for key, parts in found.items()}
     return {key: values[np.isfinite(values)] for key, values in joined.items()}
@@ -31,7 +32,7 @@ def p_values(studies):
 def own():
     """300 independent tests of each kind: 6 networks an arm against 14 of their own."""
     return p_values(
-        null_statistics.drawn_studies(
+        null_drawn.drawn_studies(
             30, correlation=0, repeats=6, baseline_repeats=14, num_classes=10,
             own_seeds=True,
         )
@@ -42,7 +43,7 @@ def own():
 def shared():
     """The same with seven tenths of the variance in common within repeats."""
     return p_values(
-        null_statistics.drawn_studies(
+        null_drawn.drawn_studies(
             30, correlation=0.7, repeats=6, baseline_repeats=14, num_classes=10
         )
     )
@@ -85,7 +86,7 @@ def test_welch_of_shared_seeds_finds_too_little_and_never_too_much(shared, respo
 def test_pairs_are_networks_of_one_repeat():
     # Correlated with the baseline of its own repeat, and of no other.
     study = next(
-        null_statistics.drawn_studies(
+        null_drawn.drawn_studies(
             1, correlation=0.9, repeats=40, baseline_repeats=40, num_classes=5
         )
     )
@@ -101,11 +102,11 @@ def test_pairs_are_networks_of_one_repeat():
     ("correlation", "arm", "baseline"), [(0.0, 8, 4), (0.6, 5, 12)]
 )
 def test_theory_is_what_is_drawn(correlation, arm, baseline):
-    studies = null_statistics.drawn_studies(
+    studies = null_drawn.drawn_studies(
         20, correlation=correlation, repeats=arm, baseline_repeats=baseline,
         num_classes=4, seed=3,
     )  # fmt: skip
-    tests = null_statistics.cells(studies, NAMES[:4])
+    tests = null_statistics.cells(((study, {}) for study in studies), NAMES[:4])
     for comparison in (BY_PAIR, BY_CLASS):
         rows = tests[
             (tests["comparison"] == comparison)
@@ -139,7 +140,7 @@ def test_expected_ratios_by_hand():
 
 
 def test_correlations_are_those_that_were_drawn():
-    (study,) = null_statistics.drawn_studies(
+    (study,) = null_drawn.drawn_studies(
         1, correlation=0.6, repeats=150, baseline_repeats=200, num_classes=4
     )
     found = null_statistics.correlations(study, "accuracy")
@@ -159,6 +160,8 @@ def test_quick_calibration_from_training_to_report(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(null_calibration, "QUICK_REPEATS", 6)
     monkeypatch.setattr(null_calibration, "QUICK_BASELINE_REPEATS", 12)
     monkeypatch.setattr(null_calibration, "QUICK_DESIGNS", ((3, 3), (3, 5)))
+    monkeypatch.setattr(null_calibration, "QUICK_TEN_REPEATS", (4, 8))
+    monkeypatch.setattr(null_calibration, "QUICK_TEN_DESIGNS", ((2, 4),))
     monkeypatch.setattr(null_calibration, "DRAWN_DESIGN", (5, 9))
     out = tmp_path / "made" / "null.md"
     options = ["--quick", "--workers", "1", "--out", str(out)]
@@ -179,13 +182,22 @@ def test_quick_calibration_from_training_to_report(tmp_path, monkeypatch, capsys
     )
     studies = list(null_networks.small_studies(pool, 3, 6))
     assert len(studies) == 2
-    for study in studies:
+    for study, readings in studies:
         assert len(study.confused_seed) == 3 * 10
         assert len(study.baseline_seed) == 6
         assert set(study.confused_seed) < set(study.baseline_seed)
-    assert not set(studies[0].baseline_seed) & set(studies[1].baseline_seed)
+        assert not readings
+    assert not set(studies[0][0].baseline_seed) & set(studies[1][0].baseline_seed)
     fewer = list(null_networks.small_studies(pool, 3, 2))
-    assert [len(study.baseline_seed) for study in fewer] == [2, 2]
+    assert [len(study.baseline_seed) for study, _ in fewer] == [2, 2]
+    ten = null_networks.train_pool(
+        null_networks.TEN_DIGITS, repeats=4, baseline_repeats=8, workers=1
+    )
+    study, readings = next(null_networks.small_studies(ten, 2, 4))
+    for reading in (readings["features"], readings["total"]):
+        np.testing.assert_array_equal(reading.confused_pair, study.confused_pair)
+        np.testing.assert_array_equal(reading.baseline_seed, study.baseline_seed)
+    assert "d' of features" in text
 
 
 def test_tables_of_the_report():
