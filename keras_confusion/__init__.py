@@ -1,7 +1,8 @@
 """What did an image classifier learn, and what does it think a class looks like?
 
     keras_confusion.run_confusion_study("studies/digits")
-    keras_confusion.write_report("studies/digits")
+    study = keras_confusion.open_study("studies/digits")
+    study.findings()
 
 is a whole study, and so it is with `run_prototype_study`. Names that are not here live
 in the module that defines them. Importing the package does not import TensorFlow.
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from keras_confusion.models.saving import save_model
     from keras_confusion.prototypes.store import read_prototype_study
     from keras_confusion.prototypes.study import run_prototype_study
+    from keras_confusion.reports.results import open_study
     from keras_confusion.reports.study_report import write_report
 
 __version__ = "0.2.0"
@@ -27,6 +29,7 @@ _HOMES = {
     "build_model": "models.architectures",
     "load_dataset": "datasets.loading",
     "load_probe": "models.loading",
+    "open_study": "reports.results",
     "plan_study": "comparisons.planner",
     "read_prototype_study": "prototypes.store",
     "run_confusion_study": "confusion.study",
@@ -38,6 +41,7 @@ __all__ = [
     "build_model",
     "load_dataset",
     "load_probe",
+    "open_study",
     "plan_study",
     "read_prototype_study",
     "run_confusion_study",

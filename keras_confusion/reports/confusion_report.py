@@ -11,15 +11,16 @@ from keras_confusion.comparisons import (
     planted_findings,
     responses,
     study_results,
-    target_by_class,
-    target_by_pair,
 )
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import tables as comparison_tables
 from keras_confusion.confusion import network_files
-from keras_confusion.datasets import class_pairs
-from keras_confusion.reports import readings_report
-from keras_confusion.reports.figures import comparison_figures, network_figures
+from keras_confusion.reports import confusion_tables, readings_report
+from keras_confusion.reports.figures import (
+    comparison_figures,
+    findings_figure,
+    network_figures,
+)
 from keras_confusion.reports.readings_report import quoted
 from keras_confusion.reports.report_files import Report, ReportFiles
 from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
@@ -32,14 +33,6 @@ _TITLES = {
     ),
     "accuracy": "With competition: accuracy, as the poster measured it",
 }
-
-
-_COMPARED = (
-    "target_by_pair",
-    "target_by_class",
-    "discriminability_by_pair",
-    "discriminability_by_class",
-)
 
 
 def write_confusion_report(
@@ -80,32 +73,7 @@ def write_confusion_report(
             num_cells=len(per_network)
             * (per_network.shape[1] + len(responses.RESPONSES) * len(class_names)),
         )
-        all_tables = {
-            "arms": comparison_tables.arms(study, per_network),
-            "classes": comparison_tables.classes(study.responses, class_names),
-            "class_correlations": comparison_tables.class_correlations(
-                study.responses, class_names
-            ),
-            "target_by_pair": target_by_pair.target_by_pair(
-                study.responses, class_names
-            ),
-        }
-        if _has_all_pairs(description):
-            by_class = target_by_class.target_by_class(study.responses, class_names)
-            all_tables["target_by_class"] = by_class
-        if study.readings:
-            all_tables |= readings_report.reading_tables(
-                study.readings, class_names, by_class=_has_all_pairs(description)
-            )
-        if planted_findings.is_planted(description):
-            all_tables["planted_truth"] = planted_findings.truth_table(all_tables, test)
-        all_tables["findings"] = null_results.found_cells(
-            {
-                name: _as_told(table, test)
-                for name, table in all_tables.items()
-                if name in _COMPARED
-            }
-        )
+        all_tables = confusion_tables.study_tables(study, per_network, test)
         # Tables and pictures need no single networks any more.
         del study
         for name, table in all_tables.items():
@@ -142,7 +110,7 @@ def findings_text(
     """The baseline and the strongest findings of a study, in sentences."""
     arms = all_tables["arms"].set_index("arm")
     third = comparison_findings.third_classes(all_tables["target_by_pair"], test)
-    has_all_pairs = _has_all_pairs(description)
+    has_all_pairs = confusion_tables.has_all_pairs(description)
     told = {"pairs": third}
     if has_all_pairs:
         told["classes"] = comparison_findings.with_test(
@@ -180,19 +148,6 @@ def findings_text(
     for reason, count in untested["reason"].value_counts().items():
         notes.append(f"No test in {count} cells of target x pair: {reason}.")
     return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
-
-
-def _as_told(table: pd.DataFrame, test: str) -> pd.DataFrame:
-    """A table by one test, without the cells whose target is in the pair."""
-    if "family" in table:
-        return comparison_findings.third_classes(table, test)
-    return comparison_findings.with_test(table, test)
-
-
-def _has_all_pairs(description: dict) -> bool:
-    return class_pairs.has_all_pairs(
-        description["settings"]["pairs"], len(description["class_names"])
-    )
 
 
 def _findings(columns: str, rows: pd.DataFrame) -> list[str]:
@@ -309,7 +264,7 @@ def _write_figures(files, all_tables, per_network, description, test) -> None:
     class_names = description["class_names"]
     by_pair = all_tables["target_by_pair"]
     num_classes, tree = len(class_names), None
-    if _has_all_pairs(description):
+    if confusion_tables.has_all_pairs(description):
         by_class = all_tables["target_by_class"]
         tree = clustering.tree_of_table(by_class, num_classes)
     order = clustering.class_order(tree, num_classes)
@@ -317,11 +272,12 @@ def _write_figures(files, all_tables, per_network, description, test) -> None:
     def write(name, figure) -> None:
         files.figure(name, figure, step=num_networks)
 
+    write("findings", findings_figure.draw(all_tables, test=test))
     for name, figure in readings_report.reading_figures(
         all_tables, class_names, order, test=test
     ):
         write(name, figure)
-    if _has_all_pairs(description):
+    if confusion_tables.has_all_pairs(description):
         for measure in comparison_figures.MEASURES:
             write(
                 f"target_by_class_{measure}",

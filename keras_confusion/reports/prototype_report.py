@@ -1,5 +1,7 @@
 """A finished or running prototype study -> tables, figures, TensorBoard, a text."""
 
+import pathlib
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -44,19 +46,39 @@ def write_prototype_report(folder: StudyFolder) -> Report:
             is finished.
     """
     study = prototype_store.read_prototype_study(folder)
+    all_tables = study_tables(study, folder.path)
+    with ReportFiles(folder.path) as files:
+        for name, table in all_tables.items():
+            files.table(name, table)
+        _write_figures(files, study, all_tables, folder.description)
+    return Report(
+        text=findings_text(all_tables["by_initialisation"], folder.description),
+        table_files=files.table_files,
+        figure_files=files.figure_files,
+    )
+
+
+def study_tables(study: xr.Dataset, path: pathlib.Path) -> dict[str, pd.DataFrame]:
+    """All tables of a report, by name.
+
+    Args:
+        study: As `read_prototype_study` returns it.
+        path: Of its folder, for errors.
+
+    Raises:
+        StudyFolderError: If none of its parts is finished.
+    """
     if not study["finished"].values.any():
         raise StudyFolderError(
-            f"Expected prototypes in {folder.path}. Received: none that are finished. "
+            f"Expected prototypes in {path}. Received: none that are finished. "
             "Run the study first."
         )
     by_initialisation = prototype_tables.by_initialisation(study)
-    trends = prototype_tables.trends(by_initialisation)
-    changes = prototype_tables.first_to_last(by_initialisation)
     all_tables = {
         "by_initialisation": by_initialisation,
-        "trends": trends,
+        "trends": prototype_tables.trends(by_initialisation),
         "outliers": prototype_tables.outliers(by_initialisation),
-        "first_to_last": changes,
+        "first_to_last": prototype_tables.first_to_last(by_initialisation),
         "prototypes": prototype_tables.prototypes(study),
     }
     if "boundary_image" in study:
@@ -66,15 +88,7 @@ def write_prototype_report(folder: StudyFolder) -> Report:
             "boundaries": prototype_tables.boundaries(boundary),
             "boundary_trends": prototype_tables.boundary_trends(boundary),
         }
-    with ReportFiles(folder.path) as files:
-        for name, table in all_tables.items():
-            files.table(name, table)
-        _write_figures(files, study, all_tables, folder.description)
-    return Report(
-        text=findings_text(by_initialisation, folder.description),
-        table_files=files.table_files,
-        figure_files=files.figure_files,
-    )
+    return all_tables
 
 
 def findings_text(by_initialisation: pd.DataFrame, description: dict) -> str:
