@@ -2,10 +2,11 @@
 """Says how many repeats a confusion study needs, from a small one that was run.
 
     python scripts/plan_study.py studies/digits --effect 0.01
-    python scripts/plan_study.py studies/digits --effect 1 --response accuracy
+    python scripts/plan_study.py cifar10 --effect 1 --response accuracy
 
-The small study has the same data, model, epochs and pairs, and two repeats or more. A
-few seconds.
+The small study has the same data, model and epochs, and two repeats or more. For a
+first guess without one, digits, cifar10 and reviews are the names of studies whose
+noise comes with the package. A few seconds.
 """
 
 from keras_confusion.cli import startup
@@ -22,7 +23,11 @@ def parse_arguments(given=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("directory", help="the small study's folder")
+    parser.add_argument(
+        "source",
+        metavar="FOLDER",
+        help="the small study's folder, or digits, cifar10 or reviews",
+    )
     parser.add_argument(
         "--effect",
         type=float,
@@ -48,6 +53,18 @@ def parse_arguments(given=None) -> argparse.Namespace:
         default=0.8,
         help="the share of studies that find it, above 0.5 (default: 0.8)",
     )
+    parser.add_argument(
+        "--num-pairs",
+        type=int,
+        metavar="N",
+        help="pairs of the study (default: as many as the small one has)",
+    )
+    parser.add_argument(
+        "--baseline-repeats",
+        type=int,
+        metavar="N",
+        help="its networks without confusion (default: repeats x sqrt(pairs))",
+    )
     return parser.parse_args(given)
 
 
@@ -57,11 +74,13 @@ def main() -> int:
 
     return exit_codes.exit_code(
         commands.plan_study,
-        options.directory,
+        options.source,
         options.effect,
         response=options.response,
         comparison=options.comparison,
         power=options.power,
+        num_pairs=options.num_pairs,
+        baseline_repeats=options.baseline_repeats,
     )
 
 

@@ -191,12 +191,9 @@ def analyse_study(directory, *, test=None) -> int:
     return EXIT_OK
 
 
-def plan_study(directory, effect, *, response, comparison, power) -> int:
+def plan_study(source, effect, **options) -> int:
     """Prints how many repeats a study needs; see `planner.plan_study`."""
-    plan = planner.plan_study(
-        directory, effect, response=response, comparison=comparison, power=power
-    )
-    print(planner.sentence(plan))
+    print(planner.sentence(planner.plan_study(source, effect, **options)))
     return EXIT_OK
 
 

@@ -2,25 +2,15 @@
 
 import dataclasses
 import math
+import pathlib
 
 import numpy as np
-import pandas as pd
 import scipy.special
-import scipy.stats
 
-from keras_confusion.comparisons import (
-    by_reading,
-    null_results,
-    study_results,
-    target_by_class,
-    target_by_pair,
-)
 from keras_confusion.comparisons import findings as comparison_findings
-from keras_confusion.comparisons.responses import RESPONSES
-from keras_confusion.comparisons.study_results import Study
-from keras_confusion.confusion.head_responses import READINGS
-from keras_confusion.datasets import class_pairs
-from keras_confusion.stats import sensitivity
+from keras_confusion.comparisons import network_noise, null_results, study_results
+from keras_confusion.comparisons.network_noise import NetworkNoise
+from keras_confusion.stats import moderated, sensitivity
 
 BY_CLASS, BY_PAIR = COMPARISONS = ("class", "pair")
 # The noise is taken for at most this quantile of what the small study leaves open.
@@ -29,17 +19,18 @@ CERTAINTY = 0.8
 
 @dataclasses.dataclass(frozen=True)
 class StudyPlan:
-    """What a study of the same pairs, epochs and data would need.
+    """What a study of the same epochs and data would need.
 
     Args:
         effect: The true effect on one cell, in `unit`.
         unit: "points" or "d'".
         power: The share of studies that find it with q <= 0.05.
         cells: Cells of the comparison, over which q-values are corrected.
+        num_pairs: Pairs of the study.
         repeats: Repeats that are needed, with the upper limit of the noise.
         estimated_repeats: Those with its estimate.
-        baseline_repeats: As many as `run_confusion_study` trains beside them.
-        networks: All networks.
+        baseline_repeats: Baseline networks beside them.
+        fewest: Repeats and baseline networks that need the fewest networks in all.
         seconds: Of a network of the small study, on average.
     """
 
@@ -47,11 +38,22 @@ class StudyPlan:
     unit: str
     power: float
     cells: int
+    num_pairs: int
     repeats: int
     estimated_repeats: int
     baseline_repeats: int
-    networks: int
+    fewest: tuple[int, int]
     seconds: float
+
+    @property
+    def networks(self) -> int:
+        """Number of all networks."""
+        return self.num_pairs * self.repeats + self.baseline_repeats
+
+    @property
+    def fewest_networks(self) -> int:
+        """Number of all networks of `fewest`."""
+        return self.num_pairs * self.fewest[0] + self.fewest[1]
 
     @property
     def minutes(self) -> float:
@@ -60,34 +62,41 @@ class StudyPlan:
 
 
 def plan_study(
-    directory,
+    source,
     effect: float,
     *,
     response: str = "features",
     comparison: str = BY_CLASS,
     power: float = null_results.POWER,
+    num_pairs: int | None = None,
+    baseline_repeats: int | None = None,
 ) -> StudyPlan:
-    """Plans a study by the noise of a finished one of the same pairs.
+    """Plans a study by the noise of a finished one, or of one that comes with this.
 
-    The standard error of a cell is the median of all cells by the moderated test. What
-    the study leaves open of it is allowed for: its square is multiplied by
-    d / chi2(0.2, d) with d = (repeats - 1) x targets, an upper 80 % limit. The effect
-    has to be found alone among cells in which nothing happens, see
-    `sensitivity.smallest_effect`.
+    The standard error of a cell follows from how networks vary, see `NetworkNoise`.
+    What the small study leaves open of it is allowed for: its square is multiplied by
+    d / chi2(0.2, d) with d = (repeats - 1) x classes, an upper 80 % limit. The effect
+    has to be found alone among cells in which nothing happens, by the moderated test,
+    see `sensitivity.smallest_effect`.
 
     Args:
-        directory: The small study's folder, a string or path, or a `StudyFolder`.
+        source: The small study's folder, a string or path, or the name of a pilot study
+            whose noise is known: "digits", "cifar10" or "reviews".
         effect: The true effect on one cell, positive: percentage points for
             "accuracy" and "accuracy_without_pair", d' for "features" and "total".
         response: What is compared.
-        comparison: "class" (target x class, of studies of all pairs) or "pair".
+        comparison: "class" (target x class, which needs all pairs) or "pair".
         power: In (0.5, 1).
+        num_pairs: Pairs of the study; `None` for as many as the small one has, and all
+            after a pilot.
+        baseline_repeats: Baseline networks of the study; `None` for repeats x
+            sqrt(pairs), as `run_confusion_study` has (Dunnett 1955).
 
     Returns:
         A `StudyPlan`.
 
     Raises:
-        ValueError: If a value makes no sense, or the study has no test of the response.
+        ValueError: If a value makes no sense, or the study has no such response.
         StudyFolderError: As `study_results.read_study`.
     """
     if not effect > 0:
@@ -99,55 +108,133 @@ def plan_study(
             f"Expected `comparison` to be one of {COMPARISONS}. Received: "
             f"{comparison!r}."
         )
-    study = study_results.read_study(directory)
-    table = _table(study, response, comparison)
-    result = null_results.null_result(table)
-    if result is None:
+    noise, own_pairs = _noise_of(source, response)
+    all_pairs = math.comb(noise.num_classes, 2)
+    num_pairs = own_pairs if num_pairs is None else num_pairs
+    if not 0 < num_pairs <= all_pairs:
+        raise ValueError(f"Expected 1 to {all_pairs} pairs. Received: {num_pairs}.")
+    if comparison == BY_CLASS and num_pairs < all_pairs:
         raise ValueError(
-            f"Expected a study with a test of {response} in target x {comparison}. "
-            f"Received: none in {directory}. It needs two repeats, and networks that "
-            "differ in this response."
+            f"Expected all {all_pairs} pairs for target x class. Received: "
+            f"{num_pairs}. Use the comparison by pair."
         )
-    noise_df = (result.repeats - 1) * table["target"].nunique()
-    upper = math.sqrt(noise_df / scipy.special.chdtri(noise_df, CERTAINTY))
+    design = _Design(noise, comparison, effect, power, num_pairs)
+    upper = math.sqrt(noise.df / scipy.special.chdtri(noise.df, CERTAINTY))
     repeats, estimated_repeats = (
-        sensitivity.repeats_needed(
-            effect,
-            error=error,
-            df=result.df,
-            repeats=result.repeats,
-            alpha=comparison_findings.SIGNIFICANCE / result.cells,
-            power=power,
-        )
-        for error in (result.error * upper, result.error)
+        design.repeats_needed(scale, baseline_repeats) for scale in (upper, 1.0)
     )
-    num_pairs = len(study.responses.pairs)
-    baseline_repeats = round(repeats * math.sqrt(num_pairs))
     return StudyPlan(
         effect=effect,
-        unit=result.unit,
+        unit=noise.unit,
         power=power,
-        cells=result.cells,
+        cells=design.cells,
+        num_pairs=num_pairs,
         repeats=repeats,
         estimated_repeats=estimated_repeats,
-        baseline_repeats=baseline_repeats,
-        networks=num_pairs * repeats + baseline_repeats,
-        seconds=float(np.nanmean(study.networks["seconds"])),
+        baseline_repeats=baseline_repeats or design.usual_baseline(repeats),
+        fewest=design.fewest(upper, repeats),
+        seconds=noise.seconds,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Design:
+    """What is to be found, and how networks vary."""
+
+    noise: NetworkNoise
+    comparison: str
+    effect: float
+    power: float
+    num_pairs: int
+
+    @property
+    def cells(self) -> int:
+        num_classes = self.noise.num_classes
+        if self.comparison == BY_CLASS:
+            return num_classes * (num_classes - 1)
+        return self.num_pairs * (num_classes - 2)
+
+    def usual_baseline(self, repeats: int) -> int:
+        return round(repeats * math.sqrt(self.num_pairs))
+
+    def is_found(self, scale: float, repeats: int, baseline_repeats: int) -> bool:
+        if self.comparison == BY_PAIR:
+            # A repeat without a baseline network is left out.
+            repeats = min(repeats, baseline_repeats)
+        if repeats < 2:
+            return False
+        if self.comparison == BY_CLASS:
+            error, cells = (
+                self.noise.error_by_class(repeats),
+                self.noise.num_classes - 1,
+            )
+        else:
+            error = self.noise.error_by_pair(repeats, baseline_repeats)
+            cells = self.num_pairs
+        # A cell's own, and what the target's other cells add.
+        df = (repeats - 1) * min(1 + moderated.MOST_PRIOR, cells)
+        smallest = sensitivity.smallest_effect(
+            scale * error,
+            df,
+            alpha=comparison_findings.SIGNIFICANCE / self.cells,
+            power=self.power,
+        )
+        return smallest <= self.effect
+
+    def repeats_needed(self, scale: float, baseline_repeats: int | None) -> int:
+        low, high = 1, sensitivity.MOST_REPEATS
+        while high - low > 1:
+            middle = (low + high) // 2
+            others = baseline_repeats or self.usual_baseline(middle)
+            found = self.is_found(scale, middle, others)
+            low, high = (low, middle) if found else (middle, high)
+        return high
+
+    def fewest(self, scale: float, repeats: int) -> tuple[int, int]:
+        """Repeats and baseline networks of the smallest study that finds it."""
+        if self.comparison == BY_CLASS or repeats >= sensitivity.MOST_REPEATS:
+            # Target x class asks for no baseline; the other tables do.
+            return repeats, repeats
+        best = repeats, max(self.usual_baseline(repeats), repeats)
+        numbers = np.unique(np.geomspace(2, 2 * repeats, 40).astype(int))
+        for number in numbers.tolist():
+            most = self._networks(best) - self.num_pairs * number
+            if most < number:
+                break
+            low, high = number - 1, most
+            if not self.is_found(scale, number, high):
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                found = self.is_found(scale, number, middle)
+                low, high = (low, middle) if found else (middle, high)
+            if self._networks((number, high)) < self._networks(best):
+                best = number, high
+        return best
+
+    def _networks(self, numbers: tuple[int, int]) -> int:
+        return self.num_pairs * numbers[0] + numbers[1]
 
 
 def sentence(plan: StudyPlan) -> str:
-    """The plan, in two sentences."""
+    """The plan, in three sentences."""
     least = "more than " if plan.repeats >= sensitivity.MOST_REPEATS else ""
     unit = "point" if plan.unit == "points" and plan.effect == 1 else plan.unit
-    return (
-        f"An effect of {plan.effect:g} {unit} on one of {plan.cells} cells is found "
+    text = (
+        f"An effect of {plan.effect:g} {unit} on one of {plan.cells:,} cells is found "
         f"with {100 * plan.power:.0f} % power by {least}{plan.repeats:,} repeats "
         f"({plan.estimated_repeats:,} by the estimate of the noise; taken is its upper "
         f"{100 * CERTAINTY:.0f} % limit). With {plan.baseline_repeats:,} baseline "
         f"networks that is {plan.networks:,} networks: about {_duration(plan.minutes)} "
-        f"of training in one process, {plan.seconds:.1f} s each as in this study."
+        f"of training in one process, {plan.seconds:.1f} s each as in the small study."
     )
+    if plan.fewest_networks < plan.networks:
+        repeats, baseline_repeats = plan.fewest
+        text += (
+            f" Fewest networks for it: {plan.fewest_networks:,}, with --repeats "
+            f"{repeats} --baseline-repeats {baseline_repeats}."
+        )
+    return text
 
 
 def _duration(minutes: float) -> str:
@@ -156,35 +243,18 @@ def _duration(minutes: float) -> str:
     return f"{minutes / 60:,.0f} hours"
 
 
-def _table(study: Study, response: str, comparison: str) -> pd.DataFrame:
-    """The cells of one response or reading by the moderated test."""
-    names, pairs = study.class_names, study.responses.pairs
-    if comparison == BY_CLASS and not class_pairs.has_all_pairs(pairs, len(names)):
-        raise ValueError(
-            "Expected a study of all pairs for target x class. Received: one of "
-            f"{len(pairs)} pairs. Use the comparison by pair."
-        )
-    if response in RESPONSES:
-        if comparison == BY_PAIR:
-            table = target_by_pair.target_by_pair(
-                study.responses, names, responses=(response,)
+def _noise_of(source, response: str) -> tuple[NetworkNoise, int]:
+    """The noise of a pilot or of a study in a folder, and the number of its pairs."""
+    pilots = network_noise.pilots()
+    name = str(source)
+    if name in pilots and not pathlib.Path(name).exists():
+        if response not in pilots[name]:
+            raise ValueError(
+                f"Expected a response of {name} among {tuple(pilots[name])}. Received: "
+                f"{response!r}."
             )
-            table = table[table["family"] == "third"]
-        else:
-            table = target_by_class.target_by_class(
-                study.responses, names, responses=(response,)
-            )
-    elif response in READINGS[:2] and study.readings:
-        compare = (
-            by_reading.readings_by_pair
-            if comparison == BY_PAIR
-            else by_reading.readings_by_class
-        )
-        table, _ = compare(study.readings, names)
-        table = table[table["reading"] == response]
-    else:
-        raise ValueError(
-            f"Expected a response among {(*RESPONSES, *READINGS[:2])}, and d' only of "
-            f"a study whose networks have it. Received: {response!r}."
-        )
-    return comparison_findings.with_test(table, comparison_findings.MODERATED)
+        noise = pilots[name][response]
+        return noise, math.comb(noise.num_classes, 2)
+    study = study_results.read_study(source)
+    noise = network_noise.noise_of_study(study, response)
+    return noise, len(study.responses.pairs)

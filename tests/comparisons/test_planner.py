@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 import math
 
@@ -8,10 +7,12 @@ import pytest
 
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.comparisons import (
+    network_noise,
     null_results,
     planner,
     study_results,
     target_by_class,
+    target_by_pair,
 )
 from keras_confusion.comparisons.rates import ListedRates, Rates
 from keras_confusion.comparisons.responses import StudyResponses
@@ -78,10 +79,69 @@ def test_repeats_are_those_of_an_upper_limit_of_the_noise(plan, comparison):
     assert larger.repeats < found.repeats
     surer = plan(study_of(0, 4), 2.0, comparison=comparison, power=0.95)
     assert surer.repeats > found.repeats
-    assert planner.sentence(found).startswith(
+    told = planner.sentence(found)
+    assert told.startswith(
         f"An effect of 2 points on one of {num_cells} cells is found with 80 % power "
         f"by {found.repeats} repeats"
     )
+    assert f"Fewest networks for it: {found.fewest_networks}, with --repeats " in told
+
+
+def test_baseline_networks_take_the_place_of_repeats(plan):
+    study = study_of(0, 4)
+    few, usual, many = (
+        plan(study, 2.0, comparison="pair", num_pairs=4, baseline_repeats=number)
+        for number in (30, None, 500)
+    )
+    assert few.cells == 4 * (NUM_CLASSES - 2)
+    assert usual.baseline_repeats == 2 * usual.repeats
+    assert few.repeats >= usual.repeats > many.repeats
+    assert usual.fewest_networks <= usual.networks
+    # A study of those numbers finds it, one of fewer repeats does not.
+    fewest = plan(
+        study, 2.0, comparison="pair", num_pairs=4, baseline_repeats=usual.fewest[1]
+    )
+    assert fewest.repeats == usual.fewest[0]
+    by_class = plan(study, 2.0, baseline_repeats=7)
+    assert by_class.fewest == (by_class.repeats, by_class.repeats)
+
+
+def test_error_of_the_formula_is_that_of_the_tests():
+    errors = {"class": [], "pair": []}
+    for seed in range(30):
+        study = study_of(seed, 6)
+        noise = network_noise.noise_of_study(study, "accuracy")
+        assert noise.df == 5 * NUM_CLASSES
+        predicted = {
+            "class": noise.error_by_class(6),
+            "pair": noise.error_by_pair(6, len(study.responses.baseline_seed)),
+        }
+        tables = {
+            "class": target_by_class.target_by_class(
+                study.responses, NAMES, responses=("accuracy",)
+            ),
+            "pair": target_by_pair.target_by_pair(
+                study.responses, NAMES, responses=("accuracy",)
+            ).query("family == 'third'"),
+        }
+        for name, table in tables.items():
+            table = comparison_findings.with_test(table, "moderated")
+            found = null_results.null_result(table).error
+            errors[name].append(predicted[name] / found)
+    for ratios in errors.values():
+        assert np.mean(ratios) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "reviews"])
+def test_pilots_that_come_with_the_package(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for response, noise in network_noise.pilots()[name].items():
+        effect = 3 * np.sqrt(noise.variance_within)
+        found = planner.plan_study(name, effect, response=response)
+        assert 2 <= found.repeats < 20
+        assert found.num_pairs == noise.num_classes * (noise.num_classes - 1) / 2
+    with pytest.raises(ValueError, match="a response of"):
+        planner.plan_study(name, 1.0, response="bits")
 
 
 def test_study_that_was_planned_finds_the_effect(plan):
@@ -111,11 +171,12 @@ def test_what_makes_no_sense_is_refused(plan):
         plan(study, 1.0, comparison="cells")
     with pytest.raises(ValueError, match="'features'"):
         planner.plan_study("small", 1.0)
-    with pytest.raises(ValueError, match="a test of accuracy"):
+    with pytest.raises(ValueError, match="two repeats"):
         plan(study_of(0, 1), 1.0)
-    few = dataclasses.replace(study.responses, pairs=PAIRS[:3])
-    with pytest.raises(ValueError, match="all pairs"):
-        plan(dataclasses.replace(study, responses=few), 1.0)
+    with pytest.raises(ValueError, match="all 10 pairs"):
+        plan(study, 1.0, num_pairs=3)
+    with pytest.raises(ValueError, match="1 to 10 pairs"):
+        plan(study, 1.0, num_pairs=11)
 
 
 def test_more_repeats_than_anybody_trains():
@@ -124,11 +185,12 @@ def test_more_repeats_than_anybody_trains():
         unit="points",
         power=null_results.POWER,
         cells=90,
+        num_pairs=1,
         repeats=sensitivity.MOST_REPEATS,
         estimated_repeats=90_000,
-        baseline_repeats=1,
-        networks=600,
-        seconds=60.0,
+        baseline_repeats=20_000,
+        fewest=(sensitivity.MOST_REPEATS, 20_000),
+        seconds=0.3,
     )
     assert "An effect of 1 point on one" in planner.sentence(table)
     assert "more than 100,000 repeats" in planner.sentence(table)
