@@ -33,6 +33,7 @@ from keras_confusion.confusion.network_files import (
     network_schema,
 )
 from keras_confusion.confusion.settings import ADDED_SETTINGS, GROWING, check_stored
+from keras_confusion.datasets import given_data
 from keras_confusion.storage import files
 from keras_confusion.storage.files import write_atomically
 from keras_confusion.storage.study_folder import (
@@ -94,7 +95,7 @@ def open_study(
         directory,
         {"kind": KIND, **description, _LABELS_DIGEST: _digest(labels)},
         begin=begin,
-        beginnings=() if has_rows else ("test_labels.npy", "networks"),
+        beginnings=() if has_rows else ("test_labels.npy", "networks", given_data.FILE),
         check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
         growing=GROWING,

@@ -24,6 +24,7 @@ from keras_confusion.confusion import plan as confusion_plan
 from keras_confusion.confusion import store as confusion_store
 from keras_confusion.confusion.plan import Network, StudyPlan
 from keras_confusion.confusion.settings import ConfusionOptions, ConfusionSettings
+from keras_confusion.datasets import given_data
 from keras_confusion.errors import WorkersKilledError
 from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
@@ -117,6 +118,8 @@ def run_confusion_study(
     """
     # Worker processes that are used again keep the working directory they had.
     directory = pathlib.Path(directory).absolute()
+    if "dataset" in options:
+        options["dataset"] = given_data.path_of(options["dataset"], directory)
     settings = dataclasses.replace(settings or ConfusionSettings(), **options)
     at_least_one = {"workers": workers, "networks_per_program": networks_per_program}
     for name, value in at_least_one.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_confusion.models import input_range as model_input_range
 from keras_confusion.models import model_functions
+from keras_confusion.models.fresh_copy import FreshCopy
 
 _MIN_SIDE = 18
 
@@ -281,6 +282,8 @@ def model_name(model: str | ModelFunction) -> str:
     """The name under which a study records its model."""
     if isinstance(model, str):
         return model
+    if isinstance(model, FreshCopy):
+        return f"keras.Model:{model.name}"
     if isinstance(model, functools.partial):
         given = [*map(repr, model.args)]
         given += [f"{name}={value!r}" for name, value in model.keywords.items()]

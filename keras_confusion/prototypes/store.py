@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from keras_confusion.datasets import given_data
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import dissimilarity, store_checks, store_metadata
 from keras_confusion.prototypes.dissimilarity import FloatArray, Kind
@@ -122,7 +123,7 @@ def open_study(
         directory,
         {"kind": KIND, **description},
         begin=begin,
-        beginnings=(),
+        beginnings=(given_data.FILE,),
         check_settings=check_stored,
         added_settings=ADDED_SETTINGS,
         has_results=(directory / "models").exists()

@@ -13,6 +13,7 @@ from typing import Unpack
 
 import numpy as np
 
+from keras_confusion.datasets import given_data
 from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress
 from keras_confusion.prototypes import mending
@@ -103,6 +104,8 @@ def run_prototype_study(
     ):
         if value is not None and value < 1:
             raise ValueError(f"Expected `{name}` of at least 1. Received: {value}.")
+    if "dataset" in options:
+        options["dataset"] = given_data.path_of(options["dataset"], directory)
     settings = dataclasses.replace(settings or PrototypeSettings(), **options)
     runtime.start_tensorflow(deterministic=settings.deterministic)
     from keras_confusion.datasets import loading

@@ -134,6 +134,12 @@ class TrainingSettings:
             # Command lines and JSON have lists.
             if isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))
+        if hasattr(self.model, "get_weights"):
+            from keras_confusion.models import fresh_copy
+
+            # Every network begins with weights of its own.
+            copy = fresh_copy.FreshCopy.of_model(self.model)
+            object.__setattr__(self, "model", copy)
         setting_fields.check(self)
         if self.width is not None and self.model in _FIXED_LAYERS:
             raise ValueError(
@@ -168,7 +174,12 @@ class TrainingSettings:
             ValueError: If the model is not one for this data set, does not answer with
                 logits, or is given a range with token sequences.
         """
-        from keras_confusion.models import answers, architectures, input_range
+        from keras_confusion.models import (
+            answers,
+            architectures,
+            fresh_copy,
+            input_range,
+        )
 
         if dataset.vocabulary_size is not None and self.input_range is not None:
             raise ValueError(
@@ -178,6 +189,11 @@ class TrainingSettings:
         if architectures.is_built_in(self.model):
             return self
         name = architectures.model_name(self.model)
+        if isinstance(self.model, fresh_copy.FreshCopy):
+            _log.warning(
+                f"{name} is copied without its weights: every network is trained from "
+                "fresh ones."
+            )
         settings = self
         if dataset.vocabulary_size is None:
             found, told = self.input_range, "as asked for"
