@@ -264,60 +264,39 @@ def score(cells: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def score_table(scores: list[dict]) -> list[str]:
-    has_truth = "share_of_truth" in scores[0]
-    lines = [
-        "| reading | test | planted found | mean of the planted | "
-        + ("share of truth | rivals found | " if has_truth else "")
-        + "controls found | controls with p <= 0.05 |",
-        "|---|---|---|---|---|---|" + ("---|---|" if has_truth else ""),
+def recurrence(cells: pd.DataFrame) -> dict:
+    """What is found at controls by features: is it chance, or learning of no plan?
+
+    Chance is another in every data set; what networks learn comes again.
+
+    Args:
+        cells: As `planted_cells`, of several data sets.
+
+    Returns:
+        By the default test: `found`, with the mean size of what was found there,
+        `mean_found`, beside that of planted cells, `mean_planted`, and `gains` of them;
+        of the `cells` controls that are in all data sets the mean `correlation` of two
+        data sets, and `across`, those with p <= 0.05 by a t-test over data sets.
+    """
+    chosen = cells[
+        (cells["reading"] == "features")
+        & (cells["test"] == comparison_findings.DEFAULT_TEST)
     ]
-    for row in scores:
-        cells = [
-            row["reading"],
-            row["test"],
-            _count(row, planted.PLANTED),
-            f"{row['planted_mean']:+.3f}",
-        ]
-        if has_truth:
-            cells += [
-                f"{100 * row['share_of_truth']:.0f} %",
-                _count(row, planted.RIVAL),
-            ]
-        cells += [
-            _count(row, planted.CONTROL),
-            f"{100 * row['control_false_at_5']:.1f} %",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def choice_table(rows: list[dict]) -> list[str]:
-    lines = [
-        "",
-        "Features, paired, by the rule for AUCs near 1 (one image more told right and "
-        "one wrong, or cut off half an image or half an image pair from 1) and what is "
-        "taken off the changes of a network:",
-        "",
-        "| rule | taken off | cells with a test | planted found | rivals found | "
-        "controls found |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        counts = [
-            f"{row[f'{kind}_found']} of {row[kind]}"
-            for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL)
-        ]
-        tested = f"{row['tested']} of {row['cells']}"
-        lines.append(
-            f"| {row['rule']} | {row['centre']} | {tested} | {' | '.join(counts)} |"
-        )
-    return lines
-
-
-def _count(row: dict, kind: str) -> str:
-    found, total = row[f"{kind}_found"], row[kind]
-    interval = scipy.stats.binomtest(found, total).proportion_ci(method="wilson")
-    return (
-        f"{found} of {total} ({100 * interval.low:.0f} to {100 * interval.high:.0f} %)"
-    )
+    controls = chosen[chosen["kind"] == planted.CONTROL]
+    found = controls[controls["q_value"] <= comparison_findings.SIGNIFICANCE]
+    by_dataset = controls.pivot_table(
+        index=["class_a", "class_b", "target"], columns="seed", values="difference"
+    ).dropna()
+    correlations = by_dataset.corr().to_numpy()
+    pairs_of_datasets = np.triu_indices(len(correlations), 1)
+    across = scipy.stats.ttest_1samp(by_dataset.to_numpy(), 0, axis=1).pvalue
+    is_planted = chosen["kind"] == planted.PLANTED
+    return {
+        "found": len(found),
+        "gains": int((found["difference"] > 0).sum()),
+        "mean_found": float(found["difference"].abs().mean()),
+        "mean_planted": float(chosen["difference"][is_planted].abs().mean()),
+        "cells": len(by_dataset),
+        "correlation": float(correlations[pairs_of_datasets].mean()),
+        "across": int((across <= 0.05).sum()),
+    }

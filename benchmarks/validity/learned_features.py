@@ -23,8 +23,12 @@ import json
 import pathlib
 import sys
 
+import scipy.stats
+
 from benchmarks import timing
 from benchmarks.validity import confused_features, known_features, planted_truth
+from keras_confusion.comparisons import findings as comparison_findings
+from keras_confusion.datasets import planted
 from keras_confusion.execution import runtime
 
 PARTS = ("planted", "text", "digits", "confused", "readout")
@@ -47,6 +51,8 @@ def measure(parts=PARTS, *, quick: bool = False, workers: int | None = None) -> 
             "scores": known_features.score(cells),
             "choices": known_features.choices(directories, known_features.planted_kind),
         }
+        if num_datasets > 1:
+            found["planted"]["recurrence"] = known_features.recurrence(cells)
     if "text" in parts:
         repeats = 2 if quick else 10
         cells, directory = known_features.text_cells(repeats, workers)
@@ -89,8 +95,14 @@ def report(found: dict, header: dict[str, str]) -> str:
             "differences against what is lost where d' of the two variants of the "
             "target's shape falls to 0.",
             "",
-            *known_features.score_table(part["scores"]),
-            *known_features.choice_table(part["choices"]),
+            *_score_table(part["scores"]),
+            "",
+            *(
+                [_recurrence_sentence(part["recurrence"])]
+                if "recurrence" in part
+                else []
+            ),
+            *_choice_table(part["choices"]),
         ]
     if "text" in found:
         part = found["text"]
@@ -101,8 +113,8 @@ def report(found: dict, header: dict[str, str]) -> str:
             f"One data set, the text model, {part['repeats']} repeats of a pair and as "
             "many baselines.",
             "",
-            *known_features.score_table(part["scores"]),
-            *known_features.choice_table(part["choices"]),
+            *_score_table(part["scores"]),
+            *_choice_table(part["choices"]),
         ]
     if "digits" in found:
         lines += [
@@ -111,7 +123,7 @@ def report(found: dict, header: dict[str, str]) -> str:
             "",
             "3 pairs of the digits, 5 repeats: the truth is not known, all cells are "
             "counted as controls.",
-            *known_features.choice_table(found["digits"]["choices"]),
+            *_choice_table(found["digits"]["choices"]),
         ]
     if "confused" in found:
         lines += [
@@ -154,6 +166,77 @@ def report(found: dict, header: dict[str, str]) -> str:
             ]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _recurrence_sentence(row: dict) -> str:
+    return (
+        f"Features, {comparison_findings.TITLES[comparison_findings.DEFAULT_TEST]}: "
+        f"{row['found']} controls were found, {row['gains']} of them gains, by "
+        f"{row['mean_found']:.3f} d' on average (planted relations: "
+        f"{row['mean_planted']:.3f}). They are no chance: over the {row['cells']} "
+        "controls that are in all data sets, two data sets correlate by "
+        f"{row['correlation']:.2f} on average, and {row['across']} have p <= 0.05 by a "
+        "t-test over data sets."
+    )
+
+
+def _score_table(scores: list[dict]) -> list[str]:
+    has_truth = "share_of_truth" in scores[0]
+    lines = [
+        "| reading | test | planted found | mean of the planted | "
+        + ("share of truth | rivals found | " if has_truth else "")
+        + "controls found | controls with p <= 0.05 |",
+        "|---|---|---|---|---|---|" + ("---|---|" if has_truth else ""),
+    ]
+    for row in scores:
+        cells = [
+            row["reading"],
+            row["test"],
+            _count(row, planted.PLANTED),
+            f"{row['planted_mean']:+.3f}",
+        ]
+        if has_truth:
+            cells += [
+                f"{100 * row['share_of_truth']:.0f} %",
+                _count(row, planted.RIVAL),
+            ]
+        cells += [
+            _count(row, planted.CONTROL),
+            f"{100 * row['control_false_at_5']:.1f} %",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _choice_table(rows: list[dict]) -> list[str]:
+    lines = [
+        "",
+        "Features, paired, by the rule for AUCs near 1 (one image more told right and "
+        "one wrong, or cut off half an image or half an image pair from 1) and what is "
+        "taken off the changes of a network:",
+        "",
+        "| rule | taken off | cells with a test | planted found | rivals found | "
+        "controls found |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        counts = [
+            f"{row[f'{kind}_found']} of {row[kind]}"
+            for kind in (planted.PLANTED, planted.RIVAL, planted.CONTROL)
+        ]
+        tested = f"{row['tested']} of {row['cells']}"
+        lines.append(
+            f"| {row['rule']} | {row['centre']} | {tested} | {' | '.join(counts)} |"
+        )
+    return lines
+
+
+def _count(row: dict, kind: str) -> str:
+    found, total = row[f"{kind}_found"], row[kind]
+    interval = scipy.stats.binomtest(found, total).proportion_ci(method="wilson")
+    return (
+        f"{found} of {total} ({100 * interval.low:.0f} to {100 * interval.high:.0f} %)"
+    )
 
 
 def main() -> int:

@@ -42,6 +42,30 @@ def test_scores_count_what_is_found_in_the_right_direction():
     assert row["planted_found"] == 0
 
 
+def test_what_comes_again_in_other_data_sets_is_no_chance(rng):
+    """Two control cells of which one gains in all five data sets."""
+    parts = []
+    for seed in range(5):
+        parts.append(
+            cells(
+                test="moderated",
+                seed=seed,
+                class_a=0,
+                class_b=[1, 1, 1, 2],
+                target=[2, 3, 4, 4],
+                q_value=[0.01, 0.5, 0.01, 0.5],
+                difference=[-0.3, 0.0, 0.02, 0.0] + rng.normal(0, 1e-3, 4),
+            )
+        )
+    row = known_features.recurrence(pd.concat(parts))
+    assert (row["found"], row["gains"], row["cells"]) == (5, 5, 2)
+    assert row["mean_found"] == pytest.approx(0.02, abs=2e-3)
+    assert row["mean_planted"] == pytest.approx(0.3, abs=2e-3)
+    assert row["correlation"] == pytest.approx(1)
+    assert row["across"] == 1
+    assert "5 controls were found" in learned_features._recurrence_sentence(row)
+
+
 def test_truth_is_what_a_target_loses_with_its_shape(rng):
     d = discriminability.matrices(rng.uniform(1, 3, 45), 10)
     # Crosses are 2 and 3: where discs 0 and 1 are confused, 2 loses d'(2, 3), one of
