@@ -1,4 +1,4 @@
-# make study       a full confusion study of scikit-learn's digits, in minutes
+# make study       a confusion study of generated images whose truth is known, in minutes
 # make prototypes  a full prototype study of the digits, in minutes
 # make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
 # make demo-data   records what tb_plugin/demo.py writes, in minutes
@@ -6,11 +6,13 @@
 # make test        the test suite; make test-slow has what takes longer, make test-all all
 # make test-lowest the test suite with the lowest versions that setup.cfg allows
 # Each makes its own .venv and installs what it needs. Other settings:
-#   make study STUDY="--dataset cifar10 --repeats 4 --out studies/cifar10"
+#   make study STUDY="--dataset digits --repeats 8 --epochs 4 --out studies/digits"
 
 PYTHON ?= python3
-STUDY ?= --dataset digits --pairs all --repeats 8 --epochs 4 \
-	--out studies/digits
+# 8 repeats, as scripts/plan_study.py planted --effect 0.1 --comparison pair says.
+STUDY ?= --dataset planted --pairs fine_disc-coarse_disc fine_cross-coarse_cross \
+	rising_square-falling_square rising_triangle-falling_triangle \
+	thin_ring-thick_ring falling_square-thin_ring --repeats 8 --out studies/planted
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes
 BENCH ?= --out studies/benchmarks/report.md

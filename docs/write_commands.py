@@ -40,7 +40,7 @@ training; also of a study that is still running.""",
         """\
 Says how many repeats a confusion study needs, from a small one that was run
 ([how](confusion_study.md#how-many-repeats)).""",
-        "python scripts/plan_study.py studies/digits --effect 0.003",
+        "python scripts/plan_study.py studies/planted --effect 0.1 --comparison pair",
     ),
     "train_classifier": (
         """\

@@ -5,8 +5,8 @@
     python scripts/plan_study.py cifar10 --effect 1 --response accuracy
 
 The small study has the same data, model and epochs, and two repeats or more. For a
-first guess without one, digits, cifar10 and reviews are the names of studies whose
-noise comes with the package. A few seconds.
+first guess without one, digits, planted, cifar10 and reviews are the names of studies
+whose noise comes with the package. A few seconds.
 """
 
 from keras_confusion.cli import startup
@@ -26,7 +26,7 @@ def parse_arguments(given=None) -> argparse.Namespace:
     parser.add_argument(
         "source",
         metavar="FOLDER",
-        help="the small study's folder, or digits, cifar10 or reviews",
+        help="the small study's folder, or digits, planted, cifar10 or reviews",
     )
     parser.add_argument(
         "--effect",

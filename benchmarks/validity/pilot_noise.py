@@ -1,12 +1,13 @@
-"""How much networks vary, for the planner: of digits, CIFAR-10 and texts.
+"""How much networks vary, for the planner: of digits, planted images, CIFAR-10, texts.
 
     python -m benchmarks.validity.pilot_noise
 
-trains three small studies, or what is missing of them in studies/benchmarks, and writes
+trains four small studies, or what is missing of them in studies/benchmarks, and writes
 how their networks vary into keras_confusion/comparisons/pilots.json: what
 `keras_confusion.plan_study("cifar10", 0.1)` plans from. The digits have all 45 pairs (8
-repeats), CIFAR-10 three pairs (3 repeats) and the reviews four (10 repeats). 45 minutes
-on two cores, most of it the networks that other benchmarks share.
+repeats), the planted images eight pairs (10 repeats), CIFAR-10 three (3 repeats) and
+the reviews four (10 repeats). Half an hour on two cores, most of it networks that other
+benchmarks share.
 """
 
 import argparse
@@ -15,7 +16,12 @@ import json
 import sys
 
 from benchmarks import timing
-from benchmarks.validity import confused_features, known_features, simulated_noise
+from benchmarks.validity import (
+    confused_features,
+    known_features,
+    planted_truth,
+    simulated_noise,
+)
 from keras_confusion import comparisons
 from keras_confusion.comparisons import network_noise, study_results
 from keras_confusion.execution import runtime
@@ -28,6 +34,13 @@ def studies(workers: int | None = None) -> dict:
     """The folders of the pilot studies, by name."""
     return {
         "digits": simulated_noise.digits_study(),
+        "planted": planted_truth.run_study(
+            0,
+            repeats=planted_truth.REPEATS,
+            epochs=planted_truth.EPOCHS,
+            num_others=planted_truth.NUM_OTHER_PAIRS,
+            workers=workers,
+        ),
         "cifar10": confused_features.confused_study("cifar10", workers, quick=False),
         "reviews": known_features.text_cells(TEXT_REPEATS, workers)[1],
     }

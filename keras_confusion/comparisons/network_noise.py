@@ -22,7 +22,8 @@ PILOTS_FILE = "pilots.json"
 class NetworkNoise:
     """How a response of a class varies between networks that are trained alike.
 
-    Medians over the classes, so that it is the noise of a usual cell.
+    Medians over the classes, so that it is the noise of a usual cell; and how much
+    larger it is of the class that varies most.
 
     Args:
         unit: "points" or "d'".
@@ -31,6 +32,7 @@ class NetworkNoise:
         correlation: What the networks of a repeat have in common, as a share of the
             whole variance, in [0, 1).
         df: Degrees of freedom of the variance.
+        most: Standard deviation of the class that varies most, times the usual one.
         num_classes: Number of classes.
         seconds: To train and test a network, on average.
     """
@@ -39,6 +41,7 @@ class NetworkNoise:
     variance_within: float
     correlation: float
     df: int
+    most: float
     num_classes: int
     seconds: float
 
@@ -107,6 +110,7 @@ def noise_of_study(study: Study, response: str) -> NetworkNoise:
         correlation=float(max(1 - within / whole, 0)) if whole > 0 else 0.0,
         # One of every class and repeat: arms of a repeat are not independent.
         df=int((table["repeats"] - 1).sum()),
+        most=float(np.sqrt(table["within"].max() / within)),
         num_classes=num_classes,
         seconds=float(np.nanmean(study.networks["seconds"])),
     )

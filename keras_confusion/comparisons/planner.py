@@ -29,6 +29,7 @@ class StudyPlan:
         num_pairs: Pairs of the study.
         repeats: Repeats that are needed, with the upper limit of the noise.
         estimated_repeats: Those with its estimate.
+        most_repeats: Those for the class whose networks vary most.
         baseline_repeats: Baseline networks beside them.
         fewest: Repeats and baseline networks that need the fewest networks in all.
         seconds: Of a network of the small study, on average.
@@ -41,6 +42,7 @@ class StudyPlan:
     num_pairs: int
     repeats: int
     estimated_repeats: int
+    most_repeats: int
     baseline_repeats: int
     fewest: tuple[int, int]
     seconds: float
@@ -81,7 +83,7 @@ def plan_study(
 
     Args:
         source: The small study's folder, a string or path, or the name of a pilot study
-            whose noise is known: "digits", "cifar10" or "reviews".
+            whose noise is known: "digits", "planted", "cifar10" or "reviews".
         effect: The true effect on one cell, positive: percentage points for
             "accuracy" and "accuracy_without_pair", d' for "features" and "total".
         response: What is compared.
@@ -120,8 +122,9 @@ def plan_study(
         )
     design = _Design(noise, comparison, effect, power, num_pairs)
     upper = math.sqrt(noise.df / scipy.special.chdtri(noise.df, CERTAINTY))
-    repeats, estimated_repeats = (
-        design.repeats_needed(scale, baseline_repeats) for scale in (upper, 1.0)
+    repeats, estimated_repeats, most_repeats = (
+        design.repeats_needed(scale, baseline_repeats)
+        for scale in (upper, 1.0, upper * noise.most)
     )
     return StudyPlan(
         effect=effect,
@@ -131,6 +134,7 @@ def plan_study(
         num_pairs=num_pairs,
         repeats=repeats,
         estimated_repeats=estimated_repeats,
+        most_repeats=most_repeats,
         baseline_repeats=baseline_repeats or design.usual_baseline(repeats),
         fewest=design.fewest(upper, repeats),
         seconds=noise.seconds,
@@ -224,7 +228,8 @@ def sentence(plan: StudyPlan) -> str:
         f"An effect of {plan.effect:g} {unit} on one of {plan.cells:,} cells is found "
         f"with {100 * plan.power:.0f} % power by {least}{plan.repeats:,} repeats "
         f"({plan.estimated_repeats:,} by the estimate of the noise; taken is its upper "
-        f"{100 * CERTAINTY:.0f} % limit). With {plan.baseline_repeats:,} baseline "
+        f"{100 * CERTAINTY:.0f} % limit), and on the class that varies most by "
+        f"{plan.most_repeats:,}. With {plan.baseline_repeats:,} baseline "
         f"networks that is {plan.networks:,} networks: about {_duration(plan.minutes)} "
         f"of training in one process, {plan.seconds:.1f} s each as in the small study."
     )

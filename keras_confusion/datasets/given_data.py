@@ -46,7 +46,9 @@ def path_of(dataset, directory: pathlib.Path) -> str:
         _check_same(arrays, path)
         return str(path)
     directory.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    files.write_atomically(
+        path, lambda file: np.savez(file, allow_pickle=False, **arrays)
+    )
     return str(path)
 
 

@@ -15,7 +15,7 @@ from keras_confusion.execution import runtime
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "own_data_and_model.md"
 # "`name.py`, more words:" on one line, and a block of Python.
 BLOCK = re.compile(r"^`(\w+\.py)`[^\n]*:\n\n```python\n(.*?)```", re.M | re.S)
-IMAGE_FILES = ("study.py",)
+IMAGE_FILES, MODEL_FILE = ("study.py",), "my_model.py"
 TEXT_FILES = ("my_text_model.py", "text_study.py")
 
 
@@ -51,7 +51,7 @@ def write_data(folder):
 
 def test_every_block_is_run_here():
     assert PAGE.read_text().count("```python") == len(blocks())
-    assert set(blocks()) == {*IMAGE_FILES, *TEXT_FILES}
+    assert set(blocks()) == {*IMAGE_FILES, *TEXT_FILES, MODEL_FILE}
 
 
 @pytest.mark.parametrize(("names", "most"), [(IMAGE_FILES, 12), (TEXT_FILES, 20)])

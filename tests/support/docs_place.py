@@ -62,7 +62,7 @@ _MADE_BY_FILES = {
     "--out studies/mine"
 }
 _MADE = ("study", "prototypes")
-_STUDY = "studies/digits"
+_STUDY = "studies/planted"
 _PLACES = re.compile(r"(studies|models|probes|saved_models|demo_logdir)(/|$)")
 
 
