@@ -224,6 +224,8 @@ def log2_probability_study(study: StudyResponses) -> StudyResponses:
     names = ("confused", "confused_without_pair", "baseline")
     return dataclasses.replace(
         study,
+        # It is no share of images, and has no steps.
+        test_images_per_class=np.full_like(study.test_images_per_class, 10**9),
         baseline_without_pair=ListedRates(rates(_listed(study).rates)),
         **{name: rates(getattr(study, name)) for name in names},
     )

@@ -176,7 +176,8 @@ class _Design:
             error = self.noise.error_by_pair(repeats, baseline_repeats)
             cells = self.num_pairs
         # A cell's own, and what the target's other cells add.
-        df = (repeats - 1) * min(1 + moderated.MOST_PRIOR, cells)
+        prior = moderated.MOST_PRIOR * moderated.share_of_cells(cells)
+        df = (repeats - 1) * (1 + prior)
         smallest = sensitivity.smallest_effect(
             scale * error,
             df,

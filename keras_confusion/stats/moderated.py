@@ -27,8 +27,9 @@ from keras_confusion.stats.t_tests import (
 # The others of a target count at most as so many times the cell's own degrees of
 # freedom. Their number is an estimate, and cells share baseline networks, so that their
 # variances look more alike than they are: without a bound p-values are too small
-# (`benchmarks/validity/simulated_studies.py`).
-MOST_PRIOR = 2.0
+# (`benchmarks/validity/simulated_studies.py`). Fewer cells say less of what they have
+# in common: the bound falls to 0 for a single one.
+MOST_PRIOR, ENOUGH_CELLS = 2.0, 9
 # limma's: a variance far below the others is taken for so much of their median.
 _LEAST_SHARE = 1e-5
 
@@ -67,7 +68,8 @@ def compare_moderated(
     With the cell's own variance s^2 of n differences, `(s0, d0)` of `variance_prior`
     over all cells, and d = n - 1, the moderated variance is
     `(d0 s0 + d s^2) / (d0 + d)` with d0 + d degrees of freedom, d0 being at most
-    `most_prior` times d and what the other cells have.
+    `most_prior` times d, or with m < `ENOUGH_CELLS` cells (m - 1) / 8 of that, and at
+    most what the other cells have.
 
     Args:
         differences: Of networks or of repeats, shape (num_cells, n), NaN where a cell
@@ -94,7 +96,7 @@ def compare_moderated(
     Example:
         >>> result = compare_moderated([[1, 2, 4], [2, 4, 3], [5, 1, 3]])
         >>> result.t.round(2).tolist(), result.df.tolist()
-        ([2.6, 3.71, 3.02], [6.0, 6.0, 6.0])
+        ([2.63, 4.27, 2.78], [3.0, 3.0, 3.0])
     """
     differences = np.asarray(differences, np.float64)
     is_known = ~np.isnan(differences)
@@ -119,8 +121,11 @@ def compare_moderated(
     if tested.any():
         own_df = n[tested] - 1.0
         prior_variance, prior_df = variance_prior(variance[tested], own_df)
-        others_df = own_df.sum() - own_df
-        prior_df = np.minimum(prior_df, np.minimum(most_prior * own_df, others_df))
+        most_df = own_df.sum() - own_df
+        if len(own_df) > 1:
+            bound = most_prior * share_of_cells(len(own_df)) * own_df
+            most_df = np.minimum(most_df, bound)
+        prior_df = np.minimum(prior_df, most_df)
         df = prior_df + own_df
         moderated = prior_df * prior_variance + own_df * variance[tested]
         terms = moderated / df / n[tested], level_variance[tested]
@@ -135,6 +140,11 @@ def compare_moderated(
         statistics[:, tested] = low, high, t, df, p_value
     low, high, t, df, p_value = statistics
     return ModeratedComparison(n, difference, low, high, t, df, p_value, reason)
+
+
+def share_of_cells(num_cells: int) -> float:
+    """How much of `MOST_PRIOR` so many cells allow, in [0, 1]."""
+    return min((num_cells - 1) / (ENOUGH_CELLS - 1), 1.0)
 
 
 def variance_prior(variances: ArrayLike, df: ArrayLike) -> tuple[float, float]:

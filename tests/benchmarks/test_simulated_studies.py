@@ -41,3 +41,12 @@ def test_size_and_power_are_those_of_the_tests(noise):
     text = simulated_studies.document({}, rows)
     assert "power, 5 points" in text
     assert f"| 4 | {MODERATED} |" in text
+
+
+def test_few_cells_share_less(noise, monkeypatch):
+    monkeypatch.setattr(simulated_studies, "FEW_CELLS", (3,))
+    monkeypatch.setattr(simulated_studies, "FEW_REPEATS", (3,))
+    bounded, unbounded = simulated_studies.few_cells(noise, 60)
+    assert bounded["size_0.05"] < unbounded["size_0.05"]
+    assert 0.04 < bounded["size_0.05"] < 0.07
+    assert "| 3 | 3 | moderated |" in simulated_studies._few_table([bounded])

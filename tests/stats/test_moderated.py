@@ -69,9 +69,21 @@ def test_alike_cells_count_at_most_twice_the_own_networks():
     rng = np.random.default_rng(0)
     found = moderated.compare_moderated(rng.normal(size=(200, 4)))
     np.testing.assert_array_equal(found.df, 3 + moderated.MOST_PRIOR * 3)
-    # Of two cells, the other one has only so many.
+    # Two cells hardly say what they have in common: an eighth of that.
     alike = np.array([[0, 1, 2, 3.0], [1, 2, 3, 4.5]])
-    np.testing.assert_array_equal(moderated.compare_moderated(alike).df, 3 + 3)
+    np.testing.assert_array_equal(moderated.compare_moderated(alike).df, 3 + 6 / 8)
+    # limma's only bound is what the other cells have.
+    unbounded = moderated.compare_moderated(alike, most_prior=np.inf)
+    np.testing.assert_array_equal(unbounded.df, 3 + 3)
+
+
+@pytest.mark.parametrize("num_cells", [2, 3, 4, 6, 9])
+def test_p_values_of_few_cells_are_uniform(num_cells):
+    rng = np.random.default_rng(4)
+    sd = np.sqrt(4 / rng.chisquare(6, (3000, num_cells, 1)))
+    cells = sd * rng.normal(size=(3000, num_cells, 4))
+    p_values = [moderated.compare_moderated(study).p_value for study in cells]
+    assert 0.04 <= np.mean(np.array(p_values) <= 0.05) <= 0.06
 
 
 def test_level_of_others_is_welchs_second_group():
