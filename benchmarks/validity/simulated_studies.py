@@ -194,7 +194,7 @@ def measure_kind(
 
 
 def few_cells(noise: Noise, num_studies: int) -> list[dict]:
-    """Size where a target has few cells: with the prior bounded for few, or for many."""
+    """Size where a target has few cells, by the prior as it is and that of many."""
     rows = []
     for num_arms, repeats in itertools.product(FEW_CELLS, FEW_REPEATS):
         kept: dict[str, list] = {MODERATED: [], UNBOUNDED: []}
