@@ -95,7 +95,7 @@ def truth_text(table: pd.DataFrame) -> str:
             lines.append(
                 f"{title} found {count(planted.PLANTED, found & falls)} planted "
                 f"relations, and something at {count(planted.CONTROL, found)} controls "
-                f"and {count(planted.RIVAL, found)} rivals, where there is nothing"
+                f"and {count(planted.RIVAL, found)} rivals, where nothing was planted"
             )
     rises = table["accuracy_points"] > 0
     moved = count(planted.RIVAL, table["accuracy_found"] & rises)
