@@ -40,6 +40,14 @@ def pytest_runtest_setup():
     keras.utils.set_random_seed(0)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The files with most slow tests come first: none is run alone at the end."""
+    slow = collections.Counter(i.path for i in items if i.get_closest_marker("slow"))
+    every = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (-slow[item.path], -every[item.path]))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(42)
