@@ -3,7 +3,8 @@
 # make models      trains what is in saved_models/ anew, on CIFAR-10, in about an hour
 # make demo-data   records what tb_plugin/demo.py writes, in minutes
 # make bench       how fast everything is, in about an hour; see benchmarks/README.md
-# make test        the test suite; make test-slow has what takes longer, make test-all all
+# make test        the test suite; make test-slow has what takes longer, make test-ci
+#                  both, make test-all all
 # make test-lowest the test suite with the lowest versions that setup.cfg allows
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset digits --repeats 8 --epochs 4 --out studies/digits"
@@ -16,12 +17,13 @@ STUDY ?= --dataset planted --pairs fine_disc-coarse_disc fine_cross-coarse_cross
 PROTOTYPES ?= --dataset digits --model cnn --epochs 12 --prototype-learning-rate 0.1 \
 	--frames 6 --out studies/digits_prototypes
 BENCH ?= --out studies/benchmarks/report.md
-# Two processes, 3 GB of memory each; tests of a file share what they make.
-PARALLEL ?= -n 2 --dist loadfile
+# Two processes, 3 GB of memory each; tests of a file share what they make, and
+# tests/conftest.py says which file comes first.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 FAST = -m "not slow and not exhaustive and not gpu"
 
-.PHONY: study prototypes models demo-data bench test test-slow test-all test-lowest \
-	lint clean
+.PHONY: study prototypes models demo-data bench test test-slow test-ci test-all \
+	test-lowest lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -59,6 +61,10 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	.venv/bin/python -m pytest $(PARALLEL) -m "slow and not gpu"
+
+# Both at once: they start one time, and while a slow file is run there are fast ones.
+test-ci: .venv/installed-test
+	.venv/bin/python -m pytest $(PARALLEL) -m "not exhaustive and not gpu"
 
 # Before a release: every test, with the variants that CI leaves out.
 test-all: .venv/installed-test

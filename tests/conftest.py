@@ -1,10 +1,7 @@
 import collections
-import io
 import json
 
 import keras
-import matplotlib.figure
-import matplotlib.image
 import numpy as np
 import pytest
 import tensorboard.context
@@ -26,6 +23,7 @@ from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training import recipes
 from keras_confusion.training import trainer as training_trainer
 from tb_plugin import metadata
+from tests.support import drawing
 
 runtime.start_tensorflow(threads=1)
 # Warnings are looked for where users of the scripts see them.
@@ -40,6 +38,14 @@ NUM_BASELINE = 9
 def pytest_runtest_setup():
     """Layers without a seed of their own begin every test alike, fixtures' too."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The files with most slow tests come first: none is run alone at the end."""
+    slow = collections.Counter(i.path for i in items if i.get_closest_marker("slow"))
+    every = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (-slow[item.path], -every[item.path]))
 
 
 @pytest.fixture
@@ -269,14 +275,7 @@ def _frames(image, num_frames):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Reports make and name their figures, and do not draw them, which takes long."""
-    pixel = io.BytesIO()
-    matplotlib.image.imsave(pixel, np.zeros((1, 1, 3), np.uint8))
-
-    def save(figure, file, *, format, **options):
-        assert figure.axes
-        file.write(b"<svg/>" if format == "svg" else pixel.getvalue())
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", save)
+    drawing.leave_undrawn(monkeypatch)
 
 
 @pytest.fixture

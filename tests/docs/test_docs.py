@@ -16,6 +16,8 @@ from tests.support.docs_pages import PAGES, RECORDS, ROOT, DocumentationError, I
 PAGE = ROOT / "docs" / "page.md"
 # Their commands take no more than a few seconds together.
 QUICK = ("http_api.md",)
+# Where figures are drawn; tests/reports/ draws those of every kind of study.
+DRAWN = (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
 # Blocks that are files: test_own_data.py runs the one's, and Slurm the other's.
 NOT_RUN = ("own_data_and_model.md", "cluster.md")
 # Options of programs that are not of this project.
@@ -100,7 +102,9 @@ def help_of(program):
     ],
     ids=name_of,
 )
-def test_every_command_runs(page, place, monkeypatch):
+def test_every_command_runs(page, place, monkeypatch, request):
+    if page not in DRAWN:
+        request.getfixturevalue("undrawn")
     # Here, not in worker processes, which would take long to start.
     monkeypatch.setattr(runtime, "default_num_workers", lambda: 1)
     monkeypatch.chdir(place.directory)

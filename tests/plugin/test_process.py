@@ -71,8 +71,9 @@ def until(find, seconds, describe):
     pytest.fail(f"Waited for {seconds} s. There was: {describe()}")
 
 
+# The reader in Python is that of the tests of routes, and of one in robustness/.
 @pytest.fixture(
-    scope="module", params=["true", pytest.param("false", marks=pytest.mark.slow)]
+    scope="module", params=["true", pytest.param("false", marks=pytest.mark.exhaustive)]
 )
 def server(request, tmp_path_factory):
     """TensorBoard's faster reader, and its own in Python."""

@@ -72,15 +72,15 @@ def bits(directory):
 
 @pytest.mark.slow
 def test_confusion_study_has_the_same_bits_again(tmp_path):
-    """By one worker, and by others, of which some were killed half-way."""
+    """By one worker, and by two that were killed half-way and one that went on."""
     script, stopped = "run_confusion_study.py", tmp_path / "stopped"
     run(script, tmp_path / "one", *CONFUSION.split(), "--workers", "1")
     stop_when(
-        lambda: len(list(stopped.glob("networks/*"))) >= 2,
+        lambda: len(list(stopped.glob("networks/*"))) >= NUM_NETWORKS // 2,
         *(script, stopped, *CONFUSION.split(), "--workers", "2"),
     )
     assert len(list(stopped.glob("networks/*"))) < NUM_NETWORKS
-    run(script, stopped, *CONFUSION.split(), "--workers", "3")
+    run(script, stopped, *CONFUSION.split(), "--workers", "1")
     first = bits(tmp_path / "one")
     assert len(first) == NUM_NETWORKS
     pd.testing.assert_frame_equal(bits(stopped), first)

@@ -76,6 +76,8 @@ class Place:
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
         self._done: dict[tuple[str, ...], str] = {}
+        # Folders that are copies -> what they are copies of.
+        self._copied: dict[str, str] = {}
         # Whether there was a TensorBoard, and a ResNet18, which takes long to compile.
         self._has_tensorboard = self._has_deep = False
         shutil.copytree(docs_pages.ROOT / "saved_models", directory / "saved_models")
@@ -157,17 +159,22 @@ class Place:
             shutil.rmtree(self.directory / out)
         self._need(item, [word for word in arguments if word != out])
         if same := self._same(target, arguments):
+            shutil.rmtree(self.directory / out, ignore_errors=True)
             shutil.copytree(self.directory / same, self.directory / out)
+            self._copied[out] = self._copied.get(same, same)
             return
         if code := docs_commands.run_main(target, arguments):
             raise DocumentationError(f"{item} ended with {code}, as {arguments}.")
 
     def _same(self, target: str, arguments: list[str]) -> str | None:
-        """The folder of a study that the same command wrote, but for its --out."""
+        """The folder that the same command wrote, but for its --out.
+
+        A study that is there already would go on; a classifier is replaced.
+        """
         out = output_of(target, arguments)
-        if target not in (_CONFUSION, _PROTOTYPES) or out is None:
+        if target not in (_CONFUSION, _PROTOTYPES, _TRAIN) or out is None:
             return None
-        if (self.directory / out).exists():
+        if target != _TRAIN and (self.directory / out).exists():
             return None
         asked = _without_place(arguments)
         for (done, *others), written in self._done.items():
@@ -177,13 +184,19 @@ class Place:
 
     def _forget(self, out: str | None) -> list[tuple[str, ...]]:
         """Forgets the commands that wrote a folder, and returns them."""
+        self._copied = {
+            copy: origin
+            for copy, origin in self._copied.items()
+            if out not in (copy, origin)
+        }
         keys = [key for key, written in self._done.items() if written == out]
         for key in keys:
             del self._done[key]
         return keys
 
     def _once(self, key: tuple[str, ...], item: Item, run, *arguments) -> None:
-        if key not in self._done:
+        # What is done with a folder need not be done with a copy of it.
+        if tuple(self._copied.get(word, word) for word in key) not in self._done:
             run(item, *arguments)
             self._done[key] = output_of(key[0], list(key[1:])) or ""
 
