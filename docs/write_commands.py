@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/commands.md: every script with its options, as --help prints them.
+"""Writes docs/commands.md: every command with its options, as --help prints them.
 
 python docs/write_commands.py
 """
@@ -12,74 +12,95 @@ import sys
 
 DOCS = pathlib.Path(__file__).parent
 COLUMNS = "80"
-# What each does, and an example.
-SCRIPTS = {
-    "run_confusion_study": (
+# The same without an installed package: what Python is given. What it does, an example.
+COMMANDS = {
+    "study": (
+        "scripts/run_confusion_study.py",
         """\
 Trains networks that confuse pairs of classes, and networks that do not, and reports
 whose accuracy moved ([definitions](confusion_study.md)).""",
         """\
-python scripts/run_confusion_study.py --dataset digits --pairs 2-4 3-8 \\
+keras-confusion study --dataset digits --pairs 2-4 3-8 \\
     --repeats 8 --epochs 4 --out studies/digits_pairs""",
     ),
-    "run_prototype_study": (
+    "prototypes": (
+        "scripts/run_prototype_study.py",
         """\
 Trains one network and optimises images into what it takes for its classes, at several
 intervals of the training ([definitions](prototype_study.md)).""",
         """\
-python scripts/run_prototype_study.py --dataset digits --epochs 12 \\
+keras-confusion prototypes --dataset digits --epochs 12 \\
     --prototype-learning-rate 0.1 --inits 2 --out studies/few_prototypes""",
     ),
-    "analyse_study": (
+    "analyse": (
+        "scripts/analyse_study.py",
         """\
 Makes tables, figures and TensorBoard's data of a study of either kind again, without
 training; also of a study that is still running.""",
-        "python scripts/analyse_study.py studies/digits_pairs --test paired",
+        "keras-confusion analyse studies/digits_pairs --test paired",
     ),
-    "plan_study": (
+    "plan": (
+        "scripts/plan_study.py",
         """\
 Says how many repeats a confusion study needs, from a small one that was run
 ([how](confusion_study.md#how-many-repeats)).""",
-        "python scripts/plan_study.py studies/planted --effect 0.1 --comparison pair",
+        "keras-confusion plan studies/planted --effect 0.1 --comparison pair",
     ),
-    "train_classifier": (
+    "train": (
+        "scripts/train_classifier.py",
         """\
 Trains one classifier and saves it with its test accuracy, to be probed
 ([two come with the repository](../saved_models/README.md)).""",
         """\
-python scripts/train_classifier.py --dataset digits --out models/digits_cnn""",
+keras-confusion train --dataset digits --out models/digits_cnn""",
     ),
-    "probe_saved_model": (
+    "probe": (
+        "scripts/probe_saved_model.py",
         """\
 Shows what a saved classifier takes for two classes, and the image on the boundary
 between them; needs the SavedModel and no data.""",
         """\
-python scripts/probe_saved_model.py models/digits_cnn --from 3 --to 8 \\
+keras-confusion probe models/digits_cnn --from 3 --to 8 \\
     --out probes/3_to_8""",
     ),
-    "explain_generalization": (
+    "explain": (
+        "scripts/explain_generalization.py",
         """\
 Finds the units through which a class gains or loses where a pair is confused, and shows
 what they respond to ([how, and how far to trust it](explanations.md)).""",
         """\
-python scripts/explain_generalization.py studies/digits_pairs --target 9 --pair 2-4""",
+keras-confusion explain studies/digits_pairs --target 9 --pair 2-4""",
+    ),
+    "demo": (
+        "-m tb_plugin.demo",
+        """\
+Writes two recorded studies of the digits, to look around in TensorBoard
+([a tour](tensorboard.md)). `python -m tb_plugin.demo demo_logdir` needs TensorBoard and
+nothing else.""",
+        "keras-confusion demo demo_logdir",
     ),
 }
 HEAD = """\
 # Every command
 
-Seven scripts, with their options as `--help` prints them. This page is written by
-`python docs/write_commands.py`, and a test compares it with the scripts. A study that
-is stopped goes on with the same command; `train_classifier` and `probe_saved_model`
-begin again. A script ends with 0, with 1 after an error, with one message,
-with 2 where it does not know an option, and with 130 after Ctrl-C.
+Eight commands, with their options as `--help` prints them. `pip install` puts them in
+the environment as `keras-confusion`; `python -m keras_confusion` is the same, and in a
+checkout each has a script. This page is written by `python docs/write_commands.py`, and
+a test compares it with the commands.
+
+A study that is stopped goes on with the same command; `train` and `probe` begin again.
+A command ends with 0, with 1 after an error, with one message, with 2 where it does not
+know an option, and with 130 after Ctrl-C.
 """
 
 
-def help_of(script: str) -> str:
-    """What `--help` prints of a script, 80 columns wide."""
+def help_of(command: str) -> str:
+    """What `--help` prints of a command, 80 columns wide."""
+    # As its installed program does, of this checkout.
+    code = "from keras_confusion import __main__; __main__.main()"
     return subprocess.run(
-        [sys.executable, DOCS.parent / "scripts" / f"{script}.py", "--help"],
+        [sys.executable, "-c", code, command, "--help"],
+        cwd=DOCS.parent,
         env={**os.environ, "COLUMNS": COLUMNS},
         capture_output=True,
         text=True,
@@ -90,10 +111,12 @@ def help_of(script: str) -> str:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for script, (what, example) in SCRIPTS.items():
+    for command, (door, what, example) in COMMANDS.items():
+        # Without arguments it is no command, which a test would run.
+        also = f"\nIn a checkout: `{door}`." if door.startswith("scripts") else ""
         parts.append(
-            f"## {script}\n{what}\n\n```\n{example}\n```\n\n"
-            f"```text\n{help_of(script)}```\n"
+            f"## {command}\n{what}{also}\n\n"
+            f"```\n{example}\n```\n\n```text\n{help_of(command)}```\n"
         )
     return "\n".join(parts)
 

@@ -54,6 +54,10 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _HOMES[name].startswith("models."):
+        # Which import Keras; studies have it chosen where they start TensorFlow.
+        runtime = importlib.import_module(f"{__name__}.execution.runtime")
+        runtime.choose_keras_backend()
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     return getattr(home, name)
 

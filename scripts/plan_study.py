@@ -1,13 +1,5 @@
 #!/usr/bin/env python3
-"""Says how many repeats a confusion study needs, from a small one that was run.
-
-    python scripts/plan_study.py studies/digits --effect 0.01
-    python scripts/plan_study.py cifar10 --effect 1 --response accuracy
-
-The small study has the same data, model and epochs, and two repeats or more. For a
-first guess without one, digits, planted, cifar10 and reviews are the names of studies
-whose noise comes with the package. A few seconds.
-"""
+"""Says how many repeats a study needs: `keras-confusion plan`, from a checkout."""
 
 from keras_confusion.cli import startup
 
@@ -15,74 +7,11 @@ if __name__ == "__main__":
     # Before what takes time to import.
     startup.prepare()
 
-import argparse
 import sys
 
+from keras_confusion.cli.plan import main, parse_arguments
 
-def parse_arguments(given=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "source",
-        metavar="FOLDER",
-        help="the small study's folder, or digits, planted, cifar10 or reviews",
-    )
-    parser.add_argument(
-        "--effect",
-        type=float,
-        required=True,
-        help="the true effect on one cell that is to be found: d' for features and "
-        "total, percentage points for accuracies",
-    )
-    parser.add_argument(
-        "--response",
-        choices=("features", "total", "accuracy_without_pair", "accuracy"),
-        default="features",
-        help="what is compared (default: features)",
-    )
-    parser.add_argument(
-        "--comparison",
-        choices=("class", "pair"),
-        default="class",
-        help="target x class, which needs all pairs, or target x pair (default: class)",
-    )
-    parser.add_argument(
-        "--power",
-        type=float,
-        default=0.8,
-        help="the share of studies that find it, above 0.5 (default: 0.8)",
-    )
-    parser.add_argument(
-        "--num-pairs",
-        type=int,
-        metavar="N",
-        help="pairs of the study (default: as many as the small one has)",
-    )
-    parser.add_argument(
-        "--baseline-repeats",
-        type=int,
-        metavar="N",
-        help="its networks without confusion (default: repeats x sqrt(pairs))",
-    )
-    return parser.parse_args(given)
-
-
-def main() -> int:
-    options = parse_arguments()
-    from keras_confusion.cli import commands, exit_codes
-
-    return exit_codes.exit_code(
-        commands.plan_study,
-        options.source,
-        options.effect,
-        response=options.response,
-        comparison=options.comparison,
-        power=options.power,
-        num_pairs=options.num_pairs,
-        baseline_repeats=options.baseline_repeats,
-    )
-
+__all__ = ["main", "parse_arguments"]
 
 if __name__ == "__main__":
     sys.exit(main())

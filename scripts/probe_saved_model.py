@@ -1,20 +1,5 @@
 #!/usr/bin/env python3
-r"""What does a trained classifier see in two classes, and what lies between them?
-
-    python scripts/probe_saved_model.py saved_models/digits_cnn --from 3 --to 8 \
-        --out probes/3_to_8
-
-optimises noise into the prototypes of both classes, drags the one to the other class
-(P[8, 3]) and to the boundary of both, prints losses and dissimilarities for every
-initialisation, and writes pictures, arrays, tables and a TensorBoard logdir. It takes
-models of this project, SavedModels that others exported, and .keras files.
-
-What the images and answers of models mean that others made is found where it can be,
-else assumed, and told. Options say otherwise, and so does a model.json beside the
-.keras file or the saved_model/ folder:
-{"format_version": 1, "class_names": ["cat", "dog"], "input_range": [0, 255]}
-Loading a model runs what is in it: probe only models from those whom you trust.
-"""
+"""Probes a saved classifier: `keras-confusion probe`, from a checkout."""
 
 from keras_confusion.cli import startup
 
@@ -22,100 +7,11 @@ if __name__ == "__main__":
     # Before what takes time to import.
     startup.prepare()
 
-import argparse
 import sys
 
-from keras_confusion.cli import arguments
+from keras_confusion.cli.probe import main, parse_arguments
 
-
-def parse_arguments(given=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a folder of saved_models/, a SavedModel folder, or a .keras file",
-    )
-    parser.add_argument(
-        "--from",
-        dest="from_class",
-        required=True,
-        metavar="CLASS",
-        help="class that the intermediary prototype starts from, by name or label",
-    )
-    parser.add_argument(
-        "--to",
-        dest="to_class",
-        required=True,
-        metavar="CLASS",
-        help="class that it is optimised toward",
-    )
-    parser.add_argument(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder to write; an earlier probe in it is replaced",
-    )
-    parser.add_argument(
-        "--inits",
-        type=int,
-        default=3,
-        metavar="N",
-        help="initialisations, each from noise of its own (default: %(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
-    parser.add_argument(
-        "--frames",
-        type=int,
-        default=0,
-        metavar="N",
-        help="pictures of the way from the original to the final image (default: none)",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs=2,
-        metavar=("HEIGHT", "WIDTH"),
-        help="for a model that takes images of any size",
-    )
-    meaning = parser.add_argument_group("what the model means")
-    meaning.add_argument(
-        "--input-range",
-        type=float,
-        nargs=2,
-        metavar=("BLACK", "WHITE"),
-        help="values of black and white that it expects, such as 0 255 (default: those "
-        "of model.json, else found where the layers show them, else 0 1)",
-    )
-    meaning.add_argument(
-        "--class-names",
-        nargs="+",
-        metavar="NAME",
-        help="names of its classes in their order (default: those of model.json, else "
-        "0 1 2 ...)",
-    )
-    meaning.add_argument(
-        "--answers",
-        choices=("logits", "probabilities", "sigmoids"),
-        help="what it answers with; sigmoids are probabilities of each class for "
-        "itself, or of one of two classes (default: found by its answers)",
-    )
-    images = parser.add_argument_group("optimiser")
-    arguments.add_image_optimizer_arguments(images)
-    return parser.parse_args(given)
-
-
-def main() -> int:
-    options = vars(parse_arguments())
-    # Only now: --help should not wait for TensorFlow.
-    from keras_confusion.cli import commands, exit_codes
-
-    for name in ("image_size", "input_range"):
-        if options[name] is not None:
-            options[name] = tuple(options[name])
-    return exit_codes.exit_code(commands.probe_saved_model, resumes=False, **options)
-
+__all__ = ["main", "parse_arguments"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,6 +21,7 @@ _STUDIES = {
 }
 # The beginning of the name is what TensorBoard knows an event file by.
 _EVENT_FILE = "events.out.tfevents.demo"
+_CALL = "python -m tb_plugin.demo"
 
 
 def write_demo(directory) -> list[pathlib.Path]:
@@ -49,10 +50,20 @@ def write_demo(directory) -> list[pathlib.Path]:
     return list(paths.values())
 
 
-def main(arguments=None) -> int:
-    """Runs the command; returns its exit code."""
+def main(arguments=None, *, prog: str = _CALL) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: Its words; `None` takes those of the process.
+        prog: How it was called, for --help.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=(__doc__ or "").replace(_CALL, prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("directory", help="the log directory to write")
     directory = parser.parse_args(arguments).directory

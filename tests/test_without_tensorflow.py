@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from keras_confusion.cli import main
+
 TENSORFLOW = {"tensorflow", "keras"}
 
 
@@ -49,12 +51,30 @@ def imported(code):
             TENSORFLOW,
         ),
         ("tb_plugin.loader", {*TENSORFLOW, "keras_confusion"}),
+        ("tb_plugin.demo", {*TENSORFLOW, "keras_confusion"}),
+        # Ctrl-C is settled before what takes time to import.
+        ("keras_confusion.__main__", TENSORFLOW | {"numpy", "argparse"}),
     ],
 )
 def test_starts_without(modules, forbidden):
     found = imported(f"import {', '.join(modules.split())}")
     assert set(modules.split()) <= found
     assert not found & forbidden
+
+
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_help_of_a_command_starts_without(command):
+    code = f"""
+import contextlib, io
+from keras_confusion.cli import main
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
+    main.main([{command!r}, '--help'])
+assert 'usage: keras-confusion {command}' in told.getvalue()"""
+    found = imported(code)
+    others = {module for module, _ in main.COMMANDS.values()}
+    others.remove(main.COMMANDS[command][0])
+    assert main.COMMANDS[command][0] in found
+    assert not found & (TENSORFLOW | others | {"pandas", "scipy", "matplotlib"})
 
 
 def test_what_is_forbidden_would_be_seen(tmp_path):

@@ -12,6 +12,27 @@ from keras_confusion.prototypes.settings import PrototypeSettings
 from keras_confusion.training.setting_fields import item_type, value_type
 
 
+def command_parser(
+    description: str | None, command: str, prog: str | None
+) -> argparse.ArgumentParser:
+    """The parser of a command, without options.
+
+    Args:
+        description: The docstring of its module, with `keras-confusion COMMAND` in its
+            examples. Help shows there how the command was called.
+        command: Its name.
+        prog: How it was called; `None` is a script of this project.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    called = prog or f"python scripts/{parser.prog}"
+    parser.description = (description or "").replace(
+        f"keras-confusion {command}", called
+    )
+    return parser
+
+
 def add_settings(
     parser: argparse.ArgumentParser, settings_class: type
 ) -> dict[str, Any]:

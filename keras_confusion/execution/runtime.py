@@ -17,6 +17,7 @@ import joblib
 # emulates, and float32 is faster.
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+_KERAS_BACKEND = "tensorflow"
 
 
 @contextlib.contextmanager
@@ -58,11 +59,13 @@ def start_tensorflow(
         gpus: Whether this process may use GPUs.
         deterministic: Whether every operation must give the same bits whenever it is
             run on the same machine, for the rest of the process. Slower on GPUs.
+
+    Raises:
+        ValueError: If Keras computes with something else already.
     """
     wants_messages = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Keras reads it at import; every loop of this package is a TensorFlow loop.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    choose_keras_backend()
     quiet = (
         contextlib.nullcontext
         if wants_messages or "tensorflow" in sys.modules
@@ -88,6 +91,24 @@ def start_tensorflow(
             return
         # Starts it now, while its messages are held back.
         tf.config.list_logical_devices()
+
+
+def choose_keras_backend() -> None:
+    """Has Keras compute with TensorFlow, as every loop of this package does.
+
+    Raises:
+        ValueError: If it was imported with another backend, which it keeps for the rest
+            of the process.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and (backend := keras.backend.backend()) != _KERAS_BACKEND:
+        raise ValueError(
+            "Expected Keras on TensorFlow, with which keras_confusion trains. "
+            f"Received: Keras, imported before, on {backend}. Use a new process, with "
+            f"the environment variable KERAS_BACKEND={_KERAS_BACKEND}."
+        )
+    # Keras reads it at import.
+    os.environ["KERAS_BACKEND"] = _KERAS_BACKEND
 
 
 def is_single_threaded() -> bool:

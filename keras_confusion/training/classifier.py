@@ -81,7 +81,7 @@ class ClassifierTrainer:
             raise ValueError(
                 "Expected a data set of images, which prototypes and saved classifiers "
                 f"are made from. Received: {dataset.name}, of token sequences. "
-                "Use scripts/run_confusion_study.py, which takes both."
+                "Use `keras-confusion study`, which takes both."
             )
         self.dataset = dataset
         self._seed = seed

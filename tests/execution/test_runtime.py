@@ -1,8 +1,11 @@
 import subprocess
 import sys
+import types
 
 import pytest
 
+import keras_confusion
+from keras_confusion.cli import main
 from keras_confusion.execution import runtime
 
 
@@ -30,6 +33,36 @@ def test_start_is_quiet_single_threaded_and_on_the_right_backend():
     )
     assert done.stdout.split() == ["1", "1", "tensorflow"]
     assert done.stderr == ""
+
+
+def test_models_too_are_on_the_right_backend():
+    # Before Keras is imported there is nothing to refuse.
+    code = "import keras_confusion; keras_confusion.build_model; import keras"
+    done = run(f"{code}; print(keras.backend.backend())", KERAS_BACKEND="numpy")
+    assert done.stdout == "tensorflow\n"
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_keras_on_another_backend_is_refused(backend, tmp_path, monkeypatch, capsys):
+    there = types.SimpleNamespace(backend=lambda: backend)
+    monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(backend=there))
+    message = f"Keras, imported before, on {backend}. Use a new process, with"
+    with pytest.raises(ValueError, match=message):
+        keras_confusion.run_confusion_study(tmp_path / "study")
+    with pytest.raises(ValueError, match=message):
+        keras_confusion.run_prototype_study(tmp_path / "study")
+    for name in ("build_model", "load_probe", "save_model"):
+        with pytest.raises(ValueError, match=message):
+            getattr(keras_confusion, name)
+    assert list(tmp_path.iterdir()) == []
+    # What a study found is read without Keras.
+    assert callable(keras_confusion.open_study)
+    assert callable(keras_confusion.write_report)
+    # One line of a command.
+    command = ["train", "--out", str(tmp_path / "model")]
+    assert main.main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 @pytest.mark.slow

@@ -1,10 +1,15 @@
-"""The wheel, as a stranger installs it: the plugin needs TensorBoard and no more."""
+"""The wheel, as a stranger installs it.
+
+The plugin needs TensorBoard and no more; studies are run by `keras-confusion`.
+"""
 
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import sysconfig
+import time
 import urllib.request
 import zipfile
 
@@ -16,6 +21,7 @@ from tests.support.tensorboard_process import tensorboard
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 PACKAGE = pathlib.Path(tb_plugin.__file__).parent
+SECONDS_TO_RELOAD = 60
 
 pytestmark = pytest.mark.slow
 
@@ -51,17 +57,18 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_wheel_holds_every_file_of_the_plugin(wheel):
+def test_wheel_holds_every_file_of_the_packages(wheel):
+    packages = ("keras_confusion", "tb_plugin")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if name.startswith("tb_plugin/")}
+        packed = {name for name in archive.namelist() if name.split("/")[0] in packages}
     tracked = subprocess.run(
-        ["git", "ls-files", "tb_plugin"], cwd=REPOSITORY, capture_output=True, text=True
+        ["git", "ls-files", *packages], cwd=REPOSITORY, capture_output=True, text=True
     ).stdout.split()
     assert packed == set(tracked)
-    assert "tb_plugin/static/index.js" in packed
+    assert {"tb_plugin/static/index.js", "keras_confusion/py.typed"} <= packed
 
 
-def test_installed_wheel_serves_the_plugin(wheel, tmp_path):
+def test_installed_wheel_runs_studies_and_serves_the_plugin(wheel, tmp_path):
     environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", environment)
     python = environment / "bin" / "python"
@@ -70,7 +77,8 @@ def test_installed_wheel_serves_the_plugin(wheel, tmp_path):
     run(*pip, "--no-deps", wheel)
     # Not in the checkout, whose packages would be found first.
     outside = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}}
-    run(python, "-m", "tb_plugin.demo", "logdir", **outside)
+    command = environment / "bin" / "keras-confusion"
+    run(command, "demo", "logdir", **outside)
     imported = (
         "import sys, tb_plugin.plugin; sys.exit('keras_confusion' in sys.modules)"
     )
@@ -88,6 +96,21 @@ def test_installed_wheel_serves_the_plugin(wheel, tmp_path):
             assert _get(url) == file.read_bytes(), url
         studies = json.loads(_get(f"{plugin}/studies"))["studies"]
         assert {study["kind"] for study in studies} == {"confusion", "prototypes"}
+        assert all(study["error"] is None for study in studies)
+        # What else the package needs is that of these tests, as if installed.
+        (link,) = environment.glob("lib/python*/site-packages")
+        (link / "needed.pth").write_text(sysconfig.get_path("purelib"))
+        options = "--dataset digits --pairs 3-8 --repeats 2 --epochs 1"
+        run(command, "study", *options.split(), "--out", "logdir/mine", **outside)
+        study = json.loads((tmp_path / "logdir" / "mine" / "study.json").read_text())
+        # That of the wheel, not of a checkout.
+        assert study["provenance"]["commit"] is None
+        assert (tmp_path / "logdir/mine/tables/target_by_pair.csv").is_file()
+        deadline = time.monotonic() + SECONDS_TO_RELOAD
+        while len(studies) < 3 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            studies = json.loads(_get(f"{plugin}/studies"))["studies"]
+        assert len(studies) == 3
         assert all(study["error"] is None for study in studies)
 
 

@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from docs import write_commands
 from tests.support.docs_pages import ROOT, DocumentationError, Item, commands_in
 
 # What only a reader with a cluster installs.
@@ -36,6 +37,8 @@ _ONLY_MODULES_IN_MAKE = {"venv", "pytest"}
 def words_of(command: str) -> list[str]:
     """Words of a command, without comment, environment and virtual environment.
 
+    Those of `keras-confusion study` are those of its script.
+
     Raises:
         DocumentationError: If it has variables that nobody sets, or other programs in
             it.
@@ -50,7 +53,16 @@ def words_of(command: str) -> list[str]:
     words[0] = words[0].removeprefix(".venv/bin/")
     if words[0].startswith("scripts/"):
         words = ["python", *words]
-    return ["python", *words[1:]] if words[0] == "python3" else words
+    if words[0] == "python3":
+        words = ["python", *words[1:]]
+    if words[:3] == ["python", "-m", "keras_confusion"]:
+        words = ["keras-confusion", *words[3:]]
+    program, *given = words
+    if program == "keras-confusion" and given and given[0] in write_commands.COMMANDS:
+        # tests/cli/test_main.py tests that both are one.
+        door, *_ = write_commands.COMMANDS[given[0]]
+        return ["python", *door.split(), *given[1:]]
+    return words
 
 
 def check(item: Item, *, by_make: bool = False) -> None:
@@ -86,6 +98,8 @@ def check(item: Item, *, by_make: bool = False) -> None:
         if f"`{arguments[-1]}`" not in item.page.read_text():
             raise DocumentationError(f"{item}: the page does not show that file.")
     elif words not in (
+        ["keras-confusion"],
+        ["keras-confusion", "--help"],
         [".", ".venv/bin/activate"],
         ["mkdir", "-p", "studies"],
     ) and not (by_make and program in _ONLY_IN_MAKE):

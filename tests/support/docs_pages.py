@@ -2,8 +2,8 @@
 
 A command is a line of a block of code, or a span of code that begins with a program. A
 block is one without a language or of `sh`; what a program prints is `text`, and only
-lines of it that begin with `python` are commands. What is none of these, and no listing
-of files, is an error: nothing is passed over.
+lines of it that begin with `python` or `keras-confusion` are commands. What is none of
+these, and no listing of files, is an error: nothing is passed over.
 """
 
 import dataclasses
@@ -24,7 +24,9 @@ RECORDS = sorted((ROOT / "docs" / "results").rglob("*.md"))
 _SHELL, _OUTPUT, _PYTHON, _DATA = ("", "sh", "bash"), ("text",), ("python",), ("json",)
 _PROGRAM = re.compile(
     r"(\w+=\S* +)*(\.venv/bin/)?"
-    r"(python3?|make|tensorboard|pip|cp|mkdir|sbatch|srun|ray|dask) +\S"
+    r"((python3?|make|tensorboard|pip|cp|mkdir|sbatch|srun|ray|dask) +\S"
+    # `keras-confusion study` alone is a name.
+    r"|keras-confusion +\S+ +\S)"
 )
 _SCRIPT = re.compile(r"scripts/\w+\.py +\S")
 # "study.json     settings": a path or several, and after two spaces what they are.
@@ -83,7 +85,7 @@ def items(page: pathlib.Path, text: str | None = None) -> list[Item]:
             found += [
                 Item(page, n, "command", command)
                 for n, command in commands_in(number, lines)
-                if command.startswith("python ")
+                if command.startswith(("python ", "keras-confusion "))
             ]
         elif language not in (*_SHELL, *_DATA):
             raise DocumentationError(

@@ -56,6 +56,9 @@ _ONLY_PARSED = (
     *("-m benchmarks.speed.training_speed", "-m benchmarks.speed.prototype_speed"),
     *("-m benchmarks.speed.first_paint", "-m benchmarks.validity.weight_averages"),
 )
+# Programs of clusters are run by tests/execution/test_backends.py, and keras-confusion
+# without a command by tests/cli/test_main.py.
+_NOT_RUN = {*[".", "pip", "sbatch", "srun", "ray", "dask", "python", "keras-confusion"]}
 # A study that a file on a page makes, and a command that makes the same.
 _MADE_BY_FILES = {
     "studies/mine": f"python {_CONFUSION} --dataset my_data.npz --model my_model:build "
@@ -106,8 +109,7 @@ class Place:
         # Tests are run by tests no more than packages are installed.
         elif program == "python" and not {"pip", "pytest"} & {*arguments[:2]}:
             self._run_python(item, arguments)
-        # Programs of clusters are run by tests/execution/test_backends.py.
-        elif program not in (".", "pip", "sbatch", "srun", "ray", "dask", "python"):
+        elif program not in _NOT_RUN:
             raise DocumentationError(f"{item}: no test runs {program!r}.")
 
     def run_block(self, item: Item, names: dict) -> None:
