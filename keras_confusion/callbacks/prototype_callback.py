@@ -6,6 +6,7 @@
 The training is the same, bit for bit, with and without it.
 """
 
+import contextlib
 import functools
 import logging
 import os
@@ -33,8 +34,6 @@ def _without_ending_training(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def guarded(self, *args, **kwargs):
-        if self.error is not None:
-            return
         try:
             method(self, *args, **kwargs)
         # Whatever it is: hours of training weigh more than pictures of it.
@@ -44,6 +43,11 @@ def _without_ending_training(method: Callable) -> Callable:
             _log.warning(
                 f"The training goes on without prototypes: {reason[:_LONGEST_REASON]}"
             )
+            training, self._training = self._training, None
+            if training is not None:
+                # What cannot be written any more is told already.
+                with contextlib.suppress(OSError):
+                    training.close()
 
     return guarded
 
@@ -103,8 +107,8 @@ class PrototypeCallback(keras.callbacks.Callback):
         self._settings = LiveSettings(**options)
         self._example = None if example_batch is None else np.asarray(example_batch)
         self._epoch = 0
-        # There from the beginning of a training on.
-        self._training: LoggedTraining
+        # Between trainings, and after an error, there is none.
+        self._training: LoggedTraining | None = None
         # Kept for further trainings, as to trace a model takes seconds.
         self._found: tuple[keras.Model, Probe] | None = None
         if at is not None:
@@ -113,7 +117,7 @@ class PrototypeCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Plans when prototypes will be made."""
-        self.error, self.seconds = None, []
+        self.error, self._training, self.seconds = None, None, []
         self._begin()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -123,17 +127,20 @@ class PrototypeCallback(keras.callbacks.Callback):
     @_without_ending_training
     def on_epoch_end(self, epoch, logs=None):
         """Logs the epoch, and makes prototypes if it is time."""
-        self._training.end_epoch(epoch + 1, logs or {})
+        if self._training is not None:
+            self._training.end_epoch(epoch + 1, logs or {})
 
     @_without_ending_training
     def on_train_end(self, logs=None):
         """Ends the event files."""
-        self._training.close()
+        if self._training is not None:
+            self._training.close()
 
     @_without_ending_training
     def _end_step(self, batch, logs=None):
-        step = self._epoch * (self.params["steps"] or 0) + batch + 1
-        self._training.end_step(step, logs or {})
+        if self._training is not None:
+            step = self._epoch * (self.params["steps"] or 0) + batch + 1
+            self._training.end_step(step, logs or {})
 
     @_without_ending_training
     def _begin(self) -> None:
