@@ -6,7 +6,6 @@ functions are compiled once and read the weights anew whenever they are called.
 """
 
 import dataclasses
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -17,8 +16,6 @@ import tensorflow as tf
 
 from keras_confusion.models import answers, input_range, watched_layers
 from keras_confusion.models.probe import Probe
-
-_log = logging.getLogger(__name__)
 
 # A layer's name, or a function from images as the model takes them to features.
 Features: TypeAlias = str | Callable[[tf.Tensor], tf.Tensor] | None

@@ -60,8 +60,8 @@ def test_a_callback_that_changes_something_would_be_seen():
         def on_epoch_end(self, epoch, logs=None):
             keras.random.uniform((1,))
 
-    plain, _ = live_models.train(live_models.sequential, [], **QUICK)
-    other, _ = live_models.train(live_models.sequential, [Draws()], **QUICK)
+    plain, _ = live_models.train(live_models.dense, [], **QUICK)
+    other, _ = live_models.train(live_models.dense, [Draws()], **QUICK)
     assert plain != other
 
 
@@ -118,7 +118,7 @@ def trained(tmp_path_factory):
         max_iterations=300,
     )
     _, model = live_models.train(
-        live_models.residual, [callback], epochs=3, run_eagerly=True
+        live_models.dense, [callback], epochs=3, run_eagerly=True
     )
     seconds = callback.seconds
     images, labels = live_models.examples()
@@ -178,7 +178,7 @@ def test_the_shown_accuracy_is_that_of_the_validation(tmp_path, read_plugin_data
             self.accuracies.append(logs["val_accuracy"])
 
     callbacks = [PrototypeCallback(tmp_path, intermediary=False), Epochs()]
-    live_models.train(live_models.residual, callbacks, run_eagerly=True)
+    live_models.train(live_models.dense, callbacks, run_eagerly=True)
     found = read_plugin_data(tmp_path, RUN)
     assert list(column(found, "test_accuracy").values()) == Epochs.accuracies
 
@@ -220,7 +220,7 @@ def test_between_epochs_and_of_a_hundred_classes(tmp_path, read_plugin_data):
 def test_an_error_is_told_once_and_the_training_goes_on(tmp_path, caplog):
     callback = PrototypeCallback(tmp_path, ["one", "two"])
     left, _ = live_models.train(
-        live_models.residual, [callback], epochs=3, run_eagerly=True
+        live_models.dense, [callback], epochs=3, run_eagerly=True
     )
     (told,) = [record.getMessage() for record in caplog.records]
     assert told == (
@@ -235,7 +235,7 @@ def test_an_error_is_told_once_and_the_training_goes_on(tmp_path, caplog):
 def test_a_full_disk_or_any_other_error_is_told(tmp_path, caplog):
     (tmp_path / "file").touch()
     callback = PrototypeCallback(tmp_path / "file" / "logs")
-    live_models.train(live_models.residual, [callback], **QUICK)
+    live_models.train(live_models.dense, [callback], **QUICK)
     assert isinstance(callback.error, OSError)
     assert caplog.text.count("goes on without prototypes") == 1
 
@@ -243,7 +243,7 @@ def test_a_full_disk_or_any_other_error_is_told(tmp_path, caplog):
 def test_images_that_the_model_does_not_expect_are_told(tmp_path, caplog):
     images, _ = live_models.examples(white=255)
     callback = PrototypeCallback(tmp_path, example_batch=images)
-    live_models.train(live_models.residual, [callback], **QUICK)
+    live_models.train(live_models.dense, [callback], **QUICK)
     assert "`example_batch` from 0 to 25" in caplog.text
     assert "Use `input_range=`" in caplog.text
 

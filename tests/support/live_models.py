@@ -47,6 +47,17 @@ def sequential():
     )
 
 
+def dense():
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(NUM_CLASSES),
+        ]
+    )
+
+
 def residual():
     images = keras.Input(SHAPE)
     start = keras.layers.Conv2D(4, 3, padding="same")(images)
