@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_confusion.callbacks.prototype_callback import PrototypeCallback
     from keras_confusion.comparisons.planner import plan_study
     from keras_confusion.confusion.study import run_confusion_study
     from keras_confusion.datasets.loading import load_dataset
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
+    "PrototypeCallback": "callbacks.prototype_callback",
     "build_model": "models.architectures",
     "load_dataset": "datasets.loading",
     "load_probe": "models.loading",
@@ -38,6 +40,7 @@ _HOMES = {
     "write_report": "reports.study_report",
 }
 __all__ = [
+    "PrototypeCallback",
     "build_model",
     "load_dataset",
     "load_probe",

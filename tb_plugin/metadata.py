@@ -209,7 +209,9 @@ PROTOTYPE_KEYS = (
     "image_scale",  # side of a cell of the overview / side of an image, at most 1
     "measures",  # columns of TAG_MEASURES
     "trends",  # columns of TAG_TRENDS
-    "settings",  # what the study was asked for: names to JSON values
+    # What the study was asked for: names to JSON values. `accuracy_of`, "validation" or
+    # "training", says what test_accuracy is measured on; without it, on test data.
+    "settings",
 )
 
 # Of a prototype study; their step is the number of the interval, from 0.
@@ -228,6 +230,7 @@ IMAGE_COLUMNS = (
     "predicted",  # the most probable label, -1 where unknown
 )
 # Dissimilarities, (K, K, K): float32, or float16 of more than MAX_FULL_CLASSES classes.
+# Left out where the network shows no features, or there are class prototypes only.
 PREFIX_C = "plugin/c/"  # C[target, origin, other target]
 PREFIX_R = "plugin/r/"  # R[target, origin, other origin]
 # PNG files, a blob sequence. First the overview, K x K images, targets as rows and

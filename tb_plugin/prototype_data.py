@@ -111,10 +111,13 @@ def matrix(
 
     Raises:
         DataError: If the data make no sense.
+        NotThereError: If the prototypes are there without it.
     """
     n = len(run.study["class_names"])
     point = _point(run, f"{MATRICES[name]}{init}", interval)
     if point is None:
+        if _point(run, f"{metadata.PREFIX_CELLS}{init}", interval) is not None:
+            raise NotThereError(f"there is no {name.upper()} of these prototypes.")
         return None
     values = arrays.check_array(
         f"matrix {name}", point.values, shape=(n, n, n), dtypes=("float32", "float16")

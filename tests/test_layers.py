@@ -11,7 +11,7 @@ ROOT = pathlib.Path(keras_confusion.__file__).parent
 # From the top; packages of one line do not import each other. The order within a line
 # is that of docs/images/architecture.svg.
 LAYERS = (
-    ("cli",),
+    ("cli", "callbacks"),
     ("reports",),
     ("comparisons", "explanations"),
     ("confusion", "prototypes"),
@@ -113,6 +113,7 @@ def test_every_package_has_a_floor_and_says_what_it_is():
         ("from keras_confusion import __main__", "cli/main.py"),
         ("from tb_plugin import metadata", "comparisons/tables.py"),
         ("from keras_confusion import run_confusion_study", "models/saving.py"),
+        ("from keras_confusion.callbacks import moments", "reports/links.py"),
     ],
 )
 def test_an_import_upward_is_found(source, name):

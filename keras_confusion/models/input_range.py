@@ -4,11 +4,10 @@ Many models scale images themselves: `Rescaling(1/255)` makes of 0..255 what the
 convolution needs, and of [0, 1] nearly nothing, without any error.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import keras
 import numpy as np
+
+from keras_confusion.models import watched_layers
 
 UNIT_RANGE = (0.0, 1.0)
 # Of 8 and of 16 bits.
@@ -99,38 +98,18 @@ def inner_model(model: keras.Model) -> keras.Model | None:
 def _entering(model: keras.Model, images: np.ndarray) -> np.ndarray | None:
     """What enters the first layer with weights, float32; `None` if not of images."""
     entered: list[np.ndarray] = []
-    with contextlib.ExitStack() as watched:
-        for layer in _layers(model):
-            # Its weights are those of what images are divided by.
-            if layer.weights and not isinstance(layer, keras.layers.Normalization):
-                watched.enter_context(_watched(layer, entered))
+
+    def note(layer, entering, outputs) -> None:
+        entered.append(keras.ops.convert_to_numpy(entering).astype(np.float32))
+
+    weighted = [
+        layer
+        for layer in watched_layers.leaf_layers(model)
+        # Its weights are those of what images are divided by.
+        if layer.weights and not isinstance(layer, keras.layers.Normalization)
+    ]
+    with watched_layers.watched(weighted, note):
         model(images, training=False)
     if not entered or len(entered[0]) != len(images):
         return None
     return entered[0]
-
-
-@contextlib.contextmanager
-def _watched(layer: keras.layers.Layer, entered: list) -> Iterator[None]:
-    """Has a layer note what it is called with."""
-    call = layer.call
-
-    def noting_call(*args, **kwargs):
-        for tensor in keras.tree.flatten((args, kwargs))[:1]:
-            entered.append(keras.ops.convert_to_numpy(tensor).astype(np.float32))
-        return call(*args, **kwargs)
-
-    layer.call = noting_call
-    try:
-        yield
-    finally:
-        del layer.call
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers, those of models within models too, but no such models."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

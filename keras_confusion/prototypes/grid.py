@@ -55,6 +55,7 @@ class ProbingSettings:
             their steps on their own.
         gap_tolerance: See `images.boundary_prototypes`.
         num_frames: Frames that are kept of every image's way, 0 or at least 2.
+        attacks: Whether class prototypes are attacked.
     """
 
     images: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
@@ -62,6 +63,7 @@ class ProbingSettings:
     boundary_learning_rate: float = 0.1
     gap_tolerance: float = 0.01
     num_frames: int = 0
+    attacks: bool = True
 
 
 def ask(probe: model_probe.Probe, images: np.ndarray) -> Answers:
@@ -118,27 +120,59 @@ def probe_classifier(
     diagonal = np.arange(num_classes)
     iterations = made.iterations.copy()
     iterations[..., diagonal, diagonal] = class_prototypes.iterations
-    answers = ask(probe, made.images)
-    losses = answers.cross_entropies(diagonal[:, None])
-    values = {
-        "start": start,
-        "image": made.images,
-        "loss": losses,
-        "iterations": iterations,
-        "converged": losses < settings.images.loss_threshold,
-        "predicted": answers.predicted,
-        "features": answers.features,
-    }
+    made = dataclasses.replace(made, iterations=iterations)
+    values: dict = _measured(probe, start, made, diagonal[:, None], settings.images)
     if settings.num_frames:
         values["frames"] = _all_frames(class_prototypes, made, settings.num_frames)
     if settings.boundaries:
         values |= _boundaries(probe, class_prototypes.images, settings, tell)
-    attacked = deepfool.deepfool(probe.logits, class_prototypes.images)
-    values |= {
-        "adversarial_image": attacked.images,
-        "adversarial_features": ask(probe, attacked.images).features,
-        "adversarial_predicted": attacked.labels_after,
-        "adversarial_fooled": attacked.fooled,
+    if settings.attacks:
+        attacked = deepfool.deepfool(probe.logits, class_prototypes.images)
+        values |= {
+            "adversarial_image": attacked.images,
+            "adversarial_features": ask(probe, attacked.images).features,
+            "adversarial_predicted": attacked.labels_after,
+            "adversarial_fooled": attacked.fooled,
+        }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def probe_class_prototypes(
+    probe: model_probe.Probe, start: np.ndarray, settings: OptimizerSettings
+) -> dict[str, np.ndarray]:
+    """Makes and measures nothing but class prototypes, for classifiers of many classes.
+
+    Args:
+        probe: The classifier.
+        start: As in `probe_classifier`.
+        settings: How images are optimised.
+
+    Returns:
+        As `probe_classifier`, but with no axis for origins, and no more than `start`,
+        `image`, `loss`, `iterations`, `converged`, `predicted` and `features`.
+    """
+    made = prototype_images.class_prototypes(probe, start, settings)
+    return _measured(probe, start, made, np.arange(start.shape[-4]), settings)
+
+
+def _measured(
+    probe: model_probe.Probe,
+    start: np.ndarray,
+    made: OptimizedImages,
+    targets: np.ndarray,
+    settings: OptimizerSettings,
+) -> dict[str, np.ndarray]:
+    """What the classifier says of finished images, without what it does not say."""
+    answers = ask(probe, made.images)
+    losses = answers.cross_entropies(targets)
+    values: dict[str, np.ndarray | None] = {
+        "start": start,
+        "image": made.images,
+        "loss": losses,
+        "iterations": made.iterations,
+        "converged": losses < settings.loss_threshold,
+        "predicted": answers.predicted,
+        "features": answers.features,
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -326,4 +326,9 @@ def matrix(part: xr.Dataset, kind: Kind) -> FloatArray:
         of origin j, R[k, j, i] the origins j and i of target k; NaN where one of the
         two images did not converge.
     """
-    return _COMPARE[kind](converged_features(part))
+    return compare(converged_features(part), kind)
+
+
+def compare(features: FloatArray, kind: Kind) -> FloatArray:
+    """C or R of features (target, origin, feature), see `matrix`."""
+    return _COMPARE[kind](features)

@@ -22,6 +22,8 @@ from keras_confusion.prototypes.dissimilarity import Definition, FloatArray, Kin
 _MATRICES: dict[str, Kind] = {"c": "inter", "r": "intra"}
 _POSTER_MEASURES = ["mean_c", "sd_c", "mean_r", "sd_r"]
 _DISTANCES = ["to_target", "to_origin"]
+# Features that nothing is known of: every measure of them is NaN.
+_NOTHING = np.full((2, 2, 1), np.nan)
 
 
 def by_initialisation(study: xr.Dataset) -> pd.DataFrame:
@@ -264,15 +266,40 @@ def boundary_trends(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measurements(part: xr.Dataset) -> dict:
-    """A row of `by_initialisation`."""
-    features = prototype_store.converged_features(part)
+    """A row of `by_initialisation`; a live study may lack origins and features."""
     row: dict = {
         "interval": float(part["interval"]),
         "initialisation": int(part["initialisation"]),
         "test_accuracy": float(part["test_accuracy"]),
     }
+    converged, iterations = part["converged"].values, part["iterations"].values
+    classes = np.arange(len(converged))
+    has_origins = converged.ndim == 2
+    features = np.full((*converged.shape, 1), np.nan)
+    if "features" in part:
+        features = prototype_store.converged_features(part)
+    class_features = features[classes, classes] if has_origins else features
+    row |= _of_pairs(features if has_origins else _NOTHING)
+    row["m_g"] = float(dissimilarity.separation(class_features))
+    row |= _adversarial(part, class_features)
+    is_class = np.eye(len(classes), dtype=bool) if has_origins else converged | True
+    intermediary = iterations[~is_class].mean() if has_origins else np.nan
+    undefined = np.isnan(dissimilarity.unit_vectors(features)[..., 0]).sum()
+    return row | {
+        "num_prototypes": converged.size,
+        "num_not_converged": int((~converged).sum()),
+        "num_undefined": int(undefined - (~converged).sum()),
+        "num_misclassified": int((classes != part["predicted"].values.T).sum()),
+        "mean_iterations_class": iterations[is_class].mean(),
+        "mean_iterations_intermediary": intermediary,
+    }
+
+
+def _of_pairs(features: FloatArray) -> dict:
+    """C, R and cosines: what is measured on intermediary prototypes."""
+    row: dict = {}
     for name, kind in _MATRICES.items():
-        matrix = prototype_store.matrix(part, kind)
+        matrix = prototype_store.compare(features, kind)
         trend = dissimilarity.trend(matrix, kind)
         row[f"mean_{name}"] = float(trend.mean)
         row[f"sd_{name}"] = float(trend.sd)
@@ -280,30 +307,15 @@ def _measurements(part: xr.Dataset) -> dict:
             share = dissimilarity.outliers(matrix, kind, definition=definition)
             row[f"outliers_{name}_{definition}"] = float(share)
     cosines = dissimilarity.class_cosines(features)
-    row["within_cosine_mean"] = float(cosines.within_mean)
-    row["within_cosine_variance"] = float(cosines.within_variance)
-    row["between_cosine_mean"] = float(cosines.between_mean)
-    row["between_cosine_variance"] = float(cosines.between_variance)
-    class_features = np.einsum("kkd->kd", features)
-    row["m_g"] = float(dissimilarity.separation(class_features))
-    row |= _adversarial(part, class_features)
-    converged = part["converged"].values
-    iterations = part["iterations"].values
-    is_class = np.eye(len(converged), dtype=bool)
-    is_target = part["predicted"].values == np.arange(len(converged))[:, None]
-    not_converged = int((~converged).sum())
-    return row | {
-        "num_prototypes": converged.size,
-        "num_not_converged": not_converged,
-        "num_undefined": int(dissimilarity.count_undefined(features)) - not_converged,
-        "num_misclassified": int((~is_target).sum()),
-        "mean_iterations_class": iterations[is_class].mean(),
-        "mean_iterations_intermediary": iterations[~is_class].mean(),
-    }
+    for name in ("within_mean", "within_variance", "between_mean", "between_variance"):
+        row[name.replace("_", "_cosine_")] = float(getattr(cosines, name))
+    return row
 
 
 def _adversarial(part: xr.Dataset, class_features: FloatArray) -> dict:
     """M_adv, and how many attacked class prototypes it is the mean of."""
+    if "adversarial_features" not in part:
+        return {"m_adv": np.nan, "num_adversarial": 0}
     attacked = part["adversarial_features"].where(part["adversarial_fooled"])
     both = dissimilarity.unit_vectors(np.stack([class_features, attacked.values]))
     used = np.isfinite(both).all(axis=(0, -1))

@@ -117,18 +117,27 @@ export function partName(study, interval, init) {
 export function cellOf(cells, size, target, origin) {
   const at = CELL_COLUMNS * (target * size + origin);
   const [loss, iterations, converged, predicted] = cells.subarray(at, at + CELL_COLUMNS);
-  return { loss, iterations, isConverged: converged === 1, predicted };
+  // Of a study of class prototypes only, most are not.
+  const isMade = Number.isFinite(loss) || predicted >= 0;
+  return { loss, iterations, isConverged: converged === 1, predicted, isMade };
 }
 
-/** How many images did not converge. */
-export function countUnconverged(cells) {
-  let count = 0;
-  for (let at = 2; at < cells.length; at += CELL_COLUMNS) if (cells[at] !== 1) count += 1;
-  return count;
+/** How many images were made, and how many of them did not converge. */
+export function countImages(cells, size) {
+  let made = 0;
+  let unconverged = 0;
+  for (let target = 0; target < size; target += 1)
+    for (let origin = 0; origin < size; origin += 1) {
+      const { isMade, isConverged } = cellOf(cells, size, target, origin);
+      made += isMade;
+      unconverged += isMade && !isConverged;
+    }
+  return { made, unconverged };
 }
 
 /** Facts of an image, as rows of a name and a value. */
 export function factsOfImage(study, cell) {
+  if (!cell.isMade) return [["image", "none was made"]];
   const taken = cell.predicted >= 0 ? shortName(study, cell.predicted) : "unknown";
   return [
     ["loss", Number.isFinite(cell.loss) ? `${fixed(cell.loss, 4)} nats` : "–"],
@@ -185,7 +194,10 @@ export function answerOf(overview) {
   const there = overview.trends
     .map((row, at) => (Object.values(means).every((name) => row?.[name] != null) ? at : -1))
     .filter((at) => at >= 0);
-  if (there.length === 0) return ["No interval is finished yet."];
+  if (there.length === 0) {
+    if (!overview.trends.some(Boolean)) return ["No interval is finished yet."];
+    return ["C and R are not known: they compare the features of intermediary prototypes that converged."];
+  }
   const [first, last] = [there[0], there.at(-1)];
   const value = (name, at) => overview.trends[at][name];
   const end = `At ${overview.intervals[last]} %, R is ${fixed((100 * value("mean_r", last)) / value("mean_c", last), 0)} % of C.`;
@@ -204,6 +216,12 @@ export function answerOf(overview) {
   });
   const span = `From ${overview.intervals[first]} % to ${overview.intervals[last]} % of the training, `;
   return [`${span}${told.join("; ")}.`, end];
+}
+
+/** What the accuracy of a study is measured on. */
+export function accuracyName(study) {
+  const kind = study.settings.accuracy_of;
+  return `${["validation", "training"].includes(kind) ? kind : "test"} accuracy`;
 }
 
 /** Changes of a measure within the initialisations that have both intervals. */

@@ -7,7 +7,7 @@ import { saveButtons } from "./files.js";
 import { Grid } from "./grid.js";
 import {
   cellOf,
-  countUnconverged,
+  countImages,
   factsOfImage,
   prototypeName,
 } from "./prototype_data.js";
@@ -143,12 +143,12 @@ export class ImagesPanel {
     const { study, mosaic, cells, changes } = shown;
     const names = classNames(study);
     const size = names.length;
-    const missing = countUnconverged(cells);
+    const { made, unconverged: missing } = countImages(cells, size);
     const isFramed = missing <= MAX_FRAMES;
     const colour = palette().text;
     const warning = missing
-      ? `${missing} of ${size * size} did not converge${isFramed ? " (dashed)" : ""}`
-      : `all ${size * size} converged`;
+      ? `${missing} of ${made} did not converge${isFramed ? " (dashed)" : ""}`
+      : `all ${made} converged`;
     this._grid.update({
       title: `${changes ? "Changes of prototypes" : "Prototypes"} at ${this._percentage()} % of the training`,
       subtitle: changes
@@ -163,8 +163,10 @@ export class ImagesPanel {
         cell: mosaic.naturalWidth / size,
         aspect: mosaic.naturalHeight / mosaic.naturalWidth,
       },
-      warn: (target, origin) =>
-        isFramed && !cellOf(cells, size, target, origin).isConverged ? colour : null,
+      warn: (target, origin) => {
+        const { isMade, isConverged } = cellOf(cells, size, target, origin);
+        return isFramed && isMade && !isConverged ? colour : null;
+      },
       describe: (target, origin) => this._describe(target, origin),
       selected: this._choices.isCellChosen ? [this._choices.target, this._choices.origin] : null,
       linked: [this._choices.target, this._choices.origin],

@@ -5,7 +5,7 @@ import { html, replace } from "./dom.js";
 import { saveButtons, toCsv } from "./files.js";
 import { Lines } from "./lines.js";
 import { fixed } from "./numbers.js";
-import { answerOf, countText, largestOf, trendColumn } from "./prototype_data.js";
+import { accuracyName, answerOf, countText, largestOf, trendColumn } from "./prototype_data.js";
 import { Requested } from "./prototype_source.js";
 
 const X_TITLE = "percent of the training";
@@ -30,12 +30,12 @@ const CHARTS = [
   },
   {
     file: "quality",
-    title: "M_g and M_adv need no data, test accuracy does",
+    title: "M_g and M_adv need no data, accuracy does",
     yTitle: "share",
     series: [
       ["M_g", "m_g"],
       ["M_adv", "m_adv"],
-      ["test accuracy", "test_accuracy"],
+      ["accuracy", "test_accuracy"],
     ],
   },
 ];
@@ -153,7 +153,7 @@ export class TrendsPanel {
   _draw() {
     const shown = this._requested.value;
     if (!shown) return;
-    const { overview } = shown;
+    const { study, overview } = shown;
     const [answer, ...more] = answerOf(overview);
     const count = countText(overview);
     const isOne = count === "1";
@@ -165,11 +165,11 @@ export class TrendsPanel {
       html("p", { class: "finding", text: [answer, ...more].join(" ") }),
       html("p", { class: "explanation", text: caution }),
     );
-    CHARTS.forEach((chart, at) => this._drawChart(chart, this._charts[at].lines, overview, count));
+    CHARTS.forEach((chart, at) => this._drawChart(chart, this._charts[at].lines, { study, overview, count }));
     replace(this._table, this._outlierTable(shown));
   }
 
-  _drawChart({ title, yTitle, series }, lines, overview, count) {
+  _drawChart({ title, yTitle, series }, lines, { study, overview, count }) {
     const isOne = count === "1";
     const hasAccuracy = series.some(([, column]) => column === "test_accuracy");
     const bands = isOne ? "1 initialisation: no bands" : `bands: mean ± 1 sd over ${count} initialisations`;
@@ -178,7 +178,7 @@ export class TrendsPanel {
       const sds = trendColumn(overview, `${column}_sd`);
       const hasBand = sds.some(Number.isFinite);
       return {
-        name,
+        name: column === "test_accuracy" ? accuracyName(study) : name,
         values,
         low: hasBand ? values.map((value, at) => value - sds[at]) : null,
         high: hasBand ? values.map((value, at) => value + sds[at]) : null,
@@ -189,7 +189,7 @@ export class TrendsPanel {
       title,
       yTitle,
       xTitle: X_TITLE,
-      note: hasAccuracy ? `${bands}; test accuracy: of the one network` : bands,
+      note: hasAccuracy ? `${bands}; ${accuracyName(study)}: of the one network` : bands,
       x: overview.intervals,
       series: content,
       yDomain: [0, hasAccuracy ? 1 : largest || 1],
@@ -201,13 +201,14 @@ export class TrendsPanel {
   _outlierTable({ study, overview }) {
     const table = html("table", { class: "data" });
     const size = study.class_names.length;
+    const made = overview.trends.find(Boolean)?.num_prototypes ?? size * size;
     table.append(
       html(
         "tr",
         {},
         html("th", { scope: "col", text: "training" }),
         ...OUTLIERS.map(([name]) => html("th", { scope: "col", text: name })),
-        html("th", { scope: "col", text: `not converged, of ${size * size}` }),
+        html("th", { scope: "col", text: `not converged, of ${made}` }),
         html("th", { scope: "col", text: "initialisations" }),
       ),
     );
