@@ -10,7 +10,7 @@
 #   make study STUDY="--dataset digits --repeats 8 --epochs 4 --out studies/digits"
 
 PYTHON ?= python3
-# 8 repeats, as scripts/plan_study.py planted --effect 0.1 --comparison pair says.
+# 8 repeats, as keras-confusion plan planted --effect 0.1 --comparison pair says.
 STUDY ?= --dataset planted --pairs fine_disc-coarse_disc fine_cross-coarse_cross \
 	rising_square-falling_square rising_triangle-falling_triangle \
 	thin_ring-thick_ring falling_square-thin_ring --repeats 8 --out studies/planted

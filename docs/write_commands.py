@@ -83,8 +83,8 @@ nothing else.""",
 HEAD = """\
 # Every command
 
-Eight commands, with their options as `--help` prints them. `pip install` puts them in
-the environment as `keras-confusion`; `python -m keras_confusion` is the same, and in a
+Eight commands, with their options as `--help` prints them. Pip puts them into the
+environment as `keras-confusion`; `python -m keras_confusion` is the same, and in a
 checkout each has a script. This page is written by `python docs/write_commands.py`, and
 a test compares it with the commands.
 
