@@ -19,7 +19,8 @@ logarithm over networks; a comparison leaves out networks of the same arm and re
 which have the same seeds, together.
 
 Networks are kept in studies/benchmarks: a command that is run again trains only what is
-missing. Times are of the processor, one thread.
+missing, in about an hour of two idle cores; --at-hand trains nothing and reports on the
+repeats that are whole. Times are of the processor, one thread.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from keras_confusion.datasets import planted
 from keras_confusion.execution import runtime
 
 AUTOMOBILE, TRUCK = 1, 9
+NARROW = "benchmarks.validity.power_networks:narrow_cnn"
 CIFAR10 = Question(
     "automobile, truck",
     (
@@ -52,6 +54,8 @@ CIFAR10 = Question(
         Design("6 epochs", "cifar10", 6, 5),
         Design("3 epochs", "cifar10", 3, 5),
         Design("2 epochs", "cifar10", 2, 5),
+        Design("3 epochs, batches of 64", "cifar10", 3, 5, batch_size=64),
+        Design("3 epochs, half the filters", "cifar10", 3, 5, model=NARROW),
     ),
     is_of_study=True,
 )
@@ -68,6 +72,7 @@ PLANTED = Question(
     (
         Design("10 epochs", epochs=10, repeats=4, is_averaged=True, **_PLANTED),
         Design("5 epochs", epochs=5, repeats=4, is_averaged=True, **_PLANTED),
+        Design("3 epochs", epochs=3, repeats=4, is_averaged=True, **_PLANTED),
     ),
     is_of_study=False,
 )

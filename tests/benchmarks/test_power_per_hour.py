@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -25,6 +26,7 @@ from benchmarks.validity.power_strength import (
     jackknife,
 )
 from keras_confusion.datasets import planted
+from keras_confusion.models import architectures
 
 PAIRS = list(itertools.combinations(range(10), 2))
 
@@ -198,6 +200,23 @@ def test_planted_cells_are_planted():
                 continue
             is_planted = kinds[cell.target, pair] == planted.PLANTED
             assert is_planted == (pair in cell.pairs)
+
+
+def test_half_the_filters_are_a_network_of_its_own():
+    build = functools.partial(
+        power_networks.narrow_cnn, input_shape=(32, 32, 3), num_classes=10
+    )
+    whole = architectures.build_model(
+        "cnn", seed=0, input_shape=(32, 32, 3), num_classes=10
+    )
+    model, again, other = build(seed=0), build(seed=0), build(seed=1)
+    assert model.count_params() < whole.count_params()
+    assert [layer.__class__ for layer in model.layers] == [
+        layer.__class__ for layer in whole.layers
+    ]
+    for one, same, new in zip(model.weights, again.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert one.path.endswith("bias") or np.any(one.numpy() != new.numpy())
 
 
 def test_halves_of_the_test_images_share_none():
