@@ -83,10 +83,10 @@ nothing else.""",
 HEAD = """\
 # Every command
 
-Eight commands, with their options as `--help` prints them. Pip puts them into the
-environment as `keras-confusion`; `python -m keras_confusion` is the same, and in a
-checkout each has a script. This page is written by `python docs/write_commands.py`, and
-a test compares it with the commands.
+Eight commands, with their options as `--help` prints them. pip installs them as
+`keras-confusion`; `python -m keras_confusion` is the same, and in a checkout all but
+the last have a script. This page is written by `python docs/write_commands.py`, and a
+test compares it with the commands.
 
 A study that is stopped goes on with the same command; `train` and `probe` begin again.
 A command ends with 0, with 1 after an error, with one message, with 2 where it does not

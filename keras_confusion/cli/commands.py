@@ -1,4 +1,4 @@
-"""What the scripts do: run it, with a progress bar, and print what came out."""
+"""What the commands do: run it, with a progress bar, and print what came out."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""How the scripts end: exit codes, signals, and errors as messages.
+"""How the commands end: exit codes, signals, and errors as messages.
 
 A terminal sends SIGINT on Ctrl-C, clusters and containers SIGTERM before they kill. The
 handler of a signal runs in Python's main thread, which may be inside an operation of

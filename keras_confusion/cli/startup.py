@@ -1,4 +1,4 @@
-"""The first moments of a script, before anything that takes time to import.
+"""The first moments of a command, before anything that takes time to import.
 
 `exit_codes` takes over when the work begins.
 """
