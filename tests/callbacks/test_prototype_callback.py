@@ -81,11 +81,9 @@ from tests.support import live_models
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert mirrored.num_replicas_in_sync == 2
 
-def build():
-    with mirrored.scope():
-        return live_models.residual()
-
-changed, callback = live_models.is_changed_by_callback(build, sys.argv[1])
+changed, callback = live_models.is_changed_by_callback(
+    live_models.residual, sys.argv[1], scope=mirrored.scope
+)
 print(changed, callback.error, len(callback.seconds))
 """
 

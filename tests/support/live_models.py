@@ -1,5 +1,6 @@
 """Small models of many kinds, and trainings of them, to look at while they train."""
 
+import contextlib
 import random
 
 import keras
@@ -103,7 +104,15 @@ def examples(num_classes: int = NUM_CLASSES, *, white: float = 1):
     return white * images, labels
 
 
-def train(build, callbacks, *, white: float = 1, epochs: int = 2, **options):
+def train(
+    build,
+    callbacks,
+    *,
+    white: float = 1,
+    epochs: int = 2,
+    scope=contextlib.nullcontext,
+    **options,
+):
     """Everything that a training leaves behind, as bytes; and the model.
 
     Args:
@@ -111,15 +120,17 @@ def train(build, callbacks, *, white: float = 1, epochs: int = 2, **options):
         callbacks: Of `fit`.
         white: Of the images.
         epochs: Of the training.
+        scope: Gives the context in which the model is made, not that of `fit`.
         **options: Of `compile`.
     """
     keras.utils.set_random_seed(7)
-    model = build()
     loss = keras.losses.SparseCategoricalCrossentropy(
         from_logits=build is not rescaling
     )
-    optimizer = keras.optimizers.Adam(0.01)
-    model.compile(optimizer, loss, metrics=["accuracy"], **options)
+    with scope():
+        model = build()
+        optimizer = keras.optimizers.Adam(0.01)
+        model.compile(optimizer, loss, metrics=["accuracy"], **options)
     images, labels = examples(white=white)
     history = model.fit(
         *(images, labels),
