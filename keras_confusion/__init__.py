@@ -57,7 +57,7 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _HOMES[name].startswith("models."):
+    if _HOMES[name].startswith(("models.", "callbacks.")):
         # Which import Keras; studies have it chosen where they start TensorFlow.
         runtime = importlib.import_module(f"{__name__}.execution.runtime")
         runtime.choose_keras_backend()

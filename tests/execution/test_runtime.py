@@ -51,7 +51,7 @@ def test_keras_on_another_backend_is_refused(backend, tmp_path, monkeypatch, cap
         keras_confusion.run_confusion_study(tmp_path / "study")
     with pytest.raises(ValueError, match=message):
         keras_confusion.run_prototype_study(tmp_path / "study")
-    for name in ("build_model", "load_probe", "save_model"):
+    for name in ("build_model", "load_probe", "save_model", "PrototypeCallback"):
         with pytest.raises(ValueError, match=message):
             getattr(keras_confusion, name)
     assert list(tmp_path.iterdir()) == []
