@@ -223,6 +223,10 @@ def test_only_an_earlier_probe_is_replaced(probed, tmp_path, undrawn):
         pair_report.check_folder(tmp_path / "mine")
     with pytest.raises(study_folder.StudyFolderError, match="the file"):
         pair_report.check_folder(out / "mine.txt")
+    # What a file manager leaves, and hides, is nobody's.
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / ".DS_Store").write_text("")
+    pair_report.check_folder(tmp_path / "hidden")
 
 
 def test_tensorboard_has_scalars_and_images_of_every_initialisation(probed, tmp_path):
