@@ -140,10 +140,10 @@ class Sample:
         return self.effect**2 / self.variance
 
     def _mean_product(self, other: "Sample", targets: Iterable[int]) -> float:
+        # Not a mean of quotients: without a network a target may have no degree left.
         fits = [(self._fits[target], other._fits[target]) for target in targets]
-        return float(
-            np.mean([one.residuals @ two.residuals / one.df for one, two in fits])
-        )
+        products = sum(float(one.residuals @ two.residuals) for one, two in fits)
+        return products / sum(one.df for one, _ in fits)
 
     @functools.cached_property
     def _fits(self) -> list["_Fit"]:
