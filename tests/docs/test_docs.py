@@ -37,6 +37,7 @@ PROGRAMS = {
     "-m benchmarks.validity.learned_features": [],
     "-m benchmarks.validity.null_calibration": [],
     "-m benchmarks.validity.planted_truth": [],
+    "-m benchmarks.validity.power_per_hour": [],
     "-m benchmarks.validity.poster_comparison": ["study"],
     "-m benchmarks.validity.variance": [],
 }
