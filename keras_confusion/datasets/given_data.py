@@ -109,7 +109,7 @@ def _read(split, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_same(arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         is_same = set(stored.files) == set(arrays) and all(
             np.array_equal(stored[name], values) for name, values in arrays.items()
         )

@@ -266,7 +266,7 @@ def _dask(address: str | None, workers: int | None) -> Iterator[Workers]:
         from distributed.comm import CommClosedError
 
     # Where the scheduler is lost, the error says so once.
-    for name in ("distributed.client", "distributed.utils"):
+    for name in ("distributed.client", "distributed.utils", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     is_file = address is not None and address.endswith(".json")
     where = {"scheduler_file" if is_file else "address": address}

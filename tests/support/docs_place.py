@@ -46,7 +46,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     "-m benchmarks": {"--only": "d", "--rounds": "1", "--quick": ""},
     "-m tb_plugin.demo": {},
     "scripts/analyse_study.py": {},
-    "scripts/plan_study.py": {"--comparison": "pair", "--response": "accuracy"},
+    "scripts/plan_study.py": {"--comparison": "pair", "--response": "total"},
 }
 _IF_GIVEN = {"--width": "4", "--frames": "2", "--workers": "1"}
 # Benchmarks take minutes however small; each is run by its own test.
