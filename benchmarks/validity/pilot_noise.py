@@ -57,6 +57,8 @@ def pilot(directory) -> dict:
         "epochs": settings["epochs"],
         "responses": {
             response: dataclasses.asdict(network_noise.noise_of_study(study, response))
+            # Of this machine, and of what else it did.
+            | {"seconds": None}
             for response in RESPONSES
         },
     }

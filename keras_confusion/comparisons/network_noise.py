@@ -34,7 +34,8 @@ class NetworkNoise:
         df: Degrees of freedom of the variance.
         most: Standard deviation of the class that varies most, times the usual one.
         num_classes: Number of classes.
-        seconds: To train and test a network, on average.
+        seconds: To train and test a network, on average; `None` of a pilot, which was
+            trained on another machine.
     """
 
     unit: str
@@ -43,7 +44,7 @@ class NetworkNoise:
     df: int
     most: float
     num_classes: int
-    seconds: float
+    seconds: float | None
 
     def error_by_pair(self, repeats: int, baseline_repeats: int) -> float:
         """Standard error of a difference between an arm and the baseline.
@@ -145,8 +146,8 @@ def _variances(
 def pilots() -> dict[str, dict[str, NetworkNoise]]:
     """Studies that were run before, by name and response.
 
-    `python -m benchmarks.validity.pilot_noise` makes the file anew; it says on which
-    machine the networks were trained, and with how many epochs.
+    `python -m benchmarks.validity.pilot_noise` makes the file anew; it says with how
+    many epochs the networks were trained.
     """
     folder = importlib.resources.files("keras_confusion.comparisons")
     text = folder.joinpath(PILOTS_FILE).read_text()

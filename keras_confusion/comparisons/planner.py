@@ -32,7 +32,7 @@ class StudyPlan:
         most_repeats: Those for the class whose networks vary most.
         baseline_repeats: Baseline networks beside them.
         fewest: Repeats and baseline networks that need the fewest networks in all.
-        seconds: Of a network of the small study, on average.
+        seconds: Of a network of the small study, on average; `None` of a pilot.
     """
 
     effect: float
@@ -45,7 +45,7 @@ class StudyPlan:
     most_repeats: int
     baseline_repeats: int
     fewest: tuple[int, int]
-    seconds: float
+    seconds: float | None
 
     @property
     def networks(self) -> int:
@@ -58,9 +58,9 @@ class StudyPlan:
         return self.num_pairs * self.fewest[0] + self.fewest[1]
 
     @property
-    def minutes(self) -> float:
+    def minutes(self) -> float | None:
         """Of training, one network after the other as in the small study."""
-        return self.networks * self.seconds / 60
+        return None if self.seconds is None else self.networks * self.seconds / 60
 
 
 def plan_study(
@@ -231,8 +231,7 @@ def sentence(plan: StudyPlan) -> str:
         f"({plan.estimated_repeats:,} by the estimate of the noise; taken is its upper "
         f"{100 * CERTAINTY:.0f} % limit), and on the class that varies most by "
         f"{plan.most_repeats:,}. With {plan.baseline_repeats:,} baseline "
-        f"networks that is {plan.networks:,} networks: about {_duration(plan.minutes)} "
-        f"of training in one process, {plan.seconds:.1f} s each as in the small study."
+        f"networks that is {plan.networks:,} networks{_time(plan)}."
     )
     if plan.fewest_networks < plan.networks:
         repeats, baseline_repeats = plan.fewest
@@ -241,6 +240,15 @@ def sentence(plan: StudyPlan) -> str:
             f"{repeats} --baseline-repeats {baseline_repeats}."
         )
     return text
+
+
+def _time(plan: StudyPlan) -> str:
+    if plan.minutes is None:
+        return "; a small study of your own says how long they take"
+    return (
+        f": about {_duration(plan.minutes)} of training in one process, "
+        f"{plan.seconds:.1f} s each as in the small study"
+    )
 
 
 def _duration(minutes: float) -> str:

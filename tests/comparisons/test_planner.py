@@ -140,6 +140,8 @@ def test_pilots_that_come_with_the_package(name, tmp_path, monkeypatch):
         found = planner.plan_study(name, effect, response=response)
         assert 2 <= found.repeats < 20
         assert found.num_pairs == noise.num_classes * (noise.num_classes - 1) / 2
+        assert found.minutes is None
+        assert "a small study of your own says how long" in planner.sentence(found)
     with pytest.raises(ValueError, match="a response of"):
         planner.plan_study(name, 1.0, response="bits")
 
