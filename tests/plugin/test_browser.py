@@ -94,7 +94,11 @@ def cell_center(frame, row, column, grid=0):
     node.locator(".surface").wait_for()
     rows = int(node.get_attribute("aria-rowcount"))
     columns = int(node.get_attribute("aria-colcount"))
-    box = node.locator(".surface").bounding_box()
+    box, before = node.locator(".surface").bounding_box(), None
+    # What is above it may still be drawn, and move it.
+    while box != before:
+        frame.page.wait_for_timeout(50)
+        before, box = box, node.locator(".surface").bounding_box()
     return (
         box["x"] + (column + 0.5) * box["width"] / columns,
         box["y"] + (row + 0.5) * box["height"] / rows,
@@ -502,6 +506,8 @@ def test_back_leads_past_closed_cells(watched):
     frame.get_by_role("button", name="Prototypes").click()
     frame.locator(".grid svg image").first.wait_for()
     frame.get_by_role("button", name="Confusion").click()
+    # Both views have grids: a click must not meet the one that is leaving.
+    frame.locator(".grid svg image").first.wait_for(state="detached")
     for column in (1, 2, 3):
         watched.page.mouse.click(*cell_center(frame, 4, column))
         dialog.wait_for()
