@@ -32,6 +32,8 @@ FOLDER = kept_networks.FOLDER
 # The target, the pair, and a class that the target can be taken for.
 MIN_CLASSES = 4
 _MOST_PAIRS_NAMED = 50
+# A Keras model that was copied, and a function of a script or notebook.
+_GIVEN_IN_PYTHON = ("keras.Model:", "__main__:")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,6 +84,12 @@ def plan_of_study(
     if dataset is not None:
         stored = stored | {"dataset": str(dataset)}
     settings = _settings(stored, directory)
+    if stored["model"].startswith(_GIVEN_IN_PYTHON):
+        raise study_folder.StudyFolderError(
+            f"Expected a model that can be built again. Received: {stored['model']}, "
+            f"which the study in {directory} was given in Python. Use a function in a "
+            "file, package.module:function, as the model of a study."
+        )
     if ":" in stored["model"] and stored["model"] != model:
         raise study_folder.StudyFolderError(
             f"Expected leave to import the model of the study in {directory}, which is "

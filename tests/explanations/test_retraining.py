@@ -60,3 +60,11 @@ def test_other_data_and_other_models_are_refused(study, tmp_path, monkeypatch):
     monkeypatch.setitem(description, "layers", description["layers"][1:])
     with pytest.raises(StudyFolderError, match="the model has other layers"):
         retraining.plan_of_study(folder)
+
+
+@pytest.mark.parametrize("model", ["keras.Model:mine", "__main__:build"])
+def test_models_that_were_given_in_python_cannot_be_imported(study, monkeypatch, model):
+    folder, _ = study
+    monkeypatch.setitem(folder.settings, "model", model)
+    with pytest.raises(StudyFolderError, match=f"{model}.*function in a file"):
+        retraining.plan_of_study(folder, model=model)
