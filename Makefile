@@ -5,6 +5,7 @@
 # make bench       how fast everything is, in about an hour; see benchmarks/README.md
 # make test        the test suite; make test-slow has what takes longer, make test-ci
 #                  both, make test-all all
+# make docs        these pages and those of the Python API as a site, build/docs
 # make test-lowest the test suite with the lowest versions that setup.cfg allows
 # Each makes its own .venv and installs what it needs. Other settings:
 #   make study STUDY="--dataset digits --repeats 8 --epochs 4 --out studies/digits"
@@ -23,7 +24,7 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 FAST = -m "not slow and not exhaustive and not gpu"
 
 .PHONY: study prototypes models demo-data bench test test-slow test-ci test-all \
-	test-lowest lint clean
+	test-lowest docs lint clean
 
 study: .venv/installed
 	.venv/bin/python scripts/run_confusion_study.py $(STUDY)
@@ -74,6 +75,11 @@ test-all: .venv/installed-test
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest $(PARALLEL) $(FAST)
 
+# Warnings are errors: a name that is not documented, a link that leads nowhere.
+docs: .venv/installed-docs
+	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going -c docs \
+		-d build/doctrees . build/docs
+
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -91,9 +97,13 @@ lint: .venv/installed-dev
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ .venv/installed
 
+.venv/installed-docs: setup.cfg pyproject.toml | .venv/bin/python
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@ .venv/installed
+
 .venv/installed-dev: setup.cfg pyproject.toml | .venv/bin/python
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@ .venv/installed-test .venv/installed
+	touch $@ .venv/installed-test .venv/installed-docs .venv/installed
 
 .venv-lowest/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv --clear .venv-lowest

@@ -31,7 +31,7 @@ _VARIABLES = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
 _ENVIRONMENT = re.compile("(PYTHONPATH|CUDA_VISIBLE_DEVICES)=[.0-9]+")
 # What make does besides; a reader need not type it.
 _ONLY_IN_MAKE = {"touch", "rm", "cp", "ruff", "mypy", "#"}
-_ONLY_MODULES_IN_MAKE = {"venv", "pytest"}
+_ONLY_MODULES_IN_MAKE = {"venv", "pytest", "sphinx"}
 
 
 def words_of(command: str) -> list[str]:
