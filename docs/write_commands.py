@@ -91,6 +91,10 @@ test compares it with the commands.
 A study that is stopped goes on with the same command; `train` and `probe` begin again.
 A command ends with 0, with 1 after an error, with one message, with 2 where it does not
 know an option, and with 130 after Ctrl-C.
+
+Tab completes commands, options and their values in bash and zsh:
+`pip install argcomplete`, and in the shell's start file
+`eval "$(register-python-argcomplete keras-confusion)"`.
 """
 
 

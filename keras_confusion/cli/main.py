@@ -5,6 +5,7 @@ Only that command's module is imported: --help waits for no other.
 
 import argparse
 import importlib
+import os
 import sys
 
 import keras_confusion
@@ -59,12 +60,22 @@ def main(given=None, *, prog: str = "keras-confusion") -> int:
     """
     words = list(sys.argv[1:] if given is None else given)
     parser = _parser(prog)
+    if "_ARGCOMPLETE" in os.environ:
+        from keras_confusion.cli import completion
+
+        completion.complete(parser, _find)
     if not words:
         parser.print_help(sys.stderr)
         return 2
     command = parser.parse_args(words[:1]).command
-    module = importlib.import_module(COMMANDS[command][0])
-    return module.main(words[1:], prog=f"{prog} {command}")
+    return _find(command)(words[1:], prog=f"{prog} {command}")
+
+
+def _find(command: str):
+    """The `main` of a command; `None` if there is none of that name."""
+    if command not in COMMANDS:
+        return None
+    return importlib.import_module(COMMANDS[command][0]).main
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
