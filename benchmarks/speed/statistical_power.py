@@ -118,6 +118,7 @@ def train(recipe: str, dtype_policy: str, dataset: str, networks: int, epochs: i
         pairs=["0-1"],
         repeats=1,
         baseline_repeats=networks,
+        verbose=1,
     )
     study = study_results.read_study(directory)
     trained, baseline = study.networks, study.responses.baseline

@@ -303,6 +303,7 @@ def measure_study(data: str, dtype_policy: str, workers: int | None) -> dict:
             batch_size=BATCH_SIZE,
             dtype_policy=dtype_policy,
             workers=workers,
+            verbose=1,
         )
         directory = pathlib.Path(temporary)
         networks = confusion_store.read_networks(directory)

@@ -50,6 +50,7 @@ def confused_study(dataset: str, workers: int | None, *, quick: bool) -> pathlib
         seed=SEED,
         readout_baselines=0,
         workers=workers,
+        verbose=1,
     )
     return directory
 

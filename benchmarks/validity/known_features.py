@@ -116,6 +116,7 @@ def text_cells(repeats: int, workers: int | None) -> tuple[pd.DataFrame, pathlib
         learning_rate=0.005,
         seed=TEXT_SEED,
         workers=workers,
+        verbose=1,
     )
     cells = _cells(directory)
     places = zip(cells["class_a"], cells["class_b"], cells["target"], strict=True)

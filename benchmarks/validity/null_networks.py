@@ -130,6 +130,7 @@ def train_pool(name: str, *, repeats: int, baseline_repeats: int, workers=None) 
         fraction=0.0 if name == OWN_SEEDS else NOISE,
         # Nobody asks here for what a last layer does.
         readout_baselines=0,
+        verbose=1,
         **TRAINING,
     )
     study = study_results.read_study(directory, single_networks=True)

@@ -70,6 +70,7 @@ def run_study(
         baseline_repeats=repeats,
         epochs=epochs,
         workers=workers,
+        verbose=1,
     )
     return directory
 

@@ -129,7 +129,12 @@ def digits_study() -> pathlib.Path:
 
     directory = null_networks.FOLDER / "noise-digits"
     confusion_study.run_confusion_study(
-        directory, dataset="digits", pairs="all", repeats=8, epochs=4
+        directory,
+        dataset="digits",
+        pairs="all",
+        repeats=8,
+        epochs=4,
+        verbose=1,
     )
     return directory
 

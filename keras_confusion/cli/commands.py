@@ -75,6 +75,7 @@ def run_confusion_study(
             keep_logits=keep_logits,
             data_dir=data_dir,
             on_network=writer.add_network,
+            verbose=1,
         )
     finally:
         writer.close()

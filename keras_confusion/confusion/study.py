@@ -28,7 +28,7 @@ from keras_confusion.datasets import given_data
 from keras_confusion.errors import WorkersKilledError
 from keras_confusion.execution import backends, runtime
 from keras_confusion.execution.backends import Workers
-from keras_confusion.execution.progress import Progress
+from keras_confusion.execution.progress import Progress, Verbose, check_verbose
 from keras_confusion.storage import locks
 from keras_confusion.storage.locks import Hold
 from keras_confusion.storage.study_folder import StudyFolder
@@ -78,6 +78,7 @@ def run_confusion_study(
     keep_logits: bool = False,
     data_dir=None,
     on_network: Callable[[dict], None] | None = None,
+    verbose: Verbose = "auto",
     **options: Unpack[ConfusionOptions],
 ) -> StudySummary:
     """Runs a confusion study, or what is missing of it.
@@ -104,6 +105,8 @@ def run_confusion_study(
         data_dir: Where TensorFlow Datasets keeps its data.
         on_network: Called in this process with every network's row: first those
             already on disk, then each new one as it is finished.
+        verbose: 1 shows how far it is, 0 does not; "auto" does on a terminal and in a
+            notebook.
         **options: Fields of `ConfusionSettings`, in the place of those in `settings`.
 
     Returns:
@@ -116,6 +119,7 @@ def run_confusion_study(
         errors.ClusterError: If a cluster cannot be used, or was lost.
         WorkersKilledError: If workers die again and again.
     """
+    check_verbose(verbose)
     # Worker processes that are used again keep the working directory they had.
     directory = pathlib.Path(directory).absolute()
     if "dataset" in options:
@@ -166,11 +170,16 @@ def run_confusion_study(
             plan = dataclasses.replace(plan, study=folder.description["digest"])
             if not plan.has_features:
                 _log.warning(_NO_FEATURES)
-            return _run(plan, folder, found, hold, on_network)
+            return _run(plan, folder, found, hold, on_network, verbose)
 
 
 def _run(
-    plan: StudyPlan, folder: StudyFolder, workers: Workers, hold: Hold, on_network
+    plan: StudyPlan,
+    folder: StudyFolder,
+    workers: Workers,
+    hold: Hold,
+    on_network,
+    verbose: Verbose,
 ) -> StudySummary:
     start = time.perf_counter()
     planned = plan.networks()
@@ -195,7 +204,7 @@ def _run(
     take_from_disk()
     num_before, crashes = len(taken), 0
     num_merged = num_before
-    progress = Progress(len(planned), done=num_before, unit="networks")
+    progress = Progress(len(planned), done=num_before, unit="networks", verbose=verbose)
     for text in damage:
         progress.note(text)
     try:

@@ -1,13 +1,33 @@
-"""A progress bar on a terminal or in a notebook, a line now and then elsewhere."""
+"""A progress bar on a terminal or in a notebook; elsewhere lines, or nothing."""
 
 import sys
-from typing import TextIO
+import warnings
+from typing import Literal, TextIO
 
-import tqdm.auto
-import tqdm.notebook
+import tqdm
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets the bar is drawn with letters, as on a terminal.
+    warnings.simplefilter("ignore", category=tqdm.TqdmWarning)
+    import tqdm.auto
 
 SECONDS_BETWEEN_LINES = 10.0
-_IN_NOTEBOOK = issubclass(tqdm.auto.tqdm, tqdm.notebook.tqdm_notebook)
+# As Keras' own `verbose`; "auto" is 1 where somebody looks, and 0 elsewhere.
+Verbose = Literal["auto", 0, 1]
+VERBOSE: tuple[Verbose, ...] = ("auto", 0, 1)
+
+
+def check_verbose(verbose: Verbose) -> None:
+    """Raises `ValueError` for what is not one of `VERBOSE`."""
+    if verbose not in VERBOSE:
+        raise ValueError(
+            f"Expected `verbose` to be one of {VERBOSE}. Received: {verbose!r}."
+        )
+
+
+def _in_notebook() -> bool:
+    """Whether what is written comes to a cell of a notebook; tqdm asks the same."""
+    return "ipykernel.zmqshell" in sys.modules
 
 
 class Progress:
@@ -17,11 +37,19 @@ class Progress:
         total: How many there are in all.
         done: How many are done already; they do not count for the rate.
         unit: What is counted, in the plural.
+        verbose: 1 always shows how far it is, 0 only notes; "auto" is 1 on a terminal
+            and in a notebook, and 0 elsewhere.
         stream: Where to write; standard error by default, as it is not a result.
     """
 
     def __init__(
-        self, total: int, *, done: int, unit: str, stream: TextIO | None = None
+        self,
+        total: int,
+        *,
+        done: int,
+        unit: str,
+        verbose: Verbose = 1,
+        stream: TextIO | None = None,
     ):
         self._stream = sys.stderr if stream is None else stream
         counts = " {n_fmt}/{total_fmt} " + unit + "{postfix}"
@@ -34,7 +62,10 @@ class Progress:
             "smoothing": 0,
             "miniters": 1,
         }
-        if self._stream.isatty() or _IN_NOTEBOOK:
+        is_watched = self._stream.isatty() or _in_notebook()
+        if verbose == 0 or (verbose == "auto" and not is_watched):
+            self._bar = tqdm.tqdm(**options, disable=True)
+        elif is_watched:
             form = "{percentage:3.0f}%|{bar}|" + counts
             self._bar = tqdm.auto.tqdm(**options, bar_format=form, dynamic_ncols=True)
         else:

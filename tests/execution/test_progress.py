@@ -1,5 +1,6 @@
 import io
 import re
+import sys
 
 import pytest
 import tqdm
@@ -76,3 +77,38 @@ def test_notes_are_lines_of_their_own():
     shown = progress.Progress(4, done=0, unit="networks", stream=stream)
     shown.note("retried")
     assert stream.getvalue() == "retried\n"
+
+
+@pytest.mark.parametrize(
+    ("verbose", "stream", "is_shown"),
+    [
+        ("auto", Terminal(), True),
+        ("auto", io.StringIO(), False),
+        (0, Terminal(), False),
+        (1, io.StringIO(), True),
+    ],
+)
+def test_verbose_says_who_is_shown_how_far_it_is(verbose, stream, is_shown):
+    shown = progress.Progress(
+        2, done=0, unit="networks", verbose=verbose, stream=stream
+    )
+    shown.show(2)
+    # What went wrong is told to everybody.
+    shown.note("retried")
+    shown.close()
+    assert ("2/2 networks" in stream.getvalue()) == is_shown
+    assert "retried\n" in stream.getvalue()
+
+
+def test_auto_shows_a_bar_in_a_notebook(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", io)
+    shown = progress.Progress(2, done=0, unit="networks", verbose="auto", stream=stream)
+    shown.show(2)
+    shown.close()
+    assert "|##" in stream.getvalue() or "|█" in stream.getvalue()
+
+
+def test_other_values_of_verbose_are_refused():
+    with pytest.raises(ValueError, match="Expected `verbose`.* Received: 2"):
+        progress.check_verbose(2)
