@@ -57,7 +57,7 @@ def measure_study(directory: pathlib.Path) -> dict[str, float]:
     done("table target x class")
     del collector, study, networks
     clock = time.perf_counter()
-    study_report.write_report(directory)
+    study_report.write_tables_and_figures(directory)
     done("whole report")
     seconds["processor time of all this"] = time.process_time() - processor_before
     return {**seconds, MEMORY: peak_memory_mb() - memory_before}

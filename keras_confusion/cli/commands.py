@@ -310,7 +310,7 @@ def explain_generalization(
 
 
 def _print_report(folder: StudyFolder, *, test: str | None = None) -> None:
-    made = study_report.write_report(folder, test=test)
+    made = study_report.write_tables_and_figures(folder, test=test)
     print(made.text)
     _print_files(folder.path, made)
 

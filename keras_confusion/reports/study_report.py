@@ -1,7 +1,10 @@
 """A study of either kind, finished or running -> tables, figures, TensorBoard, text."""
 
+import contextlib
+
 from keras_confusion.comparisons import findings as comparison_findings
 from keras_confusion.confusion import store as confusion_store
+from keras_confusion.errors import StudyLockedError
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.reports import confusion_report, prototype_report
 from keras_confusion.reports.report_files import Report
@@ -22,8 +25,30 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 def write_report(directory, *, test: str | None = None) -> Report:
     """Writes everything that can be said of the results in a study's folder.
 
-    `tables/*.csv`, `figures/*.png` and `.svg`, and the figures for TensorBoard. Nothing
-    is trained or optimised; an earlier report is replaced.
+    `tables/*.csv`, `figures/*.png` and `.svg`, and a log for TensorBoard. Nothing is
+    trained or optimised; an earlier report is replaced.
+
+    Args:
+        directory: As of `write_tables_and_figures`.
+        test: As of `write_tables_and_figures`.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: If there is no such test, or the study has none.
+        StudyFolderError: If the folder holds no study or no result yet, or a file
+            cannot be read.
+    """
+    folder = _open_complete(directory)
+    # A study that is running writes its own events, or will.
+    with contextlib.suppress(StudyLockedError):
+        rewrite_events(folder, test=test)
+    return write_tables_and_figures(folder, test=test)
+
+
+def write_tables_and_figures(directory, *, test: str | None = None) -> Report:
+    """Writes the report of a study whose events are written.
 
     Args:
         directory: The study's folder, a string or path, or an opened `StudyFolder`.

@@ -54,6 +54,21 @@ def test_event_files_are_by_the_test_that_was_asked_for(
         assert json.loads(found[metadata.TAG_STUDY][0][0])["test"] == expected
 
 
+def test_a_report_is_shown_in_the_tab(directory, no_figures, read_plugin_data):
+    """Also of a study that was run in Python, which writes no events."""
+    study_report.write_report(directory)
+    is_confusion = (directory / "networks").exists()
+    run = metadata.TRAINING_RUN if is_confusion else metadata.PROTOTYPES_RUN
+    assert metadata.TAG_STUDY in read_plugin_data(directory, run)
+
+
+def test_a_report_of_a_running_study_leaves_its_events_alone(directory, no_figures):
+    folder = study_folder.StudyFolder.open(directory)
+    with folder.locked():
+        assert study_report.write_report(directory).text
+    assert not list(directory.glob("events/[!r]*"))
+
+
 def test_a_report_says_what_the_folder_says_by_then(directory, no_figures):
     opened = study_folder.StudyFolder.open(directory)
     before = study_report.write_report(directory).text
