@@ -61,6 +61,10 @@ def __getattr__(name: str):
         # Which import Keras; studies have it chosen where they start TensorFlow.
         runtime = importlib.import_module(f"{__name__}.execution.runtime")
         runtime.choose_keras_backend()
+    if name == "load_dataset":
+        # It imports TensorFlow, whose messages would fill a notebook's first cell.
+        runtime = importlib.import_module(f"{__name__}.execution.runtime")
+        runtime.start_tensorflow()
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     return getattr(home, name)
 

@@ -315,6 +315,7 @@ def _as_html(text: str, figure: Figure) -> str:
     data = base64.b64encode(picture.getvalue()).decode()
     lines = text.strip().splitlines()[:_HTML_LINES]
     return (
-        f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+        # JupyterLab would break lines within numbers.
+        f'<pre style="word-break: normal">{html.escape(chr(10).join(lines))}</pre>'
         f'<img alt="The study\'s findings" src="data:image/png;base64,{data}">'
     )
