@@ -71,6 +71,11 @@ def test_messages_come_back_on_request():
     assert "oneDNN" in run(code, TF_CPP_MIN_LOG_LEVEL="0").stderr
 
 
+def test_data_that_come_first_are_loaded_quietly():
+    done = run("import keras_confusion\nkeras_confusion.load_dataset('planted')")
+    assert done.stderr == ""
+
+
 def test_what_was_held_back_is_shown_after_an_error():
     done = run(
         "import os\n"
