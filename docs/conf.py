@@ -120,6 +120,8 @@ html_copy_source = False
 # Of hundreds of files: they need no table of contents each.
 html_sidebars = {"source/**": ["navbar-logo.html", "search-button-field.html"]}
 html_show_sphinx = False
+# Dark where the reader's system is.
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
