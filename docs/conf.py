@@ -40,7 +40,7 @@ exclude_patterns = [".*", "build", "dist", "models", "probes", "studies", "tests
 site_contents = {
     "Start": [
         "Overview <self>",
-        *(["docs/tutorial"] if (ROOT / "docs" / "tutorial.ipynb").exists() else []),
+        "Tutorial <docs/tutorial>",
         "docs/own_data_and_model",
         "docs/tensorboard",
         "docs/commands",
