@@ -221,6 +221,7 @@ def write_prototype_study(synthetic_study, tmp_path):
             study["frames"] = _frames(study["image"], num_frames)
         else:
             left_out = ("frames", *left_out)
+        left_out = ("parameters", *left_out)
         names = [*study["target"].values.tolist()[:-1], "<b>dog & cat</b>"]
         directory = tmp_path / "study"
         percentages = study["interval"].values.tolist()

@@ -70,6 +70,7 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
     from keras_confusion.models import loading
     from keras_confusion.prototypes import images as prototype_images
     from keras_confusion.prototypes.optimizer import drafting
+    from keras_confusion.prototypes.optimizer.parametrizations import Pixels
 
     network = keras.saving.load_model(folder / "model.keras", compile=False)
     width = json.loads((folder / "model.json").read_text())["training"]["width"]
@@ -77,7 +78,8 @@ def _all_prototypes(folder: pathlib.Path, quick: bool, rounds: int) -> list[dict
     inits = INITIALISATIONS_QUICK if quick else INITIALISATIONS
     num_classes = len(exact.class_names)
     count = inits * num_classes**2
-    noise = prototype_images.noise(range(inits), num_classes, exact.input_shape)
+    pixels = Pixels(exact.input_shape)
+    noise = prototype_images.starts(range(inits), num_classes, pixels)
     class_images = prototype_images.class_prototypes(exact, noise, _settings()).images
     ours = {"ours, float32": exact}
     if _has_bfloat16():
@@ -125,6 +127,7 @@ def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
     from keras_confusion.models import architectures
     from keras_confusion.prototypes import images as prototype_images
     from keras_confusion.prototypes.optimizer import drafting
+    from keras_confusion.prototypes.optimizer.parametrizations import Pixels
 
     build = functools.partial(
         architectures.build_model,
@@ -136,7 +139,7 @@ def _image_steps(width: int, quick: bool, rounds: int) -> list[dict]:
     )
     network = build()
     count = 20 if quick else 100
-    noise = prototype_images.noise([0], count, (32, 32, 3))[0]
+    noise = prototype_images.starts([0], count, Pixels((32, 32, 3)))[0]
     timed = TIMED_QUICK if quick else TIMED
     ours = {"ours, float32": network}
     if _has_bfloat16():
@@ -178,7 +181,7 @@ def _has_bfloat16() -> bool:
 
 
 def _settings(**settings):
-    from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+    from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
     return OptimizerSettings(learning_rate=STEP_LENGTH, **settings)
 
@@ -255,10 +258,8 @@ def _quality(name: str, probe, exact, noise) -> list[dict]:
 
 def _pass(model, images, num_passes: int) -> float:
     """Seconds of one step of all images."""
-    from keras_confusion.prototypes.optimizer.image_optimizer import (
-        OptimizerSettings,
-        optimize_images,
-    )
+    from keras_confusion.prototypes.optimizer.image_optimizer import optimize_images
+    from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
     # Toward the least probable class in tiny steps: none is done on the way.
     targets = np.asarray(model(images, training=False)).argmin(axis=1)

@@ -11,12 +11,17 @@ from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import grid
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes import store as prototype_store
-from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+from keras_confusion.prototypes.optimizer import parametrizations
+from keras_confusion.prototypes.optimizer import settings as optimizer_settings
+from keras_confusion.prototypes.optimizer.settings import (
+    OptimizerSettings,
+    usual_parametrization,
+)
 
 # Long steps that shorten where the loss is nearly 0: half of the poster's updates, and
 # the same C, R and M_g within a fiftieth.
 UPDATE_RULE = "polyak"
-_USUAL_SIZE = 32 * 32 * 3
+_USUAL_SHAPE = (32, 32, 3)
 # Of so many classes, intermediary prototypes take four times as long as of ten.
 MOST_INTERMEDIARY_CLASSES = 20
 
@@ -31,10 +36,13 @@ class LiveSettings:
             makes them of up to `MOST_INTERMEDIARY_CLASSES` classes.
         input_range: The values of black and white that the model expects; `None` finds
             them.
+        parametrization: "pixels": noise that the network is sure of, in a few updates;
+            "fourier": images that a person can read, in `STEPS` updates.
         learning_rate: Longest step of an image, see `UPDATE_RULE`; `None` takes 1, and
-            more for images larger than 32 x 32 x 3, by the square root of the size.
+            more for images larger than 32 x 32 x 3, by the square root of the size. Of
+            "fourier" Adam's; `None` takes its usual one.
         max_iterations: Updates after which an image is given up as not converged. They
-            bound the time.
+            bound the time. Of "pixels" only.
         loss_threshold: An image is done when its loss, in nats, is below.
         seed: With the number of the initialisation it decides the noise.
 
@@ -45,6 +53,7 @@ class LiveSettings:
     initialisations: int = 1
     intermediary: bool | None = None
     input_range: tuple[float, float] | None = None
+    parametrization: str = "pixels"
     learning_rate: float | None = None
     max_iterations: int = 30
     loss_threshold: float = 0.01
@@ -62,16 +71,15 @@ class LiveSettings:
                 "Expected `input_range` of two numbers, black below white. Received: "
                 f"{limits}. Use for example (0, 255)."
             )
-        _ = self.optimizer(_USUAL_SIZE)
+        _ = self.optimizer(_USUAL_SHAPE)
 
-    def optimizer(self, image_size: int) -> OptimizerSettings:
-        """How images of so many values are optimised."""
-        learning_rate = self.learning_rate
-        if learning_rate is None:
-            learning_rate = max(1.0, math.sqrt(image_size / _USUAL_SIZE))
-        return OptimizerSettings(
-            update_rule=UPDATE_RULE,
-            learning_rate=learning_rate,
+    def optimizer(self, image_shape: tuple[int, int, int]) -> OptimizerSettings:
+        """How images (height, width, channels) are optimised."""
+        longest = max(1.0, math.sqrt(math.prod(image_shape) / math.prod(_USUAL_SHAPE)))
+        return optimizer_settings.settled(
+            parametrizations.parametrization(self.parametrization, image_shape),
+            until_threshold=(UPDATE_RULE, longest),
+            learning_rate=self.learning_rate,
             max_iterations=self.max_iterations,
             loss_threshold=self.loss_threshold,
         )
@@ -89,6 +97,7 @@ class LiveOptions(TypedDict, total=False):
     initialisations: int
     intermediary: bool | None
     input_range: tuple[float, float] | None
+    parametrization: str
     learning_rate: float | None
     max_iterations: int
     loss_threshold: float
@@ -107,14 +116,14 @@ class LivePrototypes:
 
     def __init__(self, probe: Probe, settings: LiveSettings):
         self._probe, self._settings = probe, settings
-        self.optimizer = settings.optimizer(math.prod(probe.input_shape))
-        self._start = prototype_images.noise(
+        self.optimizer = settings.optimizer(probe.input_shape)
+        self._start = prototype_images.starts(
             [
                 np.random.SeedSequence((settings.seed, number))
                 for number in range(settings.initialisations)
             ],
             len(probe.class_names),
-            probe.input_shape,
+            usual_parametrization(self.optimizer, probe.input_shape),
         )
 
     def make(self, percentage: float, accuracy: float) -> xr.Dataset:
@@ -136,14 +145,15 @@ class LivePrototypes:
             )
             values = grid.probe_classifier(self._probe, self._start, probing)
             each = np.arange(len(names))
-            self._start = values["image"][:, each, each]
+            class_images = values["image"][:, each, each]
             left_out = set()
         else:
             values = grid.probe_class_prototypes(
                 self._probe, self._start, self.optimizer
             )
-            self._start = values["image"]
+            class_images = values["image"]
             left_out = {"origin"}
+        self._start = values.pop("parameters", class_images)
         arrays = {
             name: (
                 [axis for axis in _axes(name) if axis not in left_out],

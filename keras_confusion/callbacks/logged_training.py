@@ -100,7 +100,7 @@ class LoggedTraining:
             "accuracy_of": "validation" if prefix else "training",
             "input_range": list(probe.input_range),
             "assumed": list(probe.assumed),
-            **dataclasses.asdict(prototypes.optimizer),
+            **prototypes.optimizer.description(),
         }
         images = ImageSummaries(self._directory, self._moments.percentages, description)
         return _LoggedPrototypes(prototypes, images, prefix)

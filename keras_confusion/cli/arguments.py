@@ -59,6 +59,9 @@ def add_settings(
 def add_image_optimizer_arguments(group: argparse._ActionsContainer) -> None:
     """Adds how images are optimised, as in a prototype study."""
     fields = {field.name: field for field in dataclasses.fields(PrototypeSettings)}
+    _add_setting(group, fields["parametrization"])
+    _add_setting(group, fields["transformations"])
+    _add_setting(group, fields["steps"])
     _add_setting(group, fields["update_rule"])
     _add_setting(group, fields["prototype_learning_rate"], name="learning_rate")
     _add_setting(group, fields["loss_threshold"])

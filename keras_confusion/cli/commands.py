@@ -246,7 +246,7 @@ def probe_saved_model(
         )
     finally:
         progress.close()
-    optimizer = chosen.optimizer(len(probe.class_names))
+    optimizer = chosen.optimizer(probe)
     made = pair_report.write_pair_report(
         directory,
         probed,
@@ -258,7 +258,10 @@ def probe_saved_model(
             "answers": probe.answers,
             "assumed": list(probe.assumed),
             "settings": dataclasses.asdict(chosen)
-            | {"learning_rate": optimizer.learning_rate},
+            | {
+                name: getattr(optimizer, name)
+                for name in ("update_rule", "learning_rate", "steps", "transformations")
+            },
             "provenance": provenance.provenance(),
         },
     )

@@ -15,10 +15,8 @@ import tensorflow as tf
 
 from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes.optimizer import objectives
-from keras_confusion.prototypes.optimizer.image_optimizer import (
-    OptimizerSettings,
-    optimize_images,
-)
+from keras_confusion.prototypes.optimizer.image_optimizer import optimize_images
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
 # Standard deviation of the blur, and moves, as parts of an image's side.
 _BLUR = 1 / 32

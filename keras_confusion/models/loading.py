@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from keras_confusion.models import (
     answers,
+    image_statistics,
     input_range,
     model_description,
     model_files,
@@ -127,6 +128,7 @@ def load_probe(
         source=str(path),
         input_range=limits,
         assumed=(*assumed, *told),
+        image_statistics=image_statistics.read(_folder(path), shape),
     )
     probe = model_files.attempt(
         path, lambda: _tried_out(opened, serve, meaning, description)
@@ -139,9 +141,7 @@ def load_probe(
 
 def _description(path: pathlib.Path) -> tuple[dict, tuple[str, ...]]:
     """What the model.json of a model says, and what is to be told of it."""
-    candidates = [path / _DESCRIPTION]
-    if path.name == "saved_model" or path.suffix == ".keras":
-        candidates.append(path.parent / _DESCRIPTION)
+    candidates = (path / _DESCRIPTION, _folder(path) / _DESCRIPTION)
     file = next((file for file in candidates if file.is_file()), None)
     if file is None:
         return {}, ()
@@ -153,13 +153,21 @@ def _description(path: pathlib.Path) -> tuple[dict, tuple[str, ...]]:
     except ValueError as error:
         raise ModelFolderError(str(error)) from error
     # Only the files that are loaded are verified.
-    below = path.name if path.suffix == ".keras" else "saved_model/"
-    if damage := model_description.find_damage(file.parent, below=below):
-        raise ModelFolderError(
-            f"Expected a model as it was saved. Received: {damage} Use a copy of "
-            "yours, or save it again."
-        )
+    loaded = path.name if path.suffix == ".keras" else "saved_model/"
+    for below in (loaded, image_statistics.FILE):
+        if damage := model_description.find_damage(file.parent, below=below):
+            raise ModelFolderError(
+                f"Expected a model as it was saved. Received: {damage} Use a copy of "
+                "yours, or save it again."
+            )
     return description, ()
+
+
+def _folder(path: pathlib.Path) -> pathlib.Path:
+    """Where a model's model.json is, or would be."""
+    if path.name == "saved_model" or path.suffix == ".keras":
+        return path.parent
+    return path
 
 
 def _what_else(path: pathlib.Path, *, is_foreign: bool) -> str:

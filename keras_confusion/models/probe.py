@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.models.saving import ModelFolderError, features_model
 
 
@@ -24,6 +25,7 @@ class Probe:
         input_range: The values that black and white are given to the model as.
         answers: What the model itself answers with, a key of `answers.LOOKS`.
         assumed: What was found or assumed of the model, sentences.
+        image_statistics: Of its training images, `None` where they are not known.
     """
 
     logits: Callable[[tf.Tensor], tf.Tensor]
@@ -34,6 +36,7 @@ class Probe:
     input_range: tuple[float, float] = (0.0, 1.0)
     answers: str = "logits"
     assumed: tuple[str, ...] = ()
+    image_statistics: ImageStatistics | None = None
 
     def predict(self, images) -> np.ndarray:
         """Returns the class probabilities of images, float32 `(n, K)`."""

@@ -3,6 +3,8 @@
     saved_models/<name>/model.keras    the Keras model, to train on
     saved_models/<name>/saved_model/   endpoints `serve(images) -> logits` and
                                        `features(images) -> (n, d)`
+    saved_models/<name>/image_statistics.npz
+                                       colours and mean spectrum of the training images
     saved_models/<name>/model.json     class names, input shape and range, data set,
                                        accuracy, how it was trained, and checksums of
                                        all files, see `model_description`
@@ -23,10 +25,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion.models import input_range, model_description
+from keras_confusion.models.image_statistics import FILE as STATISTICS_FILE
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.storage import files, sealed_json
 
 FORMAT_VERSION = 1
-_CONTENTS = ("model.keras", "saved_model", "model.json")
+_CONTENTS = ("model.keras", "saved_model", "model.json", STATISTICS_FILE)
 # What TensorFlow's errors say of the file system's.
 _TENSORFLOW_ERRORS = {
     errno.ENOSPC: "No space left on device",
@@ -82,13 +86,22 @@ def _partial(directory: pathlib.Path) -> pathlib.Path:
     return directory.with_name(f".{directory.name}.partial")
 
 
-def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
+def save_model(
+    model: keras.Model,
+    directory,
+    *,
+    image_statistics: ImageStatistics | None = None,
+    **description,
+) -> pathlib.Path:
     """Saves a classifier for training on and for probing.
 
     Args:
         model: A Keras model from images in [0, 1] to logits `(batch, K)` whose last
             layer is the classification layer.
         directory: The folder to write; replaced when all of the new one is written.
+        image_statistics: `ImageStatistics.of_images` of training images: with it the
+            prototypes of `maco` can be made from the folder alone, and those of
+            `fourier` have the colours of the data.
         **description: What `model.json` says; JSON types. `class_names`, one name per
             class, is needed; `dataset`, `test_accuracy` and `training` are customary.
 
@@ -114,6 +127,8 @@ def save_model(model: keras.Model, directory, **description) -> pathlib.Path:
         partial.mkdir(parents=True)
         model.save(partial / "model.keras")
         _export(model, features, partial / "saved_model")
+        if image_statistics is not None:
+            image_statistics.write(partial)
         _describe(model, features, partial, description | {"class_names": class_names})
     _replace(directory, partial)
     return directory

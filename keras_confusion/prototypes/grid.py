@@ -17,7 +17,11 @@ from keras_confusion.prototypes.optimizer import deepfool
 from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
 from keras_confusion.prototypes.optimizer.image_optimizer import (
     OptimizedImages,
+)
+from keras_confusion.prototypes.optimizer.parametrizations import Pixels, rendered
+from keras_confusion.prototypes.optimizer.settings import (
     OptimizerSettings,
+    usual_parametrization,
 )
 
 _BATCH_SIZE = 100
@@ -89,6 +93,7 @@ def probe_classifier(
     start: np.ndarray,
     settings: ProbingSettings,
     *,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Makes and measures the prototypes of a classifier.
@@ -96,8 +101,9 @@ def probe_classifier(
     Args:
         probe: The classifier.
         start: float32 `(..., K, height, width, channels)` in [0, 1]: what the class
-            prototypes begin as.
+            prototypes begin as; of another parametrisation than pixels its parameters.
         settings: A `ProbingSettings`.
+        seeds: Integer array `(...)`, see `images.class_prototypes`.
         on_progress: Called with the number of images that are done, of `num_images`.
 
     Returns:
@@ -109,11 +115,15 @@ def probe_classifier(
     """
     tell = _Tally(on_progress)
     class_prototypes = prototype_images.class_prototypes(
-        probe, start, settings.images, on_progress=tell
+        probe, start, settings.images, seeds=seeds, on_progress=tell
     )
     tell.next()
     made = prototype_images.intermediary_prototypes(
-        probe, class_prototypes.images, settings.images, on_progress=tell
+        probe,
+        class_prototypes.parameters,
+        settings.images,
+        seeds=seeds,
+        on_progress=tell,
     )
     tell.next()
     num_classes = start.shape[-4]
@@ -122,10 +132,12 @@ def probe_classifier(
     iterations[..., diagonal, diagonal] = class_prototypes.iterations
     made = dataclasses.replace(made, iterations=iterations)
     values: dict = _measured(probe, start, made, diagonal[:, None], settings.images)
+    if not isinstance(settings.images.parametrization, Pixels | None):
+        values["parameters"] = class_prototypes.parameters
     if settings.num_frames:
         values["frames"] = _all_frames(class_prototypes, made, settings.num_frames)
     if settings.boundaries:
-        values |= _boundaries(probe, class_prototypes.images, settings, tell)
+        values |= _boundaries(probe, class_prototypes.parameters, settings, seeds, tell)
     if settings.attacks:
         attacked = deepfool.deepfool(probe.logits, class_prototypes.images)
         values |= {
@@ -138,7 +150,11 @@ def probe_classifier(
 
 
 def probe_class_prototypes(
-    probe: model_probe.Probe, start: np.ndarray, settings: OptimizerSettings
+    probe: model_probe.Probe,
+    start: np.ndarray,
+    settings: OptimizerSettings,
+    *,
+    seeds: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Makes and measures nothing but class prototypes, for classifiers of many classes.
 
@@ -146,13 +162,18 @@ def probe_class_prototypes(
         probe: The classifier.
         start: As in `probe_classifier`.
         settings: How images are optimised.
+        seeds: As in `probe_classifier`.
 
     Returns:
         As `probe_classifier`, but with no axis for origins, and no more than `start`,
-        `image`, `loss`, `iterations`, `converged`, `predicted` and `features`.
+        `image`, `loss`, `iterations`, `converged`, `predicted`, `features` and
+        `parameters`.
     """
-    made = prototype_images.class_prototypes(probe, start, settings)
-    return _measured(probe, start, made, np.arange(start.shape[-4]), settings)
+    made = prototype_images.class_prototypes(probe, start, settings, seeds=seeds)
+    values = _measured(probe, start, made, np.arange(start.shape[-4]), settings)
+    if not isinstance(settings.parametrization, Pixels | None):
+        values["parameters"] = made.parameters
+    return values
 
 
 def _measured(
@@ -165,8 +186,9 @@ def _measured(
     """What the classifier says of finished images, without what it does not say."""
     answers = ask(probe, made.images)
     losses = answers.cross_entropies(targets)
+    parametrization = usual_parametrization(settings, start.shape[-3:])
     values: dict[str, np.ndarray | None] = {
-        "start": start,
+        "start": rendered(parametrization, start),
         "image": made.images,
         "loss": losses,
         "iterations": made.iterations,
@@ -186,18 +208,20 @@ def num_images(start: np.ndarray, settings: ProbingSettings) -> int:
     return num_starts * per_start
 
 
-def _boundaries(probe, class_prototypes, settings: ProbingSettings, tell) -> dict:
+def _boundaries(
+    probe, class_prototypes, settings: ProbingSettings, seeds, tell
+) -> dict:
     made = prototype_images.boundary_prototypes(
         probe,
         class_prototypes,
-        dataclasses.replace(
-            settings.images, learning_rate=settings.boundary_learning_rate
-        ),
+        settings.images,
+        learning_rate=settings.boundary_learning_rate,
         gap_tolerance=settings.gap_tolerance,
+        seeds=seeds,
         on_progress=tell,
     )
     # The diagonal holds class prototypes, which are no boundaries.
-    num_classes = class_prototypes.shape[-4]
+    num_classes = made.images.shape[-4]
     off_diagonal = ~np.eye(num_classes, dtype=bool)
     answers = ask(probe, made.images)
     features = answers.features

@@ -14,12 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion.models import probe
-from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer import objectives, parametrizations
 from keras_confusion.prototypes.optimizer.drafting import DraftedLogits
 from keras_confusion.prototypes.optimizer.image_optimizer import (
     OptimizedImages,
-    OptimizerSettings,
     optimize_images,
+)
+from keras_confusion.prototypes.optimizer.parametrizations import rendered
+from keras_confusion.prototypes.optimizer.settings import (
+    OptimizerSettings,
+    usual_parametrization,
 )
 
 # Keras models whose logits function is kept, so that it compiles once.
@@ -59,6 +63,7 @@ def class_prototypes(
     start: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> OptimizedImages:
     """Optimises one image per class.
@@ -67,8 +72,11 @@ def class_prototypes(
         model: A `probe.Probe`, a Keras model, or any differentiable function from
             images `(batch, height, width, channels)` in [0, 1] to logits `(batch, K)`.
         start: Float array `(..., K, height, width, channels)` in [0, 1]: noise (see
-            `noise`), or the prototypes of an earlier training interval.
+            `starts`), or the prototypes of an earlier training interval. Of another
+            parametrisation than pixels its parameters `(..., K, *shape)`.
         settings: An `OptimizerSettings`.
+        seeds: Integer array `(...)`, one for each initialisation; it decides how its
+            images are transformed. By default its place in the array does.
         on_progress: Called with how many images are done, and of how many.
 
     Returns:
@@ -77,7 +85,12 @@ def class_prototypes(
     start = _with_classes(start)
     targets = np.broadcast_to(np.arange(start.shape[-4]), start.shape[:-3])
     return optimize_images(
-        _logits_of(model), start, targets, settings, on_progress=on_progress
+        _logits_of(model),
+        start,
+        targets,
+        settings,
+        seeds=_image_seeds(seeds, start.shape[:-4], targets, targets),
+        on_progress=on_progress,
     )
 
 
@@ -86,14 +99,18 @@ def intermediary_prototypes(
     prototypes: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> OptimizedImages:
     """Drags every class prototype to every other class.
 
     Args:
         model: As in `class_prototypes`.
-        prototypes: The class prototypes, `(..., K, height, width, channels)`.
-        settings: An `OptimizerSettings`.
+        prototypes: The class prototypes, `(..., K, height, width, channels)`; of
+            another parametrisation than pixels their parameters.
+        settings: An `OptimizerSettings`. Where it has a number of steps, half of them
+            are made: the images begin as prototypes.
+        seeds: As in `class_prototypes`.
         on_progress: As in `class_prototypes`.
 
     Returns:
@@ -103,14 +120,18 @@ def intermediary_prototypes(
     """
     start = _as_origins(prototypes)
     num_classes = start.shape[-4]
-    targets = np.broadcast_to(np.arange(num_classes)[:, None], start.shape[:-3])
-    given = np.broadcast_to(np.eye(num_classes, dtype=bool), start.shape[:-3])
+    targets, origins = (
+        np.broadcast_to(labels, start.shape[:-3])
+        for labels in np.indices((num_classes, num_classes))
+    )
+    given = targets == origins
     return optimize_images(
         _logits_of(model),
         start,
         targets,
-        settings,
+        (settings or OptimizerSettings()).for_prototypes(),
         given=given,
+        seeds=_image_seeds(seeds, start.shape[:-5], targets, origins),
         on_progress=on_progress,
     )
 
@@ -121,7 +142,9 @@ def boundary_images(
     pairs: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
+    learning_rate: float | None = None,
     gap_tolerance: float = 0.01,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> OptimizedImages:
     """Drags images to the boundary of two classes each.
@@ -133,26 +156,51 @@ def boundary_images(
     more, the image moves toward the tie; where not, down the loss. Down the loss
     alone, it zigzags across the tie for long.
 
+    Where the settings have a number of steps, half of them come first: by the
+    parametrisation, up the lower one of the two logits. What is left to the tie then is
+    done by pixels.
+
     Args:
         model: As in `class_prototypes`.
-        start: Float array `(..., height, width, channels)` in [0, 1].
+        start: Float array `(..., height, width, channels)` in [0, 1], or parameters.
         pairs: Integer array `(..., 2)`: the two classes of every image.
         settings: An `OptimizerSettings`. Whatever its update rule is, "polyak" is
-            used, as steps of one length jump over the tie; frames are not kept.
+            used for pixels, as steps of one length jump over the tie; frames are not
+            kept.
+        learning_rate: The longest step of pixels; `None` takes the settings'.
         gap_tolerance: A difference of two logits, above 0; see `objectives.check_tie`.
+        seeds: Integer array `(..., n)`, as in `image_optimizer.optimize_images`.
         on_progress: As in `class_prototypes`.
 
     Returns:
-        `OptimizedImages` with the leading axes of `start`.
+        `OptimizedImages` with the leading axes of `start`, in pixels.
     """
-    settings = dataclasses.replace(
-        settings or OptimizerSettings(), update_rule="polyak", frame_every=None
-    )
+    settings = dataclasses.replace(settings or OptimizerSettings(), frame_every=None)
     logits = _logits_of(model)
+    num_before: np.ndarray | int = 0
+    if settings.steps is not None:
+        near = optimize_images(
+            logits,
+            start,
+            pairs,
+            settings.for_prototypes(),
+            objective=objectives.Tie(gap_tolerance),
+            descended=objectives.lower_of_two,
+            seeds=seeds,
+        )
+        start, num_before = near.images, near.iterations
+    settings = dataclasses.replace(
+        settings,
+        update_rule="polyak",
+        learning_rate=learning_rate or settings.learning_rate,
+        steps=None,
+        transformations="none",
+        parametrization=None,
+    )
     if isinstance(logits, DraftedLogits):
         nearly = objectives.Tie(_DRAFT_TOLERANCES * gap_tolerance)
         logits = dataclasses.replace(logits, draft_objective=nearly)
-    return optimize_images(
+    made = optimize_images(
         logits,
         start,
         pairs,
@@ -160,6 +208,7 @@ def boundary_images(
         objective=objectives.Tie(gap_tolerance),
         on_progress=on_progress,
     )
+    return dataclasses.replace(made, iterations=made.iterations + num_before)
 
 
 def boundary_prototypes(
@@ -167,7 +216,9 @@ def boundary_prototypes(
     prototypes: np.ndarray,
     settings: OptimizerSettings | None = None,
     *,
+    learning_rate: float | None = None,
     gap_tolerance: float = 0.01,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BoundaryPrototypes:
     """Drags every class prototype to its boundary with every other class.
@@ -176,9 +227,11 @@ def boundary_prototypes(
 
     Args:
         model: As in `class_prototypes`.
-        prototypes: The class prototypes, `(..., K, height, width, channels)`.
-        settings: As in `boundary_images`.
-        gap_tolerance: As in `boundary_images`.
+        prototypes: As in `intermediary_prototypes`.
+        settings: As in `boundary_images`, as the next two.
+        learning_rate: The longest step of pixels.
+        gap_tolerance: A difference of two logits.
+        seeds: As in `class_prototypes`.
         on_progress: As in `class_prototypes`.
 
     Returns:
@@ -190,16 +243,19 @@ def boundary_prototypes(
     """
     settings = settings or OptimizerSettings()
     start = _as_origins(prototypes)
-    *leading, num_classes, _, height, width, channels = start.shape
+    leading, num_classes = start.shape[:-5], start.shape[-4]
     objectives.check_tie(num_classes, settings.loss_threshold, gap_tolerance)
     pairs = np.argwhere(~np.eye(num_classes, dtype=bool))
     targets, origins = pairs.T
+    all_pairs = np.broadcast_to(pairs, (*leading, *pairs.shape))
     made = boundary_images(
         model,
         start[..., targets, origins, :, :, :],
-        np.broadcast_to(pairs, (*leading, *pairs.shape)),
+        all_pairs,
         settings,
+        learning_rate=learning_rate,
         gap_tolerance=gap_tolerance,
+        seeds=_image_seeds(seeds, leading, all_pairs[..., 0], all_pairs[..., 1]),
         on_progress=on_progress,
     )
     each = np.arange(len(pairs))
@@ -210,7 +266,9 @@ def boundary_prototypes(
         array[..., targets, origins] = values
         return array
 
-    images = start.copy()
+    parametrization = usual_parametrization(settings, start.shape[-3:])
+    given = rendered(parametrization, _with_classes(prototypes))
+    images = np.repeat(given[..., None, :, :, :, :], num_classes, axis=-5)
     images[..., targets, origins, :, :, :] = made.images
     return BoundaryPrototypes(
         images=images,
@@ -223,21 +281,29 @@ def boundary_prototypes(
     )
 
 
-def noise(seeds, num_classes: int, input_shape) -> np.ndarray:
-    """Images to start from: every pixel uniform in [0, 1].
+def starts(
+    seeds, num_classes: int, parametrization: parametrizations.Parametrization
+) -> np.ndarray:
+    """What class prototypes start from: of pixels, noise uniform in [0, 1].
 
     Args:
         seeds: One integer per initialisation.
         num_classes: Number of classes, K.
-        input_shape: (height, width, channels).
+        parametrization: A `parametrizations.Parametrization`.
 
     Returns:
-        float32 array `(len(seeds), K, height, width, channels)`.
+        float32 array `(len(seeds), K, *parametrization.shape)`.
     """
-    shape = (num_classes, *input_shape)
-    return np.stack(
-        [np.random.default_rng(seed).random(shape, np.float32) for seed in seeds]
-    )
+    return np.stack([parametrization.start(seed, num_classes) for seed in seeds])
+
+
+def _image_seeds(seeds, leading, targets, origins) -> np.ndarray:
+    """Seed, target and origin of every image, `(..., 3)`."""
+    if seeds is None:
+        seeds = np.arange(int(np.prod(leading))).reshape(leading)
+    seeds = np.asarray(seeds)
+    of_images = seeds.reshape(seeds.shape + (1,) * (targets.ndim - seeds.ndim))
+    return np.stack(np.broadcast_arrays(of_images, targets, origins), axis=-1)
 
 
 def _with_classes(images: np.ndarray) -> np.ndarray:

@@ -17,11 +17,16 @@ from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import dissimilarity, grid
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes import settings as prototype_settings
-from keras_confusion.prototypes.optimizer import objectives
+from keras_confusion.prototypes.optimizer import objectives, parametrizations
+from keras_confusion.prototypes.optimizer import settings as optimizer_settings
 from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
 from keras_confusion.prototypes.optimizer.image_optimizer import (
-    OptimizerSettings,
     optimize_images,
+)
+from keras_confusion.prototypes.optimizer.parametrizations import rendered
+from keras_confusion.prototypes.optimizer.settings import (
+    OptimizerSettings,
+    usual_parametrization,
 )
 
 # In the order of the way from one class to the other.
@@ -46,8 +51,11 @@ class PairSettings:
         inits: Number of initialisations.
         seed: With the number of the initialisation and the label, it decides the noise
             of a class, whichever class it is paired with.
-        update_rule: See `image_optimizer.OptimizerSettings`, as the next three.
-        learning_rate: `None` takes the poster's for so many classes.
+        parametrization: One of `parametrizations.NAMES`.
+        transformations: See `optimizer.settings.settled`, as the next three.
+        steps: Updates of every class prototype.
+        update_rule: How images follow the gradient.
+        learning_rate: `None` takes the poster's for pixels of so many classes.
         loss_threshold: An image is done when its loss, in nats, is below.
         max_iterations: Updates after which an image is given up.
         frames: Frames that are kept of every prototype's way, 0 or at least 2.
@@ -55,20 +63,32 @@ class PairSettings:
 
     inits: int = 3
     seed: int = 0
-    update_rule: str = "normalized"
+    parametrization: str = "pixels"
+    transformations: str | None = None
+    steps: int | None = None
+    update_rule: str | None = None
     learning_rate: float | None = None
     loss_threshold: float = 0.01
     max_iterations: int = 2000
     frames: int = 0
 
-    def optimizer(self, num_classes: int) -> OptimizerSettings:
-        """The `OptimizerSettings` for a classifier of so many classes."""
-        learning_rate = self.learning_rate
-        if learning_rate is None:
-            learning_rate = prototype_settings.poster_learning_rate(num_classes)
-        return OptimizerSettings(
+    def optimizer(self, probe: model_probe.Probe) -> OptimizerSettings:
+        """The `OptimizerSettings` for a classifier."""
+        poster_learning_rate = prototype_settings.poster_learning_rate(
+            len(probe.class_names)
+        )
+        return optimizer_settings.settled(
+            parametrizations.parametrization(
+                self.parametrization, probe.input_shape, probe.image_statistics
+            ),
+            until_threshold=(
+                prototype_settings.POSTER_UPDATE_RULE,
+                poster_learning_rate,
+            ),
+            transformations=self.transformations,
+            steps=self.steps,
             update_rule=self.update_rule,
-            learning_rate=learning_rate,
+            learning_rate=self.learning_rate,
             loss_threshold=self.loss_threshold,
             max_iterations=self.max_iterations,
             frame_every=_ITERATIONS_BETWEEN_FRAMES if self.frames else None,
@@ -151,43 +171,60 @@ def probe_pair(
     """
     _check(settings)
     num_classes = len(probe.class_names)
-    optimizer = settings.optimizer(num_classes)
+    optimizer = settings.optimizer(probe)
+    parametrization = usual_parametrization(optimizer, probe.input_shape)
     # Now, not when everything else is done.
     objectives.check_tie(num_classes, settings.loss_threshold, GAP_TOLERANCE)
     start = np.stack(
         [
-            [_noise(settings.seed, init, label, probe.input_shape) for label in labels]
+            [
+                parametrization.start(
+                    np.random.SeedSequence((settings.seed, init, label)), 1
+                )[0]
+                for label in labels
+            ]
             for init in range(settings.inits)
         ]
     )
+    # Seed, initialisation, target and origin decide how an image is transformed.
+    seeds = np.array(
+        [
+            [(settings.seed, init, label, label) for label in labels]
+            for init in range(settings.inits)
+        ]
+    )
+    to_second = seeds[:, 1].copy()
+    to_second[:, 3] = labels[0]
     tell = on_progress or (lambda num_done: None)
     class_prototypes = optimize_images(
         probe.logits,
         start,
         np.broadcast_to(labels, start.shape[:2]),
         optimizer,
+        seeds=seeds,
         on_progress=lambda done, _: tell(done),
     )
-    origins = class_prototypes.images[:, 0]
+    origins = class_prototypes.parameters[:, 0]
     intermediary = optimize_images(
         probe.logits,
         origins,
         np.full(settings.inits, labels[1]),
-        optimizer,
+        optimizer.for_prototypes(),
+        seeds=to_second,
         on_progress=lambda done, _: tell(2 * settings.inits + done),
     )
     boundary = prototype_images.boundary_images(
         probe,
         origins,
         np.broadcast_to(labels, (settings.inits, 2)),
-        dataclasses.replace(
-            optimizer, learning_rate=grid.ProbingSettings.boundary_learning_rate
-        ),
+        optimizer,
+        learning_rate=grid.ProbingSettings.boundary_learning_rate,
         gap_tolerance=GAP_TOLERANCE,
+        seeds=to_second,
         on_progress=lambda done, _: tell(3 * settings.inits + done),
     )
     images = {
-        "p_from": origins,
+        "p_from": class_prototypes.images[:, 0],
         "boundary": boundary.images,
         "intermediary": intermediary.images,
         "p_to": class_prototypes.images[:, 1],
@@ -209,7 +246,8 @@ def probe_pair(
             name: evenly_spaced_frames(way, settings.frames)
             for name, way in ways.items()
         }
-    noise = {"p_from": start[:, 0], "p_to": start[:, 1]}
+    started = rendered(parametrization, start)
+    noise = {"p_from": started[:, 0], "p_to": started[:, 1]}
     answers = _ask_all(probe, images)
     final_logits = {
         "p_from": class_prototypes.logits[:, 0],
@@ -253,11 +291,6 @@ def probabilities(answers: grid.Answers) -> np.ndarray:
 def comparison_column(first: str, second: str) -> str:
     """The column of `ProbedPair.dissimilarities` that compares two of `IMAGES`."""
     return f"d_{first}_{second}"
-
-
-def _noise(seed: int, initialisation: int, label: int, shape) -> np.ndarray:
-    entropy = np.random.SeedSequence((seed, initialisation, label))
-    return prototype_images.noise([entropy], 1, shape)[0, 0]
 
 
 def _ask_all(probe: model_probe.Probe, images: dict) -> dict[str, grid.Answers]:

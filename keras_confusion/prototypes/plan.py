@@ -8,7 +8,11 @@ import numpy as np
 
 from keras_confusion.execution import provenance
 from keras_confusion.prototypes import store as prototype_store
-from keras_confusion.prototypes.settings import PrototypeSettings, poster_learning_rate
+from keras_confusion.prototypes.settings import (
+    POSTER_UPDATE_RULE,
+    PrototypeSettings,
+    poster_learning_rate,
+)
 from keras_confusion.training import intervals as training_intervals
 
 # Modules that import TensorFlow are imported in the functions that need them.
@@ -64,18 +68,20 @@ class PrototypePlan:
     def probing(self):
         """The `grid.ProbingSettings`."""
         from keras_confusion.prototypes import grid
-        from keras_confusion.prototypes.optimizer.image_optimizer import (
-            OptimizerSettings,
-        )
+        from keras_confusion.prototypes.optimizer import settings as optimizer_settings
 
         settings = self.settings
-        learning_rate = settings.prototype_learning_rate
-        if learning_rate is None:
-            learning_rate = poster_learning_rate(self.dataset.num_classes)
         return grid.ProbingSettings(
-            images=OptimizerSettings(
+            images=optimizer_settings.settled(
+                self.parametrization,
+                until_threshold=(
+                    POSTER_UPDATE_RULE,
+                    poster_learning_rate(self.dataset.num_classes),
+                ),
                 update_rule=settings.update_rule,
-                learning_rate=learning_rate,
+                learning_rate=settings.prototype_learning_rate,
+                steps=settings.steps,
+                transformations=settings.transformations,
                 loss_threshold=settings.loss_threshold,
                 max_iterations=settings.max_iterations,
                 batch_size=self.images_at_a_time,
@@ -87,18 +93,39 @@ class PrototypePlan:
             num_frames=settings.frames,
         )
 
-    def noise(self, initialisation: int) -> np.ndarray:
-        """The noise that an initialisation starts from, `(K, height, width, c)`."""
+    @functools.cached_property
+    def parametrization(self):
+        """The `parametrizations.Parametrization`."""
+        from keras_confusion.prototypes.optimizer import parametrizations
+        from keras_confusion.training import trained_model
+
+        return parametrizations.parametrization(
+            self.settings.parametrization,
+            self.dataset.input_shape,
+            trained_model.statistics_of(self.dataset),
+        )
+
+    def start(self, initialisation: int) -> np.ndarray:
+        """What an initialisation starts from, of pixels noise `(K, height, width, c)`.
+
+        Of other parametrisations parameters `(K, *parametrization.shape)`.
+        """
         from keras_confusion.prototypes import images as prototype_images
 
         entropy = np.random.SeedSequence((self.settings.seed, initialisation))
-        return prototype_images.noise(
-            [entropy], self.dataset.num_classes, self.dataset.input_shape
+        return prototype_images.starts(
+            [entropy], self.dataset.num_classes, self.parametrization
         )[0]
+
+    def image_seed(self, initialisation: int) -> int:
+        """What decides how an initialisation's images are transformed."""
+        entropy = np.random.SeedSequence((self.settings.seed, initialisation))
+        return int(entropy.generate_state(1)[0])
 
     def sizes(self, num_features: int) -> dict[str, int]:
         """Length of every axis of `store.ARRAYS`."""
         height, width, channels = self.dataset.input_shape
+        rows, columns, coefficients = self.parametrization.shape
         return {
             "interval": len(self.settings.intervals),
             "initialisation": self.settings.inits,
@@ -109,12 +136,17 @@ class PrototypePlan:
             "channel": channels,
             "feature": num_features,
             "frame": self.settings.frames,
+            "row": rows,
+            "column": columns,
+            "coefficient": coefficients,
         }
 
     @property
     def left_out(self) -> list[str]:
         """Names of `store.ARRAYS` that were not asked for."""
         left_out = [] if self.settings.frames else ["frames"]
+        if self.settings.parametrization == "pixels":
+            left_out.append("parameters")
         if not self.settings.boundaries:
             left_out += [
                 name for name in prototype_store.ARRAYS if name.startswith("boundary")
@@ -127,11 +159,15 @@ class PrototypePlan:
 
         dataset = self.dataset
         settings = self.settings.description(dataset.train.num_examples)
+        optimizer = self.probing.images
         return {
             "settings": settings
             | {
                 "intervals": list(self.settings.intervals),
-                "prototype_learning_rate": self.probing.images.learning_rate,
+                "update_rule": optimizer.update_rule,
+                "prototype_learning_rate": optimizer.learning_rate,
+                "steps": optimizer.steps,
+                "transformations": optimizer.transformations,
                 "prototype_dtype": self.settings.settled_prototype_dtype(),
             },
             "class_names": list(dataset.class_names),

@@ -13,7 +13,14 @@ from keras_confusion.training.setting_fields import setting
 from keras_confusion.training.settings import TrainingOptions, TrainingSettings
 
 # What studies had that were begun before they said so in `study.json`.
-ADDED_SETTINGS = {"deterministic": False, "input_range": [0.0, 1.0]}
+ADDED_SETTINGS = {
+    "deterministic": False,
+    "input_range": [0.0, 1.0],
+    "parametrization": "pixels",
+    "transformations": "none",
+    "steps": None,
+}
+POSTER_UPDATE_RULE = "normalized"
 # From this many classes on the poster's learning rate is ten times as high.
 _MANY_CLASSES = 100
 
@@ -53,18 +60,41 @@ class PrototypeSettings(TrainingSettings):
         group="prototypes",
         choices=("previous", "noise"),
     )
-    update_rule: str = setting(
-        "normalized",
+    parametrization: str = setting(
+        "pixels",
+        "pixels: the poster's, noise that the network is sure of; fourier, maco: "
+        "images that a person can read",
+        group="prototypes",
+        choices=("pixels", "fourier", "maco"),
+    )
+    transformations: str | None = setting(
+        None,
+        "standard: images are shifted, rotated and scaled anew for every update",
+        group="prototypes",
+        choices=("none", "standard"),
+        unset="none of pixels, else standard",
+    )
+    steps: int | None = setting(
+        None,
+        "updates of every class prototype, whatever its loss is; others have half",
+        group="prototypes",
+        metavar="N",
+        unset="pixels stop at the loss threshold, else 128",
+        minimum=1,
+    )
+    update_rule: str | None = setting(
+        None,
         "how images follow the gradient; boundaries have a rule of their own",
         group="prototypes",
         choices=("normalized", "sgd", "adam", "polyak"),
+        unset="normalized, and adam for a number of steps",
     )
     prototype_learning_rate: float | None = setting(
         None,
         "learning rate of the images",
         group="prototypes",
         metavar="R",
-        unset="0.01, and 0.1 from 100 classes on",
+        unset="of pixels 0.01, and 0.1 from 100 classes on; fourier 0.03, maco 0.1",
         above=0,
     )
     loss_threshold: float = setting(
@@ -138,7 +168,10 @@ class PrototypeOptions(TrainingOptions, total=False):
     interval_of: str
     inits: int
     start: str
-    update_rule: str
+    parametrization: str
+    transformations: str | None
+    steps: int | None
+    update_rule: str | None
     prototype_learning_rate: float | None
     loss_threshold: float
     max_iterations: int

@@ -67,6 +67,8 @@ ARRAYS = {
     # The most probable label.
     "predicted": Array(_CELL, "int16", -1),
     "features": Array((*_CELL, "feature")),
+    # Of the class prototypes, where these are not computed from their pixels.
+    "parameters": Array((*_PART, "target", "row", "column", "coefficient")),
     # What the class prototypes of the interval began as.
     "start": Array((*_PART, "target", *_IMAGE)),
     # On the way from the first image to the last, 0 to 255.
@@ -221,6 +223,20 @@ def read_network_number(directory: pathlib.Path, percentage: float) -> int:
     file = model_directory(directory, percentage) / "model.json"
     description = model_description.read_of_study(file, "weights_sha256")
     return int(description["weights_sha256"][:15], 16)
+
+
+def read_class_parameters(
+    directory: pathlib.Path, interval: int, initialisation: int
+) -> np.ndarray:
+    """What the class prototypes of one part are computed from.
+
+    Returns:
+        float32 `(target, row, column, coefficient)`; of pixels their images.
+    """
+    if (directory / STORE / "parameters").exists():
+        parameters = open_array(directory, "parameters")
+        return np.asarray(parameters[interval, initialisation])
+    return read_class_images(directory, interval, initialisation)
 
 
 def read_class_images(

@@ -184,7 +184,7 @@ def _make_prototypes(
     )
     if networks.has_draft:
         probe = drafting.with_draft(probe, networks.classifier(interval))
-    one = grid.num_images(plan.noise(0), plan.probing)
+    one = grid.num_images(plan.start(0), plan.probing)
     num_before = one * (plan.settings.inits - sum(map(len, groups)))
     progress = Progress(
         one * plan.settings.inits,
@@ -198,6 +198,7 @@ def _make_prototypes(
                 probe,
                 np.stack([_start(plan, interval, int(init)) for init in inits]),
                 plan.probing,
+                seeds=np.array([plan.image_seed(int(init)) for init in inits]),
                 on_progress=functools.partial(_show, progress, num_before),
             )
             seconds = (time.perf_counter() - begun) / len(inits)
@@ -225,5 +226,5 @@ def _show(progress: Progress, num_before: int, number: int) -> None:
 def _start(plan: PrototypePlan, interval: int, init: int) -> np.ndarray:
     """What the class prototypes of an interval and initialisation begin as."""
     if plan.settings.start == "previous" and interval > 0:
-        return prototype_store.read_class_images(plan.directory, interval - 1, init)
-    return plan.noise(init)
+        return prototype_store.read_class_parameters(plan.directory, interval - 1, init)
+    return plan.start(init)

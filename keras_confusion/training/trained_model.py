@@ -12,7 +12,7 @@ from keras_confusion.datasets import labelled_dataset
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import provenance
 from keras_confusion.execution.progress import Progress
-from keras_confusion.models import saving
+from keras_confusion.models import image_statistics, saving
 from keras_confusion.training import classifier as training_classifier
 from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training.evaluation import TestResult, test_classifier
@@ -101,6 +101,16 @@ def train_and_save(
     return trained, dataset
 
 
+def statistics_of(
+    dataset: labelled_dataset.LabelledDataset,
+) -> image_statistics.ImageStatistics | None:
+    """Statistics of the training images; `None` of token sequences."""
+    if len(dataset.input_shape) != 3:
+        return None
+    number = image_statistics.num_images(dataset.input_shape)
+    return image_statistics.ImageStatistics.of_images(dataset.train.sample(number))
+
+
 def save(
     trained: TrainedModel,
     directory: pathlib.Path,
@@ -140,5 +150,6 @@ def save(
         },
         trained_from=trained_from,
         provenance=provenance.provenance(),
+        image_statistics=statistics_of(dataset),
         **more,
     )

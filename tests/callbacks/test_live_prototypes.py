@@ -68,9 +68,9 @@ def test_of_many_classes_only_class_prototypes_are_made(probe):
 
 
 def test_long_steps_grow_with_the_size_of_images():
-    assert LiveSettings().optimizer(28 * 28).learning_rate == 1
-    assert LiveSettings().optimizer(4 * 32 * 32 * 3).learning_rate == 2
-    assert LiveSettings(learning_rate=0.1).optimizer(10).learning_rate == 0.1
+    assert LiveSettings().optimizer((28, 28, 1)).learning_rate == 1
+    assert LiveSettings().optimizer((64, 64, 3)).learning_rate == 2
+    assert LiveSettings(learning_rate=0.1).optimizer((8, 8, 1)).learning_rate == 0.1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from keras_confusion.datasets import labelled_dataset
 from keras_confusion.explanations import unit_images
 from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes.optimizer import image_optimizer, objectives
+from keras_confusion.prototypes.optimizer import settings as optimizer_settings
 
 
 def test_objective_is_what_is_left_of_what_is_asked():
@@ -25,7 +26,7 @@ def test_objective_raises_the_activation_of_its_unit_alone(rng):
         activations,
         start,
         np.array([0, 1]),
-        image_optimizer.OptimizerSettings(learning_rate=0.3, loss_threshold=0.05),
+        optimizer_settings.OptimizerSettings(learning_rate=0.3, loss_threshold=0.05),
         objective=objectives.unit_activation,
     )
     assert made.converged.all()

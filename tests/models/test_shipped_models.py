@@ -11,7 +11,8 @@ from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.datasets import tfds_reader
 from keras_confusion.models import loading
 from keras_confusion.prototypes import images as prototype_images
-from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+from keras_confusion.prototypes.optimizer.parametrizations import Pixels
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 from keras_confusion.training import evaluation
 
 SAVED_MODELS = pathlib.Path(__file__).parents[2] / "saved_models"
@@ -30,7 +31,7 @@ def test_models_are_few_and_small():
 def test_prototypes_of_two_classes_are_found_on_them(name):
     probe = loading.load_probe(SAVED_MODELS / name)
     assert probe.class_names[3] == "cat"
-    noise = prototype_images.noise([0], 10, probe.input_shape)[0]
+    noise = prototype_images.starts([0], 10, Pixels(probe.input_shape))[0]
     settings = OptimizerSettings(learning_rate=0.1)
     made = prototype_images.class_prototypes(probe, noise, settings)
     assert made.converged.mean() >= 0.9

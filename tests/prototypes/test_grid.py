@@ -11,7 +11,8 @@ from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import dissimilarity, grid
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer import drafting
-from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+from keras_confusion.prototypes.optimizer.parametrizations import Pixels
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
 SHAPE = (4, 4, 1)
 SETTINGS = grid.ProbingSettings(images=OptimizerSettings(learning_rate=0.3))
@@ -37,7 +38,7 @@ def probe():
 
 @pytest.fixture
 def start():
-    return prototype_images.noise([0, 1], 3, SHAPE)
+    return prototype_images.starts([0, 1], 3, Pixels(SHAPE))
 
 
 def test_answers_are_those_of_every_single_image(probe, rng):
@@ -91,7 +92,7 @@ def test_bfloat16_hardly_changes_dissimilarities():
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     images = OptimizerSettings(learning_rate=0.1)
     settings = grid.ProbingSettings(images=images, boundaries=False)
-    start = prototype_images.noise([0], 10, exact.input_shape)
+    start = prototype_images.starts([0], 10, Pixels(exact.input_shape))
     means = []
     for probe in (exact, drafting.with_draft(exact, model)):
         values = grid.probe_classifier(probe, start, settings)

@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes.optimizer import objectives
-from keras_confusion.prototypes.optimizer.image_optimizer import OptimizerSettings
+from keras_confusion.prototypes.optimizer.parametrizations import Pixels
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
 NUM_CLASSES = 10
 FAST = OptimizerSettings(learning_rate=0.3)
@@ -20,7 +21,7 @@ def probe(digits_classifier):
 
 @pytest.fixture(scope="module")
 def noise():
-    return prototype_images.noise([0, 1], NUM_CLASSES, (32, 32, 3))
+    return prototype_images.starts([0, 1], NUM_CLASSES, Pixels((32, 32, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -282,8 +283,9 @@ def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
 
 
 def test_noise_is_a_function_of_the_seed():
-    first, second = prototype_images.noise([3, 4], 2, (4, 4, 1))
-    np.testing.assert_array_equal(first, prototype_images.noise([3], 2, (4, 4, 1))[0])
+    pixels = Pixels((4, 4, 1))
+    first, second = prototype_images.starts([3, 4], 2, pixels)
+    np.testing.assert_array_equal(first, prototype_images.starts([3], 2, pixels)[0])
     assert np.any(first != second)
     assert 0 <= first.min() < 0.2
     assert 0.8 < first.max() <= 1

@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 import scipy.spatial.distance
+import tensorflow as tf
 
 from keras_confusion.models import architectures
 from keras_confusion.models import probe as model_probe
 from keras_confusion.prototypes import grid
 from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes import pair as prototype_pair
+from keras_confusion.prototypes.optimizer.parametrizations import Pixels
 
 LABELS = FIRST, SECOND = 3, 8
 SETTINGS = prototype_pair.PairSettings(inits=2, learning_rate=0.3)
@@ -59,9 +61,9 @@ def test_measures_are_what_the_classifier_says_of_the_images(probe, probed):
 
 def test_intermediary_and_boundary_are_those_of_a_study(probe, probed):
     # A study makes those of all pairs of classes.
-    class_images = prototype_images.noise([0], 10, (32, 32, 3))
+    class_images = prototype_images.starts([0], 10, Pixels((32, 32, 3)))
     class_images[0, FIRST] = probed.images["p_from"][0]
-    optimizer = SETTINGS.optimizer(10)
+    optimizer = SETTINGS.optimizer(probe)
     rate = grid.ProbingSettings.boundary_learning_rate
     boundary_settings = dataclasses.replace(optimizer, learning_rate=rate)
     for name, make, settings in (
@@ -181,9 +183,14 @@ def test_settings_that_make_no_sense_are_refused(setting, message, probe):
 
 def test_learning_rate_is_the_posters():
     settings = prototype_pair.PairSettings()
-    assert settings.optimizer(10).learning_rate == 0.01
-    assert settings.optimizer(100).learning_rate == 0.1
-    assert SETTINGS.optimizer(100).learning_rate == 0.3
+    assert settings.optimizer(probe_of(10)).learning_rate == 0.01
+    assert settings.optimizer(probe_of(100)).learning_rate == 0.1
+    assert SETTINGS.optimizer(probe_of(100)).learning_rate == 0.3
+
+
+def probe_of(num_classes):
+    names = tuple(map(str, range(num_classes)))
+    return model_probe.Probe(tf.identity, None, (8, 8, 1), names, "nothing")
 
 
 def test_images_of_a_bfloat16_model_are_judged_as_they_were_optimised(

@@ -17,6 +17,9 @@ SIZES = {
     "channel": 1,
     "feature": 7,
     "frame": 2,
+    "row": 3,
+    "column": 2,
+    "coefficient": 4,
 }
 DESCRIPTION = {
     "settings": {

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_confusion import errors
+from keras_confusion.prototypes import mending
 from keras_confusion.prototypes import settings as prototype_settings
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes import study as prototype_study
@@ -414,6 +415,52 @@ def test_prototypes_may_begin_afresh_in_every_interval(run, folder, tmp_path):
     assert study["finished"].values.all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fourier", "maco"])
+def test_readable_prototypes_go_on_where_a_killed_study_stopped(
+    name, run, folder, tmp_path
+):
+    settings = {
+        "parametrization": name,
+        "steps": 12,
+        "prototype_learning_rate": None,
+        "inits": 2,
+        "frames": 3,
+    }
+
+    def begin(directory):
+        shutil.copytree(folder / "models", directory / "models")
+        description = sealed_json.read(folder / "study.json")
+        usual = {"fourier": 0.03, "maco": 0.1}[name]
+        description["settings"] |= {
+            **settings,
+            "transformations": "standard",
+            "update_rule": "adam",
+            "prototype_learning_rate": usual,
+        }
+        (directory / "study.json").write_text(json.dumps(description))
+        return directory
+
+    whole = begin(tmp_path / "whole")
+    assert run(whole, **settings).num_parts == 4
+    study = prototype_store.read_prototype_study(whole).load()
+    assert (study["iterations"].isel(target=0, origin=0) == 12).all()
+    assert (study["iterations"].isel(target=0, origin=1) == 6).all()
+    # Images of the second interval go on from the parameters of the first.
+    first = study.isel(interval=0)["image"].values[:, range(4), range(4)]
+    np.testing.assert_array_equal(study.isel(interval=1)["start"], first)
+    assert study["parameters"].shape[:3] == (2, 2, 4)
+    # One initialisation at a time: the same but for other batches' last digits.
+    pieces = begin(tmp_path / "pieces")
+    run(pieces, **settings, inits_at_a_time=1)
+    before = prototype_store.read_prototype_study(pieces).load()
+    np.testing.assert_allclose(before["image"], study["image"], atol=0.02)
+    mending.forget_part(pieces, 1, 1)
+    assert run(pieces, **settings, inits_at_a_time=1).num_parts == 1
+    after = prototype_store.read_prototype_study(pieces).load()
+    assert after.drop_vars("seconds").identical(before.drop_vars("seconds"))
+
+
 def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
     with pytest.raises(study_folder.StudyFolderError, match="max_iterations: 2000"):
         run(folder, frames=3, max_iterations=100)
@@ -467,13 +514,13 @@ def test_poster_learning_rates():
 
 
 def test_noise_depends_on_seed_and_initialisation(dataset, tmp_path):
-    def noise(init, **settings):
+    def start(init, **settings):
         chosen = PrototypeSettings(dataset=dataset, image_size=(18, 18), **settings)
-        return PrototypePlan(chosen, tmp_path, None).noise(init)
+        return PrototypePlan(chosen, tmp_path, None).start(init)
 
-    np.testing.assert_array_equal(noise(0), noise(0))
-    assert np.any(noise(0) != noise(1))
-    assert np.any(noise(0) != noise(0, seed=1))
+    np.testing.assert_array_equal(start(0), start(0))
+    assert np.any(start(0) != start(1))
+    assert np.any(start(0) != start(0, seed=1))
 
 
 @pytest.mark.slow

@@ -81,6 +81,9 @@ SIZES = {
     "channel": 1,
     "feature": 5,
     "frame": 2,
+    "row": 3,
+    "column": 2,
+    "coefficient": 4,
 }
 MODEL = {
     "format_version": 1,

@@ -1,8 +1,10 @@
-"""The optimiser of input images: objective, update rule and stopping, kept apart.
+"""The optimiser of input images.
+
+Parametrisation, transformations, objective, update rule and stopping are kept apart.
 
 Every image is optimised for itself: the gradient of its own loss, with respect to its
-pixels only, so what else is in the batch does not matter. An image that is done leaves
-its place to the next; when none waits, the batch shrinks.
+own parameters, so what else is in the batch does not matter. An image that is done
+leaves its place to the next; when none waits, the batch shrinks.
 
 A faster, less accurate copy of a classifier may do most of the updates. What decides,
 and what is returned, is always the exact (float32) classifier's output.
@@ -14,57 +16,22 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from keras_confusion.prototypes.optimizer import update_rules
+from keras_confusion.prototypes.optimizer import transformations, update_rules
 from keras_confusion.prototypes.optimizer.drafting import DraftedLogits, LogitsFunction
 from keras_confusion.prototypes.optimizer.frames import Frames
-from keras_confusion.prototypes.optimizer.objectives import Objective, cross_entropy
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerSettings:
-    """How images are optimised; defaults are the prototype poster's for CIFAR-10.
-
-    Args:
-        update_rule: "normalized": x <- clip(x - rate * g / |g|, 0, 1), |g| over all
-            pixels of the image (Dean & Sarkar, arXiv 2305.15563); "sgd": the same
-            without the division; "adam": Adam's step, then clip; "polyak": as
-            "normalized", with steps of length min(rate, loss / |g|), Polyak's for a
-            loss whose minimum is 0 (Introduction to Optimization, 1987).
-        learning_rate: 0.01 for CIFAR-10, 0.1 for CIFAR-100.
-        loss_threshold: An image is done when its loss, in nats, is below.
-        max_iterations: Updates after which an image is given up as not converged.
-        batch_size: Images that are optimised at a time.
-        frame_every: Iterations between two frames that are kept, and more where an
-            image would have above `frames.MOST_FRAMES`; `None` keeps none.
-
-    Raises:
-        ValueError: If a setting makes no sense.
-    """
-
-    update_rule: str = "normalized"
-    learning_rate: float = 0.01
-    loss_threshold: float = 0.01
-    max_iterations: int = 2000
-    batch_size: int = 100
-    frame_every: int | None = None
-
-    def __post_init__(self):
-        if self.update_rule not in update_rules.UPDATE_RULES:
-            raise ValueError(
-                f"Expected `update_rule` to be one of {update_rules.UPDATE_RULES}. "
-                f"Received: {self.update_rule!r}."
-            )
-        for name in ("learning_rate", "loss_threshold", "batch_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"Expected `{name}` above 0. Received: {getattr(self, name)}."
-                )
-        too_often = self.frame_every is not None and self.frame_every < 1
-        if self.max_iterations < 0 or too_often:
-            raise ValueError(
-                "Expected `max_iterations` of 0 or more and `frame_every` of at least "
-                f"1. Received: {self.max_iterations} and {self.frame_every}."
-            )
+from keras_confusion.prototypes.optimizer.objectives import (
+    Objective,
+    cross_entropy,
+    log_odds,
+)
+from keras_confusion.prototypes.optimizer.parametrizations import (
+    Pixels,
+    rendered,
+)
+from keras_confusion.prototypes.optimizer.settings import (
+    OptimizerSettings,
+    usual_parametrization,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +40,8 @@ class OptimizedImages:
 
     Args:
         images: float32 `(..., height, width, channels)` in [0, 1].
+        parameters: float32 `(..., *parametrization.shape)`, from which the images are
+            computed: of pixels, the images.
         logits: float32 `(..., K)`, the classifier's for these images.
         losses: float32 `(...)`, the objective's, nats.
         iterations: int32 `(...)`, updates that were made.
@@ -84,6 +53,7 @@ class OptimizedImages:
     """
 
     images: np.ndarray
+    parameters: np.ndarray
     logits: np.ndarray
     losses: np.ndarray
     iterations: np.ndarray
@@ -98,7 +68,9 @@ def optimize_images(
     settings: OptimizerSettings | None = None,
     *,
     objective: Objective = cross_entropy,
+    descended: Objective | None = None,
     given: np.ndarray | None = None,
+    seeds: np.ndarray | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> OptimizedImages:
     """Optimises images toward targets.
@@ -109,14 +81,20 @@ def optimize_images(
             lambda: it is compiled once per object, objective and settings. With
             `DraftedLogits`, images go on by the exact ones from where they are done by
             the draft; updates by both count.
-        start: Float array `(..., height, width, channels)` in [0, 1].
+        start: Float array `(..., *parametrization.shape)`: of pixels, images `(...,
+            height, width, channels)` in [0, 1].
         targets: Integer array `(...)`, the class each image is optimised toward; for
             an objective of several classes `(..., num_targets)`.
         settings: An `OptimizerSettings`.
-        objective: An `Objective`; hashable, so that it can be compiled once.
+        objective: An `Objective`; hashable, so that it can be compiled once. Says which
+            images have converged.
+        descended: The objective that updates follow where their number is given; `None`
+            for `objectives.log_odds`. Without a number they follow `objective`.
         given: bool array `(...)`: images that are only looked at. None by default.
+        seeds: Integer array `(..., n)`: n numbers decide the transformations of an
+            image. By default its place in the array does.
         on_progress: Called with how many images are done, and of how many; with a
-            draft, those that are done by it count half.
+            draft that is not the end, those that are done by it count half.
 
     Returns:
         `OptimizedImages` with the leading axes of `start`.
@@ -127,24 +105,33 @@ def optimize_images(
     settings = settings or OptimizerSettings()
     start = np.asarray(start, np.float32)
     targets = np.asarray(targets, np.int32)
-    _check(start, targets)
+    parametrization = usual_parametrization(settings, start.shape[-3:])
+    _check(start, targets, parametrization)
     leading = start.shape[:-3]
-    has_draft = isinstance(logits, DraftedLogits)
-    images = _Images(start, targets, given, settings, has_draft, on_progress)
+    draft, exact = logits, logits
+    if isinstance(logits, DraftedLogits):
+        draft, exact = logits.draft, logits.exact
+    # With a number of steps only a look follows the draft.
+    is_done_twice = exact is not draft and settings.steps is None
+    images = _Images(start, targets, settings, parametrization, given, seeds)
+    images.expect(on_progress, ends_an_image=2 if is_done_twice else 1)
     every = np.arange(len(images.pixels))
     moving = every[images.limits > 0]
-    if isinstance(logits, DraftedLogits):
-        draft_objective = logits.draft_objective or objective
-        _optimize(
-            logits.draft, images, moving, settings, draft_objective, is_draft=True
-        )
-        logits = logits.exact
-        moving = _look(logits, images, every, settings, objective)
+    if settings.steps is not None:
+        descended = descended or log_odds
+        _optimize(draft, images, moving, settings, descended, is_draft=True)
+        _look(exact, images, every, settings, objective)
+    elif isinstance(logits, DraftedLogits):
+        drafted = logits.draft_objective or objective
+        _optimize(draft, images, moving, settings, drafted, is_draft=True)
+        moving = _look(exact, images, every, settings, objective)
+        _optimize(exact, images, moving, settings, objective, is_draft=False)
     else:
-        _look(logits, images, every[images.limits == 0], settings, objective)
-    _optimize(logits, images, moving, settings, objective, is_draft=False)
+        _look(exact, images, every[images.limits == 0], settings, objective)
+        _optimize(exact, images, moving, settings, objective, is_draft=False)
     return OptimizedImages(
-        images=images.pixels.reshape(start.shape),
+        images=images.pixels.reshape(*leading, *images.pixels.shape[1:]),
+        parameters=images.parameters.reshape(start.shape),
         logits=np.stack([images.logits[int(i)] for i in every]).reshape(*leading, -1),
         losses=images.losses.reshape(leading),
         iterations=images.iterations.reshape(leading),
@@ -159,28 +146,45 @@ class _Images:
     Args:
         start: See `optimize_images`, as the others.
         targets: Integer array.
-        given: bool array, or `None`.
         settings: An `OptimizerSettings`.
-        has_draft: Whether images are done twice.
-        on_progress: A function, or `None`.
+        parametrization: Its own, or pixels.
+        given: bool array, or `None`.
+        seeds: Integer array, or `None`.
     """
 
-    def __init__(self, start, targets, given, settings, has_draft, on_progress):
+    def __init__(self, start, targets, settings, parametrization, given, seeds):
         count = int(np.prod(start.shape[:-3]))
-        self.pixels = start.reshape(count, *start.shape[-3:]).copy()
+        self.parametrization = parametrization
+        self.parameters = start.reshape(count, *start.shape[-3:]).copy()
+        self.pixels = rendered(parametrization, self.parameters)
         self.targets = targets.reshape(count, *targets.shape[start.ndim - 3 :])
-        self.limits = np.full(count, settings.max_iterations, np.int32)
+        limit = settings.max_iterations if settings.steps is None else settings.steps
+        self.limits = np.full(count, limit, np.int32)
         if given is not None:
             self.limits[np.asarray(given).reshape(count)] = 0
+        # Images that are not transformed have a map that nobody looks at.
+        self.num_draws = 1 if settings.transformations == "none" else settings.steps
+        self.seeds = np.arange(count)[:, None]
+        if seeds is not None:
+            self.seeds = np.asarray(seeds).reshape(count, -1)
         self.iterations = np.zeros(count, np.int32)
         self.logits: dict[int, np.ndarray] = {}
         self.losses = np.full(count, np.nan, np.float32)
         self.converged = np.zeros(count, bool)
         keeps_frames = settings.frame_every is not None
         self.frames = [Frames(image) for image in self.pixels] if keeps_frames else []
-        self._on_progress = on_progress
-        self._ends_an_image = 2 if has_draft else 1
-        self._num_ends = (self.limits == 0).sum() if has_draft else 0
+
+    def expect(self, on_progress, ends_an_image: int) -> None:
+        """Notes who is told, and how often an image is done."""
+        self._on_progress, self._ends_an_image = on_progress, ends_an_image
+        # Those that are only looked at are not done by the draft.
+        self._num_ends = (ends_an_image - 1) * int((self.limits == 0).sum())
+
+    def move(self, indices, parameters, iterations) -> None:
+        """Takes over where images have come to by so many more updates."""
+        self.parameters[indices] = parameters
+        self.pixels[indices] = rendered(self.parametrization, parameters)
+        self.iterations[indices] += iterations
 
     def finish(self, indices, logits, losses, reached) -> None:
         """Notes that the pixels of some images are final."""
@@ -213,32 +217,39 @@ def _optimize(logits, images, indices, settings, objective, *, is_draft) -> None
     while places.occupied.any():
         places.shrink()
         places.state, answers, done = step(places.state)
-        pixels, _, iterations, *_ = places.state
+        parameters, _, iterations, *_ = places.state
         done = done.numpy() & places.occupied
         if images.frames:
             due = places.occupied & ~done
             in_all = images.iterations[places.image_of] + iterations.numpy()
             due &= in_all % settings.frame_every == 0
-            for index, image in zip(
-                places.image_of[due], rows(pixels, due), strict=True
-            ):
+            seen = rendered(images.parametrization, rows(parameters, due))
+            for index, image in zip(places.image_of[due], seen, strict=True):
                 images.frames[index].add(image, False)
         if not done.any():
             continue
         ended = places.image_of[done]
-        images.pixels[ended] = rows(pixels, done)
-        images.iterations[ended] += rows(iterations, done)
-        if is_draft:
-            images.tell(len(ended))
-        else:
+        images.move(ended, rows(parameters, done), rows(iterations, done))
+        if not is_draft:
             images.finish(ended, *(rows(answer, done) for answer in answers))
+        elif settings.steps is None:
+            images.tell(len(ended))
         places.occupied &= ~done
         places.fill(waiting, images)
 
 
 def _programs(logits, images, settings, objective) -> update_rules.Programs:
-    shapes = images.pixels.shape[1:], images.targets.shape[1:]
-    return update_rules.compile_programs(logits, settings, objective, *shapes)
+    # One program for all that differ only in how long and with whom images go on.
+    same = dataclasses.replace(
+        settings,
+        steps=None if settings.steps is None else 1,
+        max_iterations=0,
+        batch_size=1,
+        frame_every=None,
+    )
+    return update_rules.compile_programs(
+        logits, same, objective, images.parametrization, images.targets.shape[1:]
+    )
 
 
 def _look(logits, images, indices, settings, objective) -> np.ndarray:
@@ -267,11 +278,12 @@ class _Places:
     def __init__(self, size: int, images: _Images):
         self.occupied = np.zeros(size, bool)
         self.image_of = np.zeros(size, np.int64)
-        pixels = tf.zeros((size, *images.pixels.shape[1:]))
+        values = tf.zeros((size, *images.parameters.shape[1:]))
         counts = tf.zeros((size,), tf.int32)
         targets = tf.zeros((size, *images.targets.shape[1:]), tf.int32)
-        # Pixels, targets, iterations, limits, Adam's two moments.
-        self.state = (pixels, targets, counts, counts, pixels, pixels)
+        drawn = tf.zeros((size, images.num_draws, transformations.NUM_DRAWS))
+        # Parameters, targets, iterations, limits, Adam's two moments, transformations.
+        self.state = (values, targets, counts, counts, values, values, drawn)
 
     def fill(self, waiting: Iterator[int], images: _Images) -> None:
         """Gives free places to images that wait."""
@@ -282,10 +294,16 @@ class _Places:
         free = free[: len(entering)]
         self.occupied[free] = True
         self.image_of[free] = entering
-        pixels = images.pixels[entering]
+        values = images.parameters[entering]
         limits = images.limits[entering] - images.iterations[entering]
-        none, zeros = np.zeros_like(limits), np.zeros_like(pixels)
-        entries = (pixels, images.targets[entering], none, limits, zeros, zeros)
+        none, zeros = np.zeros_like(limits), np.zeros_like(values)
+        drawn = np.stack(
+            [
+                transformations.draws(images.seeds[image], images.num_draws)
+                for image in entering
+            ]
+        )
+        entries = (values, images.targets[entering], none, limits, zeros, zeros, drawn)
         self.state = tuple(
             tf.tensor_scatter_nd_update(tensor, free[:, None], entry)
             for tensor, entry in zip(self.state, entries, strict=True)
@@ -305,13 +323,20 @@ class _Places:
             self.state = tuple(tf.gather(tensor, kept) for tensor in self.state)
 
 
-def _check(start: np.ndarray, targets: np.ndarray) -> None:
+def _check(start: np.ndarray, targets: np.ndarray, parametrization) -> None:
     if start.ndim < 3 or not start.size:
         raise ValueError(
             "Expected at least one image, (..., height, width, channels). "
             f"Received: shape {start.shape}."
         )
-    if not (start.min() >= 0 and start.max() <= 1):
+    if start.shape[-3:] != parametrization.shape:
+        raise ValueError(
+            f"Expected parameters of shape (..., {parametrization.shape}) for "
+            f"{parametrization.name}. Received: shape {start.shape}."
+        )
+    if isinstance(parametrization, Pixels) and not (
+        start.min() >= 0 and start.max() <= 1
+    ):
         raise ValueError(
             f"Expected images in [0, 1]. Received: {start.min()} to {start.max()}."
         )

@@ -1,4 +1,8 @@
-"""What images are optimised for: a class, a tie of two classes, or a unit."""
+"""What images are optimised for: a class, a tie of two classes, or a unit.
+
+Those of a loss whose minimum is 0 say when an image is done. `log_odds` and
+`lower_of_two` have no minimum: they are followed for a number of steps.
+"""
 
 import dataclasses
 import math
@@ -6,9 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# From logits `(batch, K)` and targets `(batch, ...)` to losses `(batch,)`, whose lower
-# bound is 0, and violations `(batch,)`: how far an image is from meeting the extra
-# constraint.
+# From logits `(batch, K)` and targets `(batch, ...)` to losses `(batch,)` and
+# violations `(batch,)`: how far an image is from meeting the extra constraint.
 Objective = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -23,6 +26,44 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor):
         Losses `(batch,)`, nats, and misses `(batch,)`: nothing else is asked.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    return losses, tf.zeros_like(losses)
+
+
+def log_odds(logits: tf.Tensor, targets: tf.Tensor):
+    """How much less probable one class is than all others together.
+
+    Unlike the cross-entropy it does not level off where the class is almost certain.
+
+    Args:
+        logits: float32 `(batch, K)`.
+        targets: int32 `(batch,)`.
+
+    Returns:
+        log((1 - p) / p) `(batch,)`, nats, with p the probability of the class, and
+        misses `(batch,)`: nothing else is asked.
+    """
+    is_target = tf.one_hot(targets, tf.shape(logits)[1], True, False, dtype=tf.bool)
+    others = tf.reduce_logsumexp(tf.where(is_target, logits.dtype.min, logits), axis=1)
+    losses = others - tf.gather(logits, targets, batch_dims=1)
+    return losses, tf.zeros_like(losses)
+
+
+def lower_of_two(logits: tf.Tensor, pairs: tf.Tensor):
+    """How much less probable the less probable of two classes is than all others.
+
+    Args:
+        logits: float32 `(batch, K)`.
+        pairs: int32 `(batch, 2)`.
+
+    Returns:
+        The log-odds `(batch,)`, nats, of the class that is further from being the most
+        probable, without the other one; and misses `(batch,)`: nothing else is asked.
+    """
+    pair_logits = tf.gather(logits, pairs, batch_dims=1)
+    others = tf.reduce_logsumexp(
+        tf.where(_in_pair(logits, pairs), logits.dtype.min, logits), axis=1
+    )
+    losses = others - tf.reduce_min(pair_logits, axis=1)
     return losses, tf.zeros_like(losses)
 
 
@@ -64,10 +105,7 @@ class Tie:
     def __call__(self, logits: tf.Tensor, pairs: tf.Tensor):
         """Losses and misses, each `(batch,)`, of pairs `(batch, 2)`."""
         pair_logits = tf.gather(logits, pairs, batch_dims=1)
-        in_pair = tf.reduce_any(
-            tf.range(tf.shape(logits)[1])[:, None] == pairs[:, None, :], axis=2
-        )
-        other_logits = tf.where(in_pair, logits.dtype.min, logits)
+        other_logits = tf.where(_in_pair(logits, pairs), logits.dtype.min, logits)
         gaps = pair_logits[:, 0] - pair_logits[:, 1]
         losses = _log_cosh(gaps / 2) + tf.math.softplus(
             tf.reduce_logsumexp(other_logits, axis=1)
@@ -75,6 +113,12 @@ class Tie:
         )
         sizes = tf.abs(gaps)
         return losses, tf.where(sizes < self.gap_tolerance, 0.0, sizes)
+
+
+def _in_pair(logits: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
+    """Which logits are of one of two classes, bool `(batch, K)`."""
+    classes = tf.range(tf.shape(logits)[1])
+    return tf.reduce_any(classes[:, None] == pairs[:, None, :], axis=2)
 
 
 def _log_cosh(x: tf.Tensor) -> tf.Tensor:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_confusion.prototypes.optimizer import transformations
+
 UPDATE_RULES = ("normalized", "sgd", "adam", "polyak")
 _ADAM_BETA_1, _ADAM_BETA_2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
-# Classifiers and settings whose programs are kept.
-_NUM_PROGRAMS = 4
+# Classifiers, settings and objectives whose programs are kept: all of one network's.
+_NUM_PROGRAMS = 8
 
 
 class Programs(NamedTuple):
@@ -18,12 +20,13 @@ class Programs(NamedTuple):
     Args:
         step: From a batch's state to its next state, its answers, and bool `(batch,)`:
             which images are done. Those stand still; the answers are about all images
-            before the step. The state is images float32 `(batch, height, width,
-            channels)`, targets int32 `(batch, ...)`, iterations made and at most to be
-            made, int32 `(batch,)`, and Adam's two moments, shaped like images.
-        look: From images and targets to the answers: logits float32 `(batch, K)`,
-            losses `(batch,)` in nats, and bool `(batch,)`, whether the loss is below
-            the threshold and nothing is missed.
+            before the step. The state is parameters float32 `(batch, ...)`, targets
+            int32 `(batch, ...)`, iterations made and at most to be made, int32
+            `(batch,)`, Adam's two moments, shaped like parameters, and what
+            `transformations.draws` gave for each image, `(batch, steps, NUM_DRAWS)`.
+        look: From images `(batch, height, width, channels)` and targets to the answers:
+            logits float32 `(batch, K)`, losses `(batch,)` in nats, and bool `(batch,)`,
+            whether the loss is below the threshold and nothing is missed.
     """
 
     step: Callable
@@ -32,21 +35,24 @@ class Programs(NamedTuple):
 
 @functools.lru_cache(maxsize=_NUM_PROGRAMS)
 def compile_programs(
-    logits, settings, objective, image_shape, target_shape
+    logits, settings, objective, parametrization, target_shape
 ) -> Programs:
     """Compiles a step and a look, once: to trace a deep network takes seconds.
 
     Args:
         logits: A logits function, see `image_optimizer.optimize_images`.
-        settings: An `image_optimizer.OptimizerSettings`.
+        settings: An `settings.OptimizerSettings`.
         objective: An `objectives.Objective`.
-        image_shape: (height, width, channels).
+        parametrization: A `parametrizations.Parametrization`.
         target_shape: Of one image's targets.
     """
-    pixels = tf.TensorSpec((None, *image_shape), tf.float32)
+    pixels = tf.TensorSpec((None, *parametrization.image_shape), tf.float32)
+    values = tf.TensorSpec((None, *parametrization.shape), tf.float32)
     counts = tf.TensorSpec((None,), tf.int32)
     target_spec = tf.TensorSpec((None, *target_shape), tf.int32)
-    state_spec = (pixels, target_spec, counts, counts, pixels, pixels)
+    draws = tf.TensorSpec((None, None, transformations.NUM_DRAWS), tf.float32)
+    state_spec = (values, target_spec, counts, counts, values, values, draws)
+    is_moved = settings.transformations != "none"
 
     def evaluate(images, targets):
         image_logits = tf.cast(logits(images), tf.float32)
@@ -63,29 +69,43 @@ def compile_programs(
 
     @tf.function(input_signature=[state_spec])
     def step(state):
-        images, targets, iterations, limits, moment_1, moment_2 = state
+        parameters, targets, iterations, limits, moment_1, moment_2, drawn = state
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
+            tape.watch(parameters)
+            images = parametrization.images(parameters)
+            if is_moved:
+                # Images that are done stand still, whatever their map.
+                now = tf.minimum(iterations, tf.shape(drawn)[1] - 1)
+                images = transformations.transform(
+                    images, tf.gather(drawn, now, batch_dims=1)
+                )
             descended, answers = evaluate(images, targets)
         # Of the sum: every image has the gradient of its own loss.
-        gradients = tape.gradient(descended, images)
+        gradients = tape.gradient(descended, parameters)
         _, losses, reached = answers
         # Not `~reached` alone: TensorFlow's graph optimiser turns `~(x < y)` into
         # `x >= y`, which differs where a loss is NaN. Such an image stops.
-        goes_on = ~(reached | tf.math.is_nan(losses)) & (iterations < limits)
+        stops = tf.math.is_nan(losses)
+        if settings.steps is None:
+            stops |= reached
+        goes_on = ~stops & (iterations < limits)
         iterations += tf.cast(goes_on, tf.int32)
         moved, moment_1, moment_2 = _update(
-            settings, images, descended, gradients, iterations, moment_1, moment_2
+            settings, descended, gradients, iterations, moment_1, moment_2
         )
-        images = tf.where(goes_on[:, None, None, None], moved, images)
-        state = (images, targets, iterations, limits, moment_1, moment_2)
+        parameters = tf.where(
+            goes_on[:, None, None, None],
+            parametrization.allowed(parameters - moved),
+            parameters,
+        )
+        state = (parameters, targets, iterations, limits, moment_1, moment_2, drawn)
         return state, answers, ~goes_on
 
     return Programs(step, look)
 
 
-def _update(settings, images, losses, gradients, iterations, moment_1, moment_2):
-    """One step of every image by the update rule, and Adam's new moments."""
+def _update(settings, losses, gradients, iterations, moment_1, moment_2):
+    """The step of every image by the update rule, and Adam's new moments."""
     rate = settings.learning_rate
     norms = tf.sqrt(tf.reduce_sum(gradients**2, axis=(1, 2, 3), keepdims=True))
     directions = tf.math.divide_no_nan(gradients, norms)
@@ -104,4 +124,4 @@ def _update(settings, images, losses, gradients, iterations, moment_1, moment_2)
             (moment_1 / (1 - _ADAM_BETA_1**t))
             / (tf.sqrt(moment_2 / (1 - _ADAM_BETA_2**t)) + _ADAM_EPSILON)
         )
-    return tf.clip_by_value(images - step, 0.0, 1.0), moment_1, moment_2
+    return step, moment_1, moment_2

@@ -1,15 +1,25 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_confusion.models import probe as model_probe
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.prototypes import images as prototype_images
-from keras_confusion.prototypes.optimizer import objectives, update_rules
-from keras_confusion.prototypes.optimizer.drafting import DraftedLogits
-from keras_confusion.prototypes.optimizer.image_optimizer import (
-    OptimizerSettings,
-    optimize_images,
+from keras_confusion.prototypes.optimizer import (
+    objectives,
+    parametrizations,
+    update_rules,
 )
+from keras_confusion.prototypes.optimizer import settings as optimizer_settings
+from keras_confusion.prototypes.optimizer.drafting import DraftedLogits
+from keras_confusion.prototypes.optimizer.image_optimizer import optimize_images
+from keras_confusion.prototypes.optimizer.parametrizations import (
+    Pixels,
+    parametrization,
+)
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 
 NUM_CLASSES = 10
 
@@ -34,7 +44,7 @@ def probe(digits_classifier):
 
 @pytest.fixture(scope="module")
 def noise():
-    return prototype_images.noise([0], NUM_CLASSES, (32, 32, 3))[0]
+    return prototype_images.starts([0], NUM_CLASSES, Pixels((32, 32, 3)))[0]
 
 
 def optimize_to_each_class(probe, start, **settings):
@@ -405,3 +415,142 @@ def test_given_images_are_only_looked_at_with_a_draft(probe, noise):
     np.testing.assert_array_equal(made.iterations, [0, 5])
     np.testing.assert_array_equal(made.images[0], noise[0])
     np.testing.assert_allclose(made.logits, probe.logits(made.images), atol=1e-4)
+
+
+def readable(name, **settings):
+    """Settings of few steps for `linear_logits`, and what to start from."""
+    chosen = parametrization(name, (4, 4, 1), STATISTICS)
+    return (
+        optimizer_settings.settled(chosen, until_threshold=("sgd", 0.1), **settings),
+        chosen.start(0, 5),
+    )
+
+
+STATISTICS = ImageStatistics.of_images(
+    np.random.default_rng(0).random((50, 4, 4, 1), np.float32)
+)
+TARGETS = np.array([0, 1, 0, 1, 0])
+
+
+@pytest.mark.parametrize("name", parametrizations.NAMES)
+def test_so_many_steps_are_made_and_the_plain_image_decides(name):
+    settings, start = readable(name, steps=30, learning_rate=0.2)
+    made = optimize_images(linear_logits, start, TARGETS, settings)
+    assert (made.iterations == 30).all()
+    plain = settings.parametrization.images(tf.constant(made.parameters))
+    np.testing.assert_allclose(made.images, plain, atol=1e-6)
+    logits = linear_logits(tf.constant(made.images))
+    np.testing.assert_allclose(made.logits, logits, atol=1e-5)
+    losses = objectives.cross_entropy(logits, TARGETS)[0]
+    np.testing.assert_allclose(made.losses, losses, rtol=1e-4)
+    np.testing.assert_array_equal(made.converged, losses < 0.01)
+    assert made.converged.all()
+
+
+@pytest.mark.parametrize("name", parametrizations.NAMES)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_steps_of_an_image_do_not_depend_on_the_rest_of_the_batch(name, batch_size):
+    settings, start = readable(name, steps=8)
+    seeds = np.array([[4, i] for i in range(5)])
+    together = optimize_images(linear_logits, start, TARGETS, settings, seeds=seeds)
+    settings = dataclasses.replace(settings, batch_size=batch_size)
+    apart = optimize_images(linear_logits, start, TARGETS, settings, seeds=seeds)
+    np.testing.assert_allclose(apart.images, together.images, atol=1e-5)
+    # Its seed is all that decides how an image is transformed.
+    alone = optimize_images(
+        linear_logits, start[3:4], TARGETS[3:4], settings, seeds=seeds[3:4]
+    )
+    np.testing.assert_allclose(alone.images, together.images[3:4], atol=1e-5)
+    otherwise = optimize_images(
+        linear_logits, start[3:4], TARGETS[3:4], settings, seeds=seeds[:1]
+    )
+    assert np.abs(otherwise.images - alone.images).max() > 1e-4
+
+
+def test_draft_makes_the_steps_and_the_exact_network_looks():
+    settings, start = readable("fourier", steps=20, learning_rate=0.2)
+
+    def draft(images):
+        return linear_logits(images)[:, ::-1]
+
+    made = optimize_images(
+        DraftedLogits(linear_logits, draft), start, TARGETS, settings
+    )
+    # The draft takes each class for the other.
+    assert not made.converged.any()
+    np.testing.assert_allclose(
+        made.logits, linear_logits(tf.constant(made.images)), atol=1e-5
+    )
+    assert (made.iterations == 20).all()
+
+
+def test_progress_and_frames_of_steps():
+    settings, start = readable("fourier", steps=20)
+    settings = dataclasses.replace(settings, frame_every=5, batch_size=2)
+    told = []
+    made = optimize_images(
+        linear_logits,
+        start,
+        TARGETS,
+        settings,
+        given=[False, False, True, False, False],
+        on_progress=lambda done, of: told.append((done, of)),
+    )
+    assert told[-1] == (5, 5)
+    assert list(made.iterations) == [20, 20, 0, 20, 20]
+    assert [len(frames) for frames in made.frames] == [5, 5, 1, 5, 5]
+    for frames, image in zip(made.frames, made.images, strict=True):
+        np.testing.assert_array_equal(frames[-1], image)
+
+
+def test_what_is_not_given_fits_the_rest():
+    pixels, fourier, maco = (
+        parametrization(name, (4, 4, 1), STATISTICS) for name in parametrizations.NAMES
+    )
+    poster = ("normalized", 0.01)
+
+    def chosen(what, **settings):
+        made = optimizer_settings.settled(what, until_threshold=poster, **settings)
+        return made.update_rule, made.learning_rate, made.steps, made.transformations
+
+    assert chosen(pixels) == ("normalized", 0.01, None, "none")
+    assert chosen(pixels, update_rule="sgd") == ("sgd", 0.01, None, "none")
+    assert chosen(pixels, steps=9) == ("adam", 0.01, 9, "standard")
+    assert chosen(pixels, transformations="standard") == ("adam", 0.01, 128, "standard")
+    assert chosen(fourier) == ("adam", 0.03, 128, "standard")
+    assert chosen(maco, transformations="none") == ("adam", 0.1, 128, "none")
+    assert chosen(maco, learning_rate=0.5, steps=3) == ("adam", 0.5, 3, "standard")
+    halved = optimizer_settings.settled(fourier, until_threshold=poster, steps=9)
+    assert halved.for_prototypes().steps == 5
+
+
+def test_log_odds_and_the_lower_of_two():
+    logits = tf.constant([[1.0, 3.0, 0.5], [50.0, 0.0, 0.0]])
+    p = tf.nn.softmax(logits).numpy()
+    losses, misses = objectives.log_odds(logits, tf.constant([1, 1]))
+    np.testing.assert_allclose(losses[0], np.log((1 - p[0, 1]) / p[0, 1]), rtol=1e-5)
+    # Far beyond where a probability is 0.
+    np.testing.assert_allclose(losses[1], 50, rtol=1e-5)
+    assert not misses.numpy().any()
+    losses, misses = objectives.lower_of_two(logits, tf.constant([[0, 1], [1, 2]]))
+    np.testing.assert_allclose(losses, [0.5 - 1.0, 50.0], rtol=1e-5)
+    assert not misses.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transformations": "mirror"}, "'mirror'"),
+        ({"transformations": "standard"}, "`steps` where images are transformed"),
+        ({"steps": 0}, "`steps` of at least 1"),
+    ],
+)
+def test_steps_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerSettings(**settings)
+
+
+def test_parameters_of_another_shape_are_refused():
+    settings, _ = readable("fourier")
+    with pytest.raises(ValueError, match=r"\(4, 3, 2\)\) for fourier"):
+        optimize_images(linear_logits, np.zeros((1, 4, 4, 1)), [0], settings)

@@ -1,0 +1,224 @@
+"""What else prototypes say than that the network is sure of them.
+
+Do networks that did not make an image take it for the same class? How far did it
+travel, and how far would have been enough? Does it still show where it began? Do images
+of one class differ? None of these measures needs test images; some need other networks.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from keras_confusion.models.probe import Probe
+from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes.grid import ask
+from keras_confusion.prototypes.pair import probabilities
+
+# Places on the line between two images at which the network is asked.
+_PLACES = 65
+
+
+def transfer(
+    images: np.ndarray, targets: np.ndarray, judges: Mapping[str, Probe]
+) -> pd.DataFrame:
+    """What networks that did not make the images take them for.
+
+    Args:
+        images: float32 `(..., height, width, channels)` in [0, 1].
+        targets: Integer array that broadcasts to `(...)`: the class of each image.
+        judges: Classifiers of the same classes, by name.
+
+    Returns:
+        One row per judge: judge; n images; `transfer`, the share of images that it
+        takes for their class, in [0, 1], 1 / K by chance; `probability`, the mean
+        probability that it gives to their class. Transfer saturates at 1, the
+        probability later.
+    """
+    rows = []
+    for name, judge in judges.items():
+        answers = ask(judge, images)
+        labels = np.broadcast_to(targets, answers.predicted.shape)
+        of_target = np.take_along_axis(
+            probabilities(answers), labels[..., None], axis=-1
+        )
+        rows.append(
+            {
+                "judge": name,
+                "n": labels.size,
+                "transfer": (answers.predicted == labels).mean(),
+                "probability": of_target.mean(),
+            }
+        )
+    return pd.DataFrame(rows, columns=["judge", "n", "transfer", "probability"])
+
+
+def distances(prototypes: np.ndarray, intermediary: np.ndarray) -> np.ndarray:
+    """How far intermediary prototypes travelled.
+
+    Args:
+        prototypes: float32 `(..., K, height, width, channels)`, class prototypes.
+        intermediary: float32 `(..., K, K, height, width, channels)`, P[target, origin].
+
+    Returns:
+        float32 `(..., K, K)`: |P[k, j] - p[j]|, the l2 norm over all pixels of values
+        in [0, 1]; 0 on the diagonal.
+    """
+    changes = intermediary - prototypes[..., None, :, :, :, :]
+    return np.sqrt((changes**2).sum(axis=(-3, -2, -1)))
+
+
+def cross_over(
+    probe: Probe, prototypes: np.ndarray, intermediary: np.ndarray
+) -> np.ndarray:
+    """How far along the straight way the network begins to see the target.
+
+    Only which class is the most probable counts, so that, unlike a loss, it does not
+    depend on the scale of the logits.
+
+    Args:
+        probe: The network.
+        prototypes: As in `distances`.
+        intermediary: As in `distances`.
+
+    Returns:
+        float32 `(..., K, K)`: the smallest distance |x - p[j]|, of 65 places evenly
+        spaced from p[j] to P[k, j], at which the most probable class is k; NaN where
+        there is none, and on the diagonal.
+    """
+    travelled = distances(prototypes, intermediary)
+    num_classes = prototypes.shape[-4]
+    origins = np.broadcast_to(prototypes[..., None, :, :, :, :], intermediary.shape)
+    nearest = np.full(travelled.shape, np.nan, np.float32)
+    targets = np.arange(num_classes)[:, None]
+    for share in np.linspace(1, 0, _PLACES, dtype=np.float32):
+        between = origins + share * (intermediary - origins)
+        is_target = ask(probe, between).predicted == targets
+        nearest = np.where(is_target, share * travelled, nearest)
+    diagonal = np.arange(num_classes)
+    nearest[..., diagonal, diagonal] = np.nan
+    return nearest
+
+
+def retrieval(prototypes: np.ndarray, intermediary: np.ndarray) -> float:
+    """How often the origin of an intermediary prototype is the nearest one.
+
+    Args:
+        prototypes: float array `(K, d)`: pixels or features of class prototypes.
+        intermediary: float array `(K, K, d)`: the same of P[target, origin].
+
+    Returns:
+        The share of the K (K - 1) images P[k, j] with j other than k of which p[j] is
+        nearer, by Euclidean distance, than any other class prototype but p[k]; by
+        chance 1 / (K - 1).
+    """
+    num_classes = len(prototypes)
+    differences = intermediary[:, :, None] - prototypes
+    squares = (differences**2).sum(axis=-1)
+    each = np.arange(num_classes)
+    squares[each, :, each] = np.inf
+    is_origin = squares.argmin(axis=-1) == each
+    return float(is_origin[~np.eye(num_classes, dtype=bool)].mean())
+
+
+def diversity(features: np.ndarray) -> float:
+    """How much images of the same class from other starts differ.
+
+    Args:
+        features: float array `(initialisation, K, d)` of class prototypes.
+
+    Returns:
+        The mean over classes and pairs of initialisations of 1 - cosine, in [0, 2]; NaN
+        with one initialisation.
+    """
+    units = dissimilarity.unit_vectors(np.asarray(features, np.float64))
+    first, second = np.triu_indices(len(units), 1)
+    if not len(first):
+        return np.nan
+    return float(1 - (units[first] * units[second]).sum(axis=-1).mean())
+
+
+def high_frequency_share(images: np.ndarray) -> np.ndarray:
+    """Share of an image's spectral power above half of the Nyquist frequency.
+
+    Args:
+        images: float array `(..., height, width, channels)`: of changes of pixels from
+            grey it says how much of them a person would take for noise; of `fourier`
+            and `maco` it is rather what these parametrisations are made for.
+
+    Returns:
+        float array `(...)` in [0, 1]; the mean of the image does not count. White noise
+        has 0.80.
+    """
+    height, width = images.shape[-3:-1]
+    power = (np.abs(np.fft.fft2(images, axes=(-3, -2))) ** 2).sum(axis=-1)
+    power[..., 0, 0] = 0
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    high = power[..., frequencies > 0.25].sum(axis=-1)
+    return high / power.sum(axis=(-2, -1))
+
+
+def measures(
+    probe: Probe,
+    prototypes: np.ndarray,
+    intermediary: np.ndarray,
+    judges: Mapping[str, Probe],
+) -> dict[str, float]:
+    """All measures of this module of the prototypes of one network.
+
+    Args:
+        probe: The network.
+        prototypes: float32 `(initialisation, K, height, width, channels)`.
+        intermediary: float32 `(initialisation, K, K, height, width, channels)`.
+        judges: Classifiers of the same classes, by name.
+
+    Returns:
+        `num_prototypes`; `transfer` and `probability`, of class prototypes, means over
+        judges; `transfer_lowest`, of the judge that takes the fewest for their class;
+        of intermediary prototypes off the diagonal `p_transfer`, `p_probability` and
+        `p_origin_probability`, the mean probabilities of target and origin;
+        `distance` and `cross_over`, means over them; `retrieval_pixels` and
+        `retrieval_features`, means over initialisations; `diversity`. What needs
+        judges is NaN without.
+    """
+    num_classes = prototypes.shape[-4]
+    off_diagonal = ~np.eye(num_classes, dtype=bool)
+    targets, origins = np.argwhere(off_diagonal).T
+    moved = intermediary[:, targets, origins]
+    by_judge = transfer(prototypes, np.arange(num_classes), judges)
+    of_targets = transfer(moved, targets, judges)
+    of_origins = transfer(moved, origins, judges)
+    features, moved_features = (
+        ask(probe, images).features for images in (prototypes, intermediary)
+    )
+
+    def mean_retrieval(of_prototypes, of_intermediary):
+        pairs = zip(of_prototypes, of_intermediary, strict=True)
+        return float(
+            np.mean(
+                [
+                    retrieval(
+                        one.reshape(num_classes, -1),
+                        many.reshape(num_classes, num_classes, -1),
+                    )
+                    for one, many in pairs
+                ]
+            )
+        )
+
+    values = {
+        "num_prototypes": float(prototypes[..., 0, 0, 0].size),
+        "transfer": by_judge["transfer"].mean(),
+        "transfer_lowest": by_judge["transfer"].min(),
+        "probability": by_judge["probability"].mean(),
+        "p_transfer": of_targets["transfer"].mean(),
+        "p_probability": of_targets["probability"].mean(),
+        "p_origin_probability": of_origins["probability"].mean(),
+        "distance": distances(prototypes, intermediary)[:, off_diagonal].mean(),
+        "cross_over": np.nanmean(cross_over(probe, prototypes, intermediary)),
+        "retrieval_pixels": mean_retrieval(prototypes, intermediary),
+    }
+    if features is not None and moved_features is not None:
+        values["retrieval_features"] = mean_retrieval(features, moved_features)
+        values["diversity"] = diversity(features)
+    return {name: float(value) for name, value in values.items()}
