@@ -39,6 +39,14 @@ Makes tables, figures and TensorBoard's data of a study of either kind again, wi
 training; also of a study that is still running.""",
         "keras-confusion analyse studies/digits_pairs --test paired",
     ),
+    "judge": (
+        "scripts/judge_prototypes.py",
+        """\
+Asks other networks what they take the prototypes of a study for, and measures what is
+left of the origins ([each number](prototype_study.md#can-others-read-them)).""",
+        """\
+keras-confusion judge studies/few_prototypes models/digits_cnn""",
+    ),
     "plan": (
         "scripts/plan_study.py",
         """\
@@ -83,7 +91,7 @@ nothing else.""",
 HEAD = """\
 # Every command
 
-Eight commands, with their options as `--help` prints them. pip installs them as
+Nine commands, with their options as `--help` prints them. pip installs them as
 `keras-confusion`; `python -m keras_confusion` is the same, and in a checkout all but
 the last have a script. This page is written by `python docs/write_commands.py`, and a
 test compares it with the commands.

@@ -107,7 +107,8 @@ class LiveOptions(TypedDict, total=False):
 class LivePrototypes:
     """Makes the prototypes of one network again whenever they are asked for.
 
-    Class prototypes go on from those before, the first from noise.
+    Class prototypes go on from those before, the first from noise; those of a number
+    of steps begin afresh, as they would become ever more extreme.
 
     Args:
         probe: The network, whose weights change in between.
@@ -153,7 +154,9 @@ class LivePrototypes:
             )
             class_images = values["image"]
             left_out = {"origin"}
-        self._start = values.pop("parameters", class_images)
+        values.pop("parameters", None)
+        if self.optimizer.steps is None:
+            self._start = class_images
         arrays = {
             name: (
                 [axis for axis in _axes(name) if axis not in left_out],

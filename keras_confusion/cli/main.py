@@ -37,6 +37,10 @@ COMMANDS = {
         "keras_confusion.cli.probe",
         "Shows what a saved classifier sees in two classes.",
     ),
+    "judge": (
+        "keras_confusion.cli.judge",
+        "Asks other networks what they take the prototypes of a study for.",
+    ),
     "plan": (
         "keras_confusion.cli.plan",
         "Says how many repeats a confusion study needs.",

@@ -105,6 +105,16 @@ class PrototypePlan:
             trained_model.statistics_of(self.dataset),
         )
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether class prototypes go on from those of the interval before.
+
+        By so many steps more every time they would become ever more extreme.
+        """
+        if self.settings.start is None:
+            return self.probing.images.steps is None
+        return self.settings.start == "previous"
+
     def start(self, initialisation: int) -> np.ndarray:
         """What an initialisation starts from, of pixels noise `(K, height, width, c)`.
 
@@ -164,6 +174,7 @@ class PrototypePlan:
             "settings": settings
             | {
                 "intervals": list(self.settings.intervals),
+                "start": "previous" if self.goes_on else "noise",
                 "update_rule": optimizer.update_rule,
                 "prototype_learning_rate": optimizer.learning_rate,
                 "steps": optimizer.steps,

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from keras_confusion.models import loading
 from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.grid import ask
 from keras_confusion.prototypes.pair import probabilities
 
@@ -222,3 +224,60 @@ def measures(
         values["retrieval_features"] = mean_retrieval(features, moved_features)
         values["diversity"] = diversity(features)
     return {name: float(value) for name, value in values.items()}
+
+
+def of_study(directory, judges: Mapping[str, Probe]) -> pd.DataFrame:
+    """All measures of the prototypes of a study, interval by interval.
+
+    Args:
+        directory: The study's folder, a string or path. Its networks are loaded, which
+            runs what is in them: take only studies from those whom you trust.
+        judges: Classifiers of the same classes, by name.
+
+    Returns:
+        One row per interval with a finished initialisation: interval (percent of the
+        training), test_accuracy, num_not_converged, mean_iterations, and what
+        `measures` returns, over the finished initialisations. Images that did not
+        converge count, as judges look at all of them.
+
+    Raises:
+        ValueError: If the judges are of other classes or images.
+        StudyFolderError: If the folder holds no prototype study.
+    """
+    study = prototype_store.read_prototype_study(directory)
+    path = prototype_store.open_to_read(directory).path
+    rows = []
+    for interval, percentage in enumerate(study["interval"].values.tolist()):
+        part = study.isel(interval=interval)
+        part = part.isel(initialisation=part["finished"].values)
+        if not part.sizes["initialisation"]:
+            continue
+        network = loading.load_probe(prototype_store.model_directory(path, percentage))
+        for name, judge in judges.items():
+            _check_judge(name, judge, network)
+        images = part["image"].values
+        each = np.arange(len(network.class_names))
+        rows.append(
+            {
+                "interval": percentage,
+                "test_accuracy": float(part["test_accuracy"]),
+                "num_not_converged": int((~part["converged"]).sum()),
+                "mean_iterations": float(part["iterations"].mean()),
+            }
+            | measures(network, images[:, each, each], images, judges)
+        )
+    return pd.DataFrame(rows)
+
+
+def _check_judge(name: str, judge: Probe, network: Probe) -> None:
+    if judge.input_shape != network.input_shape:
+        raise ValueError(
+            f"Expected judges of images {network.input_shape}. Received: {name}, of "
+            f"{judge.input_shape}."
+        )
+    if judge.class_names != network.class_names:
+        raise ValueError(
+            f"Expected judges of the classes {', '.join(network.class_names[:5])}, ... "
+            f"in this order. Received: {name}, of {', '.join(judge.class_names[:5])}, "
+            "... Use networks of the same data, or a model.json with its `class_names`."
+        )

@@ -53,12 +53,13 @@ class PrototypeSettings(TrainingSettings):
         metavar="N",
         minimum=1,
     )
-    start: str = setting(
-        "previous",
+    start: str | None = setting(
+        None,
         "class prototypes go on from those of the interval before, or begin afresh, "
         "from the same noise in every interval",
         group="prototypes",
         choices=("previous", "noise"),
+        unset="previous, and noise for a number of steps",
     )
     parametrization: str = setting(
         "pixels",
@@ -167,7 +168,7 @@ class PrototypeOptions(TrainingOptions, total=False):
     intervals: tuple[float, ...]
     interval_of: str
     inits: int
-    start: str
+    start: str | None
     parametrization: str
     transformations: str | None
     steps: int | None

@@ -166,7 +166,7 @@ def _make_prototypes(
     mending.check_network(
         plan.directory, interval, percentage, was_mended=networks.was_mended
     )
-    if plan.settings.start == "previous" and interval > 0:
+    if plan.goes_on and interval > 0:
         mending.forget_other_starts(plan.directory, interval, percentage)
     finished = prototype_store.finished_parts(plan.directory)[interval]
     groups = np.split(
@@ -225,6 +225,6 @@ def _show(progress: Progress, num_before: int, number: int) -> None:
 
 def _start(plan: PrototypePlan, interval: int, init: int) -> np.ndarray:
     """What the class prototypes of an interval and initialisation begin as."""
-    if plan.settings.start == "previous" and interval > 0:
+    if plan.goes_on and interval > 0:
         return prototype_store.read_class_parameters(plan.directory, interval - 1, init)
     return plan.start(init)

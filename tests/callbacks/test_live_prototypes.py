@@ -50,6 +50,21 @@ def test_class_prototypes_go_on_from_those_before(probe):
     np.testing.assert_array_equal(second["iterations"].values[0, 0, each, each], 0)
 
 
+@pytest.mark.parametrize("intermediary", [True, False])
+def test_readable_prototypes_begin_afresh_every_time(probe, intermediary):
+    settings = LiveSettings(parametrization="fourier", intermediary=intermediary)
+    live = LivePrototypes(probe, settings)
+    first, second = live.make(50.0, np.nan), live.make(100.0, np.nan)
+    np.testing.assert_array_equal(first["image"], second["image"])
+    assert first["iterations"].max() == 128
+    assert "parameters" not in first
+
+
+def test_what_needs_statistics_of_the_images_is_refused():
+    with pytest.raises(ValueError, match="Use a model that `save_model`"):
+        LiveSettings(parametrization="maco")
+
+
 def test_of_many_classes_only_class_prototypes_are_made(probe):
     study = LivePrototypes(probe, LiveSettings(intermediary=False)).make(100.0, 0.5)
     assert study["image"].dims == (

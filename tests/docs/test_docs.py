@@ -30,6 +30,7 @@ PROGRAMS = {
     "scripts/train_classifier.py": [],
     "scripts/analyse_study.py": ["study"],
     "scripts/plan_study.py": ["study", "--effect", "1"],
+    "scripts/judge_prototypes.py": ["study"],
     "scripts/probe_saved_model.py": shlex.split("model --from 1 --to 2 --out probe"),
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],
@@ -39,6 +40,7 @@ PROGRAMS = {
     "-m benchmarks.validity.planted_truth": [],
     "-m benchmarks.validity.power_per_hour": [],
     "-m benchmarks.validity.poster_comparison": ["study"],
+    "-m benchmarks.validity.readability": [],
     "-m benchmarks.validity.variance": [],
 }
 

@@ -121,3 +121,22 @@ def test_one_answer_is_that_of_the_second_of_two_classes():
     logits = tf.constant([[1.5], [-0.5]])
     received = answers.to_logits("sigmoids", tf.sigmoid)(logits)
     np.testing.assert_allclose(received, [[0, 1.5], [0, -0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda images: tf.reduce_mean(images, axis=(1, 2)), True),
+        (lambda images: tf.reduce_mean(tf.round(images), axis=(1, 2)), False),
+        (lambda images: tf.zeros((tf.shape(images)[0], 3)), False),
+    ],
+)
+def test_gradient_is_there_or_not(function, expected):
+    assert answers.has_gradient(function, (6, 6, 3)) is expected
+
+
+@pytest.mark.parametrize("width", [4, 8])
+def test_gradient_of_few_channels_is_asked_for_without_computing_it(width):
+    # Computed for one image, that of the filters wrote outside its memory.
+    model = architectures.build_model("resnet18", num_classes=3, seed=0, width=width)
+    answers.check_gradient(model, (32, 32, 3))

@@ -422,6 +422,7 @@ def test_readable_prototypes_go_on_where_a_killed_study_stopped(
 ):
     settings = {
         "parametrization": name,
+        "start": "previous",
         "steps": 12,
         "prototype_learning_rate": None,
         "inits": 2,
@@ -555,3 +556,20 @@ def test_killed_process_loses_nothing_that_was_finished(dataset, tmp_path):
         for name in ("image", "features", "seconds"):
             kept = before[name].values[interval, init]
             np.testing.assert_array_equal(kept, after[name].values[interval, init])
+
+
+def test_prototypes_of_a_number_of_steps_begin_afresh(dataset, tmp_path):
+    def plan(**settings):
+        chosen = PrototypeSettings(dataset=dataset, **settings)
+        return PrototypePlan(chosen, tmp_path, None)
+
+    assert plan().goes_on
+    assert not plan(parametrization="fourier").goes_on
+    assert plan(parametrization="fourier", start="previous").goes_on
+    stored = plan(parametrization="maco").description()["settings"]
+    assert stored["start"] == "noise"
+    assert (stored["steps"], stored["transformations"]) == (128, "standard")
+    assert (stored["update_rule"], stored["prototype_learning_rate"]) == ("adam", 0.1)
+    stored = plan().description()["settings"]
+    assert (stored["start"], stored["update_rule"]) == ("previous", "normalized")
+    assert (stored["steps"], stored["transformations"]) == (None, "none")

@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_confusion.models.probe import Probe
+from keras_confusion.prototypes import readability
+
+SHAPE = (4, 4, 3)
+
+
+def channel_probe(scale=1.0, name="channels"):
+    """A network whose logits are the means of the channels, and its features, too."""
+
+    def means(images):
+        return tf.reduce_mean(images, axis=(1, 2))
+
+    return Probe(
+        lambda images: scale * means(images), means, SHAPE, ("r", "g", "b"), name
+    )
+
+
+def coloured(channels):
+    """Images of one colour each."""
+    values = np.asarray(channels, np.float32)
+    return np.broadcast_to(values[..., None, None, :], (*values.shape[:-1], *SHAPE))
+
+
+# p[k] is of colour k.
+PROTOTYPES = coloured(np.eye(3))[None]
+
+
+def all_of_p(share):
+    """P[k, j]: p[j] moved toward p[k] by a share."""
+    eye = np.eye(3)
+    return coloured(share * eye[:, None] + (1 - share) * eye[None])[None]
+
+
+def test_transfer_counts_and_averages():
+    images = coloured([(1, 0, 0), (0, 1, 0), (0, 1, 0.5)])
+    table = readability.transfer(
+        images, [0, 1, 2], {"one": channel_probe(), "two": channel_probe(100)}
+    )
+    assert list(table["judge"]) == ["one", "two"]
+    assert list(table["n"]) == [3, 3]
+    assert list(table["transfer"]) == [pytest.approx(2 / 3)] * 2
+    e = np.e
+    expected = np.mean([e / (e + 2), e / (e + 2), np.exp(0.5) / (1 + e + np.exp(0.5))])
+    assert table["probability"][0] == pytest.approx(expected, rel=1e-5)
+    assert table["probability"][1] == pytest.approx(2 / 3, rel=1e-5)
+    assert readability.transfer(images, [0, 1, 2], {}).empty
+
+
+def test_distance_is_the_norm_over_all_pixels():
+    distances = readability.distances(PROTOTYPES, all_of_p(1.0))
+    # 16 pixels, two channels changed by 1.
+    np.testing.assert_allclose(distances[0], (1 - np.eye(3)) * np.sqrt(32), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_cross_over_is_half_way_whatever_the_scale_of_the_logits(scale):
+    nearest = readability.cross_over(channel_probe(scale), PROTOTYPES, all_of_p(1.0))
+    off_diagonal = ~np.eye(3, dtype=bool)
+    # At half of the way both classes tie: the first place beyond, of 64.
+    places = nearest[0][off_diagonal] / np.sqrt(32)
+    assert ((places >= 0.5 - 1e-6) & (places < 0.5 + 1 / 63)).all()
+    assert np.isnan(nearest[0][~off_diagonal]).all()
+
+
+def test_cross_over_that_is_never_reached_is_not_a_number():
+    nearest = readability.cross_over(channel_probe(), PROTOTYPES, all_of_p(0.4))
+    assert np.isnan(nearest).all()
+
+
+def test_retrieval_finds_the_origin_while_it_is_nearer_than_others():
+    flat = PROTOTYPES[0].reshape(3, -1)
+    for share, expected in ((0.9, 1.0), (1.0, 0.5)):
+        images = all_of_p(share)[0].reshape(3, 3, -1)
+        if share == 1.0:
+            # Nothing is left of the origin: the first of equals is taken.
+            images = images + np.float32(1e-9)
+        assert readability.retrieval(flat, images) == pytest.approx(expected, abs=0.01)
+
+
+def test_diversity_is_the_mean_dissimilarity():
+    features = np.zeros((3, 2, 2))
+    features[:, 0] = [1, 0]
+    features[:, 1] = [[1, 0], [0, 1], [1, 0]]
+    # Class 0: none; class 1: two of three pairs are orthogonal.
+    assert readability.diversity(features) == pytest.approx(1 / 3)
+    assert np.isnan(readability.diversity(features[:1]))
+
+
+def test_high_frequencies_of_noise_and_of_waves(rng):
+    noise = rng.standard_normal((50, 32, 32, 3))
+    assert readability.high_frequency_share(noise).mean() == pytest.approx(
+        0.80, abs=0.01
+    )
+    x = np.arange(32) / 32
+    for waves, expected in ((7, 0), (9, 1)):
+        wave = np.broadcast_to(
+            np.sin(2 * np.pi * waves * x)[:, None, None], (32, 32, 1)
+        )
+        assert readability.high_frequency_share(wave + 5) == pytest.approx(expected)
+
+
+def test_measures_agree_with_the_single_ones():
+    probe = channel_probe()
+    judges = {"same": probe, "blind": dataclasses.replace(probe, logits=_blind)}
+    images = all_of_p(0.9)
+    values = readability.measures(probe, PROTOTYPES, images, judges)
+    assert values["num_prototypes"] == 3
+    assert values["transfer"] == pytest.approx((1 + 1 / 3) / 2)
+    assert values["transfer_lowest"] == pytest.approx(1 / 3)
+    assert values["p_transfer"] == pytest.approx((1 + 1 / 3) / 2)
+    assert values["distance"] == pytest.approx(0.9 * np.sqrt(32), rel=1e-5)
+    assert values["retrieval_pixels"] == 1
+    assert values["retrieval_features"] == 1
+    assert values["p_origin_probability"] < values["p_probability"]
+    without = readability.measures(probe, PROTOTYPES, images, {})
+    assert np.isnan(without["transfer"])
+    assert without["distance"] == values["distance"]
+
+
+def _blind(images):
+    return tf.constant([[1.0, 0.0, 0.0]]) + 0 * tf.reduce_mean(images, axis=(1, 2))
