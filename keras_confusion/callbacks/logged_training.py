@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import xarray as xr
 
 from keras_confusion.callbacks.live_prototypes import LivePrototypes, LiveSettings
 from keras_confusion.callbacks.moments import Moments
@@ -44,6 +45,8 @@ class LoggedTraining:
         settings: LiveSettings,
     ):
         self.seconds: list[float] = []
+        # What was made last.
+        self.latest: xr.Dataset | None = None
         self._directory, self._moments = directory, moments
         self._find_probe, self._settings = find_probe, settings
         self._curves = TrainingSummaries(directory)
@@ -88,7 +91,8 @@ class LoggedTraining:
         made = self._prototypes
         percentage = self._moments.percentages[moment]
         accuracy = _accuracy(logs, made.prefix)
-        made.images.add(made.prototypes.make(percentage, accuracy), moment)
+        self.latest = made.prototypes.make(percentage, accuracy)
+        made.images.add(self.latest, moment)
         if made.prefix and np.isfinite(accuracy):
             self._curves.add_test(percentage, accuracy, {})
         self.seconds.append(time.perf_counter() - begun)

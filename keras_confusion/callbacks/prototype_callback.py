@@ -16,6 +16,7 @@ from typing import Any, Unpack
 
 import keras
 import numpy as np
+import xarray as xr
 
 from keras_confusion.callbacks import moments
 from keras_confusion.callbacks.live_prototypes import LiveOptions, LiveSettings
@@ -82,6 +83,9 @@ class PrototypeCallback(keras.callbacks.Callback):
 
     Attributes:
         error: What went wrong in the last training; `None` if nothing did.
+        prototypes: What was made last in the last training, an `xarray.Dataset` with
+            the dimensions and variables of a prototype study (`image`, `converged`,
+            ...); `None` if nothing was.
         seconds: How long every time took in the last training; the first time
             compiles.
     """
@@ -100,6 +104,7 @@ class PrototypeCallback(keras.callbacks.Callback):
         super().__init__()
         moments.check(every, at)
         self.error: Exception | None = None
+        self.prototypes: xr.Dataset | None = None
         self.seconds: list[float] = []
         self._log_dir = pathlib.Path(log_dir)
         self._class_names, self._features = class_names, features
@@ -118,6 +123,7 @@ class PrototypeCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Plans when prototypes will be made."""
         self.error, self._training, self.seconds = None, None, []
+        self.prototypes = None
         self._begin()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -129,6 +135,7 @@ class PrototypeCallback(keras.callbacks.Callback):
         """Logs the epoch, and makes prototypes if it is time."""
         if self._training is not None:
             self._training.end_epoch(epoch + 1, logs or {})
+            self.prototypes = self._training.latest
 
     @_without_ending_training
     def on_train_end(self, logs=None):
@@ -141,6 +148,7 @@ class PrototypeCallback(keras.callbacks.Callback):
         if self._training is not None:
             step = self._epoch * (self.params["steps"] or 0) + batch + 1
             self._training.end_step(step, logs or {})
+            self.prototypes = self._training.latest
 
     @_without_ending_training
     def _begin(self) -> None:

@@ -118,6 +118,7 @@ def run_prototype_study(
             inits_at_a_time=inits_at_a_time,
             images_at_a_time=images_at_a_time,
             listener=listener,
+            verbose=1,
         )
     finally:
         listener.summaries.close()

@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from keras_confusion.execution.progress import Verbose
 from keras_confusion.models import model_description
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.plan import PrototypePlan
@@ -31,13 +32,14 @@ class IntervalNetworks:
 
     Args:
         plan: The study's plan.
+        verbose: Whether progress is shown, see `progress.Progress`.
     """
 
-    def __init__(self, plan: PrototypePlan):
+    def __init__(self, plan: PrototypePlan, verbose: Verbose):
         from keras_confusion.models import saving
         from keras_confusion.prototypes.optimizer import drafting, objectives
 
-        self.plan = plan
+        self.plan, self._verbose = plan, verbose
         self._trainer = plan.settings.trainer(plan.dataset)
         # What is wrong with settings or model shows here, before a folder is made.
         _ = plan.interval_epochs
@@ -135,6 +137,7 @@ class IntervalNetworks:
             self._trainer,
             plan.interval_epochs[interval],
             unit=f"steps of training to {percentage:g} %",
+            verbose=self._verbose,
         )
         self._at = interval
         hold.check()

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_confusion.datasets import given_data
 from keras_confusion.execution import runtime
-from keras_confusion.execution.progress import Progress
+from keras_confusion.execution.progress import Progress, Verbose, check_verbose
 from keras_confusion.prototypes import mending
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
@@ -69,6 +69,7 @@ def run_prototype_study(
     inits_at_a_time: int | None = None,
     images_at_a_time: int | None = None,
     listener: Listener | None = None,
+    verbose: Verbose = "auto",
     **options: Unpack[PrototypeOptions],
 ) -> PrototypeSummary:
     """Runs a prototype study, or what is missing of it.
@@ -86,6 +87,8 @@ def run_prototype_study(
         images_at_a_time: Images in one batch; `None` takes 100, or 1,000 on a GPU. The
             result of an image depends on neither of the two.
         listener: Is told of everything that is finished.
+        verbose: 1 shows how far it is, 0 does not; "auto" does on a terminal and in a
+            notebook.
         **options: Fields of `PrototypeSettings`, in the place of those in `settings`.
 
     Returns:
@@ -96,6 +99,7 @@ def run_prototype_study(
         study_folder.StudyFolderError: If the folder holds something else.
         OSError: If results cannot be written, or data cannot be fetched.
     """
+    check_verbose(verbose)
     start = time.perf_counter()
     directory = pathlib.Path(directory).absolute()
     for name, value in (
@@ -119,7 +123,7 @@ def run_prototype_study(
     )
     loading.tell(plan.dataset)
     plan = dataclasses.replace(plan, settings=plan.settings.settled(plan.dataset))
-    networks = IntervalNetworks(plan)
+    networks = IntervalNetworks(plan, verbose)
     enough = (
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
     )
@@ -142,7 +146,9 @@ def run_prototype_study(
         for interval, percentage in enumerate(plan.settings.intervals):
             num_trained += networks.train(interval, hold)
             listener.network(percentage)
-            num_parts += _make_prototypes(networks, interval, inits_at_a_time, hold)
+            num_parts += _make_prototypes(
+                networks, interval, inits_at_a_time, hold, verbose
+            )
             listener.interval(percentage)
     return PrototypeSummary(
         directory=directory,
@@ -154,7 +160,11 @@ def run_prototype_study(
 
 
 def _make_prototypes(
-    networks: IntervalNetworks, interval: int, inits_at_a_time: int, hold: Hold
+    networks: IntervalNetworks,
+    interval: int,
+    inits_at_a_time: int,
+    hold: Hold,
+    verbose: Verbose,
 ) -> int:
     """Makes the prototypes of an interval that are missing; of how many inits."""
     from keras_confusion.models import loading
@@ -190,6 +200,7 @@ def _make_prototypes(
         one * plan.settings.inits,
         done=num_before,
         unit=f"prototypes at {percentage:g} %",
+        verbose=verbose,
     )
     try:
         for inits in groups:

@@ -11,7 +11,7 @@ import numpy as np
 from keras_confusion.datasets import labelled_dataset
 from keras_confusion.datasets import loading as dataset_loading
 from keras_confusion.execution import provenance
-from keras_confusion.execution.progress import Progress
+from keras_confusion.execution.progress import Progress, Verbose
 from keras_confusion.models import image_statistics, saving
 from keras_confusion.training import classifier as training_classifier
 from keras_confusion.training import intervals as training_intervals
@@ -41,6 +41,7 @@ def train(
     epochs: Sequence[np.ndarray],
     *,
     unit: str,
+    verbose: Verbose = 1,
 ) -> TrainedModel:
     """Trains and tests a classifier; see `classifier.ClassifierTrainer.train`.
 
@@ -48,9 +49,10 @@ def train(
         trainer: After its `begin`.
         epochs: For every epoch an integer array `(num_steps, batch_size)`.
         unit: What the progress bar counts.
+        verbose: See `progress.Progress`.
     """
     start = time.perf_counter()
-    progress = Progress(sum(map(len, epochs)), done=0, unit=unit)
+    progress = Progress(sum(map(len, epochs)), done=0, unit=unit, verbose=verbose)
 
     def tell(report: training_classifier.EpochReport) -> None:
         progress.note(

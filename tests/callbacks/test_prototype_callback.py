@@ -138,6 +138,10 @@ def test_the_plugin_shows_every_moment(trained, read_plugin_data):
     assert about["image_shape"] == [8, 8, 3]
     assert about["settings"]["accuracy_of"] == "validation"
     assert len(seconds) == 3
+    # Of the last training, which has one more moment.
+    assert callback.prototypes["interval"].values.tolist() == [100]
+    assert callback.prototypes["image"].dims[2:4] == ("target", "origin")
+    assert callback.prototypes["converged"].values.all()
     not_converged = column(found, "num_not_converged")
     assert not_converged[2] == 0
     assert 0 < column(found, "mean_c")[2] < 1
@@ -200,6 +204,7 @@ def test_between_epochs_and_of_a_hundred_classes(tmp_path, read_plugin_data):
     found = read_plugin_data(tmp_path, RUN)
     assert list(found[metadata.TAG_TRENDS]) == [0, 1, 2]
     assert column(found, "num_prototypes")[2] == 100
+    assert callback.prototypes["image"].shape == (1, 1, 100, *live_models.SHAPE)
     cells = found[f"{metadata.PREFIX_CELLS}0"][2]
     assert cells.shape == (100, 100, 4)
     loss_of, predicted = cells[..., 0], cells[..., 3]
@@ -227,6 +232,7 @@ def test_an_error_is_told_once_and_the_training_goes_on(tmp_path, caplog):
         "order."
     )
     assert isinstance(callback.error, ValueError)
+    assert callback.prototypes is None
     assert "accuracy" in left[-1]
 
 

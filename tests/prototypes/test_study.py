@@ -462,6 +462,16 @@ def test_readable_prototypes_go_on_where_a_killed_study_stopped(
     assert after.drop_vars("seconds").identical(before.drop_vars("seconds"))
 
 
+def test_progress_is_shown_to_those_who_ask(run, folder, tmp_path, capfd):
+    shutil.copytree(folder, tmp_path / "study")
+    for verbose, is_shown in ((0, False), ("auto", False), (1, True)):
+        mending.forget_part(tmp_path / "study", 1, 1)
+        run(tmp_path / "study", frames=3, verbose=verbose)
+        assert ("prototypes at 100 %" in capfd.readouterr().err) is is_shown
+    with pytest.raises(ValueError, match="`verbose`"):
+        run(tmp_path / "study", verbose=2)
+
+
 def test_other_settings_and_other_folders_are_refused(run, folder, tmp_path):
     with pytest.raises(study_folder.StudyFolderError, match="max_iterations: 2000"):
         run(folder, frames=3, max_iterations=100)
