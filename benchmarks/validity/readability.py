@@ -36,7 +36,8 @@ from keras_confusion.training.settings import TrainingSettings
 FOLDER = timing.ROOT / "studies" / "benchmarks" / "judges"
 NETWORK = timing.ROOT / "saved_models" / "cifar10_resnet18_width12"
 INITIALISATIONS = 10
-# Their seeds are those of no network that is shipped.
+# It comes with the repository; the others are trained, from seeds of no such network.
+SHIPPED_JUDGE = timing.ROOT / "saved_models" / "cifar10_cnn"
 JUDGES = {
     "cnn, 8 epochs": {"model": "cnn", "epochs": 8, "seed": 11},
     "cnn, 4 epochs": {"model": "cnn", "epochs": 4, "seed": 12},
@@ -146,7 +147,7 @@ def rows_of(
         ("poster: pixels until 0.01", network, "pixels"),
         ("fourier", network, "fourier"),
         ("maco", network, "maco"),
-        ("fourier, network with shuffled labels", shuffled, "fourier"),
+        ("fourier, shuffled labels", shuffled, "fourier"),
         ("fourier, untrained network", untrained, "fourier"),
     ):
         prototypes, intermediary = made(
@@ -182,13 +183,13 @@ def sheet(pictures: Mapping[str, np.ndarray], class_names) -> Figure:
     """One image of every class, a row for each way of making them."""
     figure = Figure(figsize=(13, 1.18 * len(pictures) + 0.3))
     axes = figure.subplots(len(pictures), len(class_names))
+    for axis, label in zip(axes[0], class_names, strict=True):
+        axis.set_title(label, fontsize=10)
     for row, (name, images) in zip(axes, pictures.items(), strict=True):
-        for axis, image, label in zip(row, images, class_names, strict=True):
+        for axis, image in zip(row, images, strict=True):
             axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-            if row is axes[0]:
-                axis.set_title(label, fontsize=10)
         row[0].set_ylabel(
             name.replace(", ", ",\n").replace(": ", ":\n"),
             rotation=0,
@@ -196,7 +197,7 @@ def sheet(pictures: Mapping[str, np.ndarray], class_names) -> Figure:
             va="center",
             fontsize=10,
         )
-    figure.subplots_adjust(0.14, 0.01, 0.995, 0.96, 0.04, 0.04)
+    figure.subplots_adjust(0.16, 0.005, 0.995, 0.965, 0.04, 0.04)
     return figure
 
 
@@ -236,7 +237,8 @@ def main() -> int:
     if options.quick:
         wanted = {"cnn, 1 epoch": {"model": "cnn", "epochs": 1, "seed": 11}}
         shuffled, initialisations = {"model": "cnn", "epochs": 1, "seed": 14}, 2
-    judges = {
+    judges = {"cnn of saved_models/": loading.load_probe(SHIPPED_JUDGE, is_own=True)}
+    judges |= {
         name: trained(name, "cifar10", settings) for name, settings in wanted.items()
     }
     of_shuffled = trained(

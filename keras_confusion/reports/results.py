@@ -5,6 +5,8 @@ import functools
 import html
 import io
 import pathlib
+from collections.abc import Callable
+from typing import ParamSpec
 
 import matplotlib
 import pandas as pd
@@ -31,8 +33,23 @@ from keras_confusion.reports.figures import style as figure_style
 from keras_confusion.storage.checks import echo
 from keras_confusion.storage.study_folder import StudyFolder, StudyFolderError
 
+P = ParamSpec("P")
+
 # Lines of the text that a notebook shows below the picture.
 _HTML_LINES = 12
+
+
+def _shown_in_notebooks(plot: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A method whose figure a notebook shows, also where nothing imported pyplot."""
+
+    @functools.wraps(plot)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        figure = plot(*args, **kwargs)
+        # What IPython looks for, and figures of Matplotlib have not.
+        figure._repr_png_ = functools.partial(_png, figure)  # type: ignore[attr-defined]
+        return figure
+
+    return shown
 
 
 def open_study(
@@ -148,6 +165,7 @@ class ConfusionResults:
             self.tables, self._folder.description, test=self.test
         )
 
+    @_shown_in_notebooks
     def plot_findings(self, *, most: int = findings_figure.MOST_ROWS) -> Figure:
         """The strongest cells with intervals: features beside competition.
 
@@ -156,6 +174,7 @@ class ConfusionResults:
         """
         return findings_figure.draw(self.tables, test=self.test, most=most)
 
+    @_shown_in_notebooks
     def plot_target_by_class(self, measure: str = "difference") -> Figure:
         """Heat maps of every target by every class that is confused.
 
@@ -174,6 +193,7 @@ class ConfusionResults:
             test=self.test,
         )
 
+    @_shown_in_notebooks
     def plot_target_by_pair(self, measure: str = "difference") -> Figure:
         """Heat maps of every target by every pair that is confused.
 
@@ -189,6 +209,7 @@ class ConfusionResults:
             test=self.test,
         )
 
+    @_shown_in_notebooks
     def plot_readings_by_class(self, measure: str = "difference") -> Figure:
         """The same of d': *total*, *features* and *readout* beside each other.
 
@@ -281,15 +302,18 @@ class PrototypeResults:
             self.tables["by_initialisation"], self._folder.description
         )
 
+    @_shown_in_notebooks
     def plot_trends(self) -> Figure:
         """C, R and accuracy over the training."""
         name = self._folder.settings["dataset"]
         return prototype_figures.trends_figure({name: self.trends})
 
+    @_shown_in_notebooks
     def plot_outliers(self) -> Figure:
         """Shares of outliers over the training."""
         return prototype_figures.outliers_figure(self.outliers)
 
+    @_shown_in_notebooks
     def plot_class_prototypes(self, initialisation: int = 0) -> Figure:
         """The prototype of every class over the training.
 
@@ -309,13 +333,17 @@ class PrototypeResults:
 
 def _as_html(text: str, figure: Figure) -> str:
     """The first lines of a report above its picture, for a notebook's cell."""
-    picture = io.BytesIO()
-    with matplotlib.rc_context(figure_style.STYLE):
-        figure.savefig(picture, format="png", dpi=100)
-    data = base64.b64encode(picture.getvalue()).decode()
+    data = base64.b64encode(_png(figure)).decode()
     lines = text.strip().splitlines()[:_HTML_LINES]
     return (
         # JupyterLab would break lines within numbers.
         f'<pre style="word-break: normal">{html.escape(chr(10).join(lines))}</pre>'
         f'<img alt="The study\'s findings" src="data:image/png;base64,{data}">'
     )
+
+
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    with matplotlib.rc_context(figure_style.STYLE):
+        figure.savefig(picture, format="png", dpi=100)
+    return picture.getvalue()

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from IPython.core.formatters import PNGFormatter
 from matplotlib.figure import Figure
 
 import keras_confusion
@@ -43,6 +44,9 @@ def test_pictures_are_figures(confusion):
     study = keras_confusion.open_study(str(confusion), test="paired")
     for figure in (study.plot_target_by_class(), study.plot_target_by_pair("t")):
         assert isinstance(figure, Figure)
+    # As IPython asks a value at a cell's end, with nothing of pyplot imported.
+    png = PNGFormatter()(study.plot_findings())
+    assert png.startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="difference"):
         study.plot_target_by_class("effect")
     with pytest.raises(ValueError, match="discriminability_by_class"):
