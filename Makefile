@@ -109,7 +109,7 @@ lint: .venv/installed-dev
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
-		--resolution lowest-direct --editable '.[test]'
+		--resolution lowest-direct --editable '.[test]' 'setuptools==80.9.0'
 	touch $@
 
 clean:

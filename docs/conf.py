@@ -66,6 +66,7 @@ site_contents = {
         "CIFAR-10: 20 repeats <docs/results/confusion_cifar10_20/README>",
         "CIFAR-10: 20 repeats, the plan <docs/results/confusion_cifar10_20/PLAN>",
         "CIFAR-10: prototypes <docs/results/prototypes_cifar10/README>",
+        "CIFAR-10: prototypes that a person can read <docs/results/readable/README>",
         "Trained classifiers <saved_models/README>",
         "docs/results/validity/planted_truth",
         "Features: what is planted <docs/results/validity/learned_features>",

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import timing
 from benchmarks.validity import readability
 from keras_confusion.datasets.labelled_dataset import LabelledDataset, Split
 from keras_confusion.models.probe import Probe
@@ -64,3 +67,14 @@ def test_page_and_pictures_have_a_row_for_each(made):
     assert len(figure.axes) == 3 * len(rows)
     figure = readability.square(pictures["P, fourier"], NAMES)
     assert len(figure.axes) == 9
+
+
+def test_page_shows_the_table_that_was_measured():
+    folder = timing.ROOT / "docs" / "results" / "readable"
+    found = json.loads((folder / "table.json").read_text())
+    page = (folder / "README.md").read_text()
+    text = readability.report(found["rows"], found["judges"], found["machine"])
+    assert text[text.index("| images") :] in page
+    assert found["machine"]["commit"] in page
+    for name, accuracy in found["judges"].items():
+        assert f"{name} ({accuracy:.3f}" in page

@@ -568,7 +568,7 @@ def test_packed_study_is_the_study(tmp_path, capsys):
     confusion_study.run_confusion_study(tmp_path / "alone", **settings)
     capsys.readouterr()
     confusion_study.run_confusion_study(
-        tmp_path / "packed", networks_per_program=3, **settings
+        tmp_path / "packed", networks_per_program=3, verbose=1, **settings
     )
     assert f"{NUM_NETWORKS}/{NUM_NETWORKS} networks" in capsys.readouterr().err
     packed, alone = (comparable(tmp_path / name) for name in ("packed", "alone"))

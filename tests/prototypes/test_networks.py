@@ -147,8 +147,8 @@ def test_network_that_comes_out_otherwise_takes_what_depends_on_it_along(
     flip_bit(file_of(folder, 70))
     train = trained_model.train
 
-    def train_otherwise(trainer, epochs, *, unit):
-        trained = train(trainer, epochs, unit=unit)
+    def train_otherwise(trainer, epochs, *, unit, **more):
+        trained = train(trainer, epochs, unit=unit, **more)
         if "to 70 %" in unit:
             weights = trained.classifier.get_weights()
             weights[0] = weights[0] * np.float32(1.1)
