@@ -71,6 +71,7 @@ def test_script_trains_saves_and_says_how_good_the_model_is(digits, tmp_path, ca
     assert f"Test accuracy {again['test_accuracy']:.4f}" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["digits"]
     assert sorted(path.name for path in directory.iterdir()) == [
+        "image_statistics.npz",
         "model.json",
         "model.keras",
         "saved_model",
