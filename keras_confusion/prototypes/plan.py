@@ -99,10 +99,13 @@ class PrototypePlan:
         from keras_confusion.prototypes.optimizer import parametrizations
         from keras_confusion.training import trained_model
 
+        name = self.settings.parametrization
+        # Pixels need none, and images may have to be read for them.
+        statistics = (
+            None if name == "pixels" else trained_model.statistics_of(self.dataset)
+        )
         return parametrizations.parametrization(
-            self.settings.parametrization,
-            self.dataset.input_shape,
-            trained_model.statistics_of(self.dataset),
+            name, self.dataset.input_shape, statistics
         )
 
     @property

@@ -1,6 +1,7 @@
 """Trains a classifier with a progress bar, and saves it with what is known of it."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Sequence
@@ -103,6 +104,7 @@ def train_and_save(
     return trained, dataset
 
 
+@functools.lru_cache(maxsize=1)
 def statistics_of(
     dataset: labelled_dataset.LabelledDataset,
 ) -> image_statistics.ImageStatistics | None:
