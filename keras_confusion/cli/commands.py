@@ -193,30 +193,6 @@ def analyse_study(directory, *, test=None) -> int:
     return EXIT_OK
 
 
-def judge_study(directory, *, judges) -> int:
-    """Prints and writes what judges make of a study's prototypes.
-
-    Args:
-        directory: The study's folder.
-        judges: Paths of saved classifiers, see `loading.load_probe`.
-
-    Returns:
-        0.
-    """
-    folder = StudyFolder.open(directory)
-    runtime.start_tensorflow()
-    from keras_confusion.models import loading
-    from keras_confusion.prototypes import readability
-    from keras_confusion.reports import readability_report
-
-    probes = {str(path): loading.load_probe(path) for path in judges}
-    table = readability.of_study(folder, probes)
-    file = readability_report.write(folder, table)
-    print(readability_report.text(table, list(probes)))
-    print(f"Table:       {file}")
-    return EXIT_OK
-
-
 def plan_study(source, effect, **options) -> int:
     """Prints how many repeats a study needs; see `planner.plan_study`."""
     print(planner.sentence(planner.plan_study(source, effect, **options)))

@@ -31,6 +31,33 @@ def parse_arguments(given=None, *, prog: str | None = None) -> argparse.Namespac
     return parser.parse_args(given)
 
 
+def judge_study(directory, *, judges) -> int:
+    """Prints and writes what judges make of a study's prototypes.
+
+    Args:
+        directory: The study's folder.
+        judges: Paths of saved classifiers, see `loading.load_probe`.
+
+    Returns:
+        0.
+    """
+    from keras_confusion.execution import runtime
+    from keras_confusion.storage.study_folder import StudyFolder
+
+    folder = StudyFolder.open(directory)
+    runtime.start_tensorflow()
+    from keras_confusion.models import loading
+    from keras_confusion.prototypes import readability
+    from keras_confusion.reports import readability_report
+
+    probes = {str(path): loading.load_probe(path) for path in judges}
+    table = readability.of_study(folder, probes)
+    file = readability_report.write(folder, table)
+    print(readability_report.text(table, list(probes)))
+    print(f"Table:       {file}")
+    return 0
+
+
 def main(given=None, *, prog: str | None = None) -> int:
     """Runs the command.
 
@@ -42,6 +69,7 @@ def main(given=None, *, prog: str | None = None) -> int:
         The exit code, see `exit_codes.exit_code`.
     """
     options = vars(parse_arguments(given, prog=prog))
-    from keras_confusion.cli import commands, exit_codes
+    # Only now: --help should not wait for TensorFlow.
+    from keras_confusion.cli import exit_codes
 
-    return exit_codes.exit_code(commands.judge_study, resumes=False, **options)
+    return exit_codes.exit_code(judge_study, resumes=False, **options)

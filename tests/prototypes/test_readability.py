@@ -1,11 +1,13 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import readability
+from keras_confusion.reports import readability_report
 
 SHAPE = (4, 4, 3)
 
@@ -125,3 +127,38 @@ def test_measures_agree_with_the_single_ones():
 
 def _blind(images):
     return tf.constant([[1.0, 0.0, 0.0]]) + 0 * tf.reduce_mean(images, axis=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_names": ("r", "b", "g")}, "judges of the classes r, g, b"),
+        ({"input_shape": (8, 8, 3)}, r"judges of images \(4, 4, 3\)"),
+    ],
+)
+def test_judges_of_other_classes_or_images_are_refused(
+    change, message, write_prototype_study, monkeypatch
+):
+    folder = write_prototype_study(num_classes=3, num_intervals=1)
+    network = channel_probe()
+    monkeypatch.setattr(readability.loading, "load_probe", lambda path: network)
+    with pytest.raises(ValueError, match=message):
+        readability.of_study(folder, {"other": dataclasses.replace(network, **change)})
+
+
+def test_text_has_a_column_for_every_interval_and_leaves_out_what_is_not_known():
+    table = pd.DataFrame(
+        {
+            "interval": [25.0, 100.0],
+            "test_accuracy": [0.5, 0.75],
+            "transfer": [np.nan, np.nan],
+            "distance": [1.234, 2.0],
+        }
+    )
+    text = readability_report.text(table, [])
+    assert "25 %" in text
+    assert "0.750" in text
+    assert "1.23" in text
+    assert "share" not in text
+    assert "Judges" not in text
+    assert "Judges: one." in readability_report.text(table, ["one"])
