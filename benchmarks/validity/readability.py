@@ -32,7 +32,7 @@ from keras_confusion.prototypes import readability
 from keras_confusion.prototypes.optimizer import parametrizations
 from keras_confusion.prototypes.optimizer import settings as optimizer_settings
 from keras_confusion.training import trained_model
-from keras_confusion.training.settings import TrainingSettings
+from keras_confusion.training.settings import ClassifierSettings
 
 FOLDER = timing.ROOT / "studies" / "benchmarks" / "judges"
 NETWORK = timing.ROOT / "saved_models" / "cifar10_resnet18_width12"
@@ -71,7 +71,7 @@ def trained(name: str, dataset, settings: Mapping) -> Probe:
     directory = FOLDER / name.replace(", ", "-").replace(" ", "_")
     if not (directory / "model.json").is_file():
         trained_model.train_and_save(
-            directory, TrainingSettings(dataset=dataset, **settings)
+            directory, ClassifierSettings(dataset=dataset, **settings)
         )
     return loading.load_probe(directory, is_own=True)
 
@@ -245,7 +245,7 @@ def main() -> int:
     of_shuffled = trained(
         f"shuffled, {shuffled['model']}", str(shuffled_labels(dataset)), shuffled
     )
-    trainer = TrainingSettings(
+    trainer = ClassifierSettings(
         dataset="cifar10", model="resnet18", width=12, seed=15
     ).trainer(dataset)
     rows, pictures = rows_of(

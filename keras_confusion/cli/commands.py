@@ -27,7 +27,7 @@ from keras_confusion.reports.tensorboard.prototype_events import (
     PrototypeSummaries,
 )
 from keras_confusion.storage.study_folder import StudyFolder
-from keras_confusion.training.settings import TrainingOptions, TrainingSettings
+from keras_confusion.training.settings import ClassifierOptions, ClassifierSettings
 
 
 def run_confusion_study(
@@ -144,20 +144,20 @@ class _PrototypeListener(prototype_study.Listener):
 
 
 def train_classifier(
-    directory, *, data_dir=None, **options: Unpack[TrainingOptions]
+    directory, *, data_dir=None, **options: Unpack[ClassifierOptions]
 ) -> int:
     """Trains a classifier with a progress bar, tests it and saves it.
 
     Args:
         directory: The folder of the saved model; replaced if it is one already.
         data_dir: Where TensorFlow Datasets keeps its data.
-        **options: The fields of `settings.TrainingSettings`.
+        **options: The fields of `settings.ClassifierSettings`.
 
     Returns:
         0.
     """
     directory = pathlib.Path(directory)
-    settings = TrainingSettings(**options)
+    settings = ClassifierSettings(**options)
     runtime.start_tensorflow(deterministic=settings.deterministic)
     from keras_confusion.training import trained_model
 
@@ -173,6 +173,13 @@ def train_classifier(
         dataset.class_names, trained.tested.class_accuracies, strict=True
     ):
         print(f"  {accuracy:.3f}  {name}")
+    if (tested := trained.robustness) is not None:
+        print(
+            f"Under PGD with 20 steps, {tested['norm']}, on {tested['num_images']} of "
+            "these images:"
+        )
+        for eps, accuracy in zip(tested["eps"], tested["accuracy"], strict=True):
+            print(f"  {accuracy:.3f}  eps {eps:.4g}")
     print(f"Saved in {directory}: model.keras, saved_model/, model.json")
     return EXIT_OK
 

@@ -10,13 +10,13 @@ has the commands of the models that come with the repository.
 import argparse
 
 from keras_confusion.cli import arguments
-from keras_confusion.training.settings import TrainingSettings
+from keras_confusion.training.settings import ClassifierSettings
 
 
 def parse_arguments(given=None, *, prog: str | None = None) -> argparse.Namespace:
     """Reads the command line; see `main`."""
     parser = arguments.command_parser(__doc__, "train", prog)
-    arguments.add_settings(parser, TrainingSettings)
+    arguments.add_settings(parser, ClassifierSettings)
     parser.add_argument(
         "--out",
         metavar="DIR",

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_confusion.models import probe as model_probe
+from keras_confusion.models.attacks import deepfool
 from keras_confusion.prototypes import images as prototype_images
-from keras_confusion.prototypes.optimizer import deepfool
 from keras_confusion.prototypes.optimizer.frames import evenly_spaced_frames
 from keras_confusion.prototypes.optimizer.image_optimizer import (
     OptimizedImages,

@@ -10,11 +10,13 @@ import pathlib
 from keras_confusion.training import intervals as training_intervals
 from keras_confusion.training import setting_fields
 from keras_confusion.training.setting_fields import setting
-from keras_confusion.training.settings import TrainingOptions, TrainingSettings
+from keras_confusion.training.settings import ClassifierOptions, ClassifierSettings
 
 # What studies had that were begun before they said so in `study.json`.
 ADDED_SETTINGS = {
+    "adversarial": None,
     "deterministic": False,
+    "eps": None,
     "input_range": [0.0, 1.0],
     "parametrization": "pixels",
     "transformations": "none",
@@ -26,7 +28,7 @@ _MANY_CLASSES = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class PrototypeSettings(TrainingSettings):
+class PrototypeSettings(ClassifierSettings):
     """Everything that decides the result of a prototype study, after the network's.
 
     Raises:
@@ -162,7 +164,7 @@ class PrototypeSettings(TrainingSettings):
         return self.prototype_dtype
 
 
-class PrototypeOptions(TrainingOptions, total=False):
+class PrototypeOptions(ClassifierOptions, total=False):
     """The fields of `PrototypeSettings` as keyword arguments of a function."""
 
     intervals: tuple[float, ...]

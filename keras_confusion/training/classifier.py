@@ -19,6 +19,7 @@ from keras_confusion.errors import NonFiniteLossError
 from keras_confusion.execution import runtime
 from keras_confusion.models import answers, architectures, saving
 from keras_confusion.training import recipes
+from keras_confusion.training.adversarial import FastAdversarialModel
 
 # Pixels by which training images are moved for every 32 of their side.
 _SHIFT_OF_32 = 4
@@ -57,6 +58,8 @@ class ClassifierTrainer:
         dtype_policy: "float32" or "mixed_bfloat16".
         augment: Whether training images are flipped at random from left to right and
             moved by up to an eighth of their side (He et al. 2015, section 4.2).
+        attack: Norm, "l2" or "linf", and the largest change: trains on attacked
+            images, see `adversarial.FastAdversarialModel`.
         strategy: A `tf.distribute.Strategy`; by default one for the GPUs here.
         **options: More arguments of the model function, such as `width`.
 
@@ -74,6 +77,7 @@ class ClassifierTrainer:
         seed: int,
         dtype_policy: str = "float32",
         augment: bool = False,
+        attack: tuple[str, float] | None = None,
         strategy: tf.distribute.Strategy | None = None,
         **options: Any,
     ):
@@ -86,6 +90,7 @@ class ClassifierTrainer:
         self.dataset = dataset
         self._seed = seed
         self._augment = augment
+        self._attack = attack
         self._build_options: dict[str, Any] = {
             "model": model,
             "num_classes": dataset.num_classes,
@@ -117,13 +122,20 @@ class ClassifierTrainer:
         with self._strategy.scope():
             # Of a model around the layers: saving the classifier itself then does not
             # save the optimiser's state.
-            self._fitted = keras.Model(self._trained.inputs, self._trained.outputs)
+            self._fitted = self._model_to_fit()
             self._fitted.compile(
                 recipe.build_optimizer(num_steps),
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
             )
             self._fitted.optimizer.build(self._fitted.trainable_variables)
+
+    def _model_to_fit(self) -> keras.Model:
+        ends = self._trained.inputs, self._trained.outputs
+        if self._attack is None:
+            return keras.Model(*ends)
+        norm, eps = self._attack
+        return FastAdversarialModel(*ends, norm=norm, eps=eps, seed=self._part_seed())
 
     def train(
         self,
@@ -192,9 +204,13 @@ class ClassifierTrainer:
         for variable, value in zip(variables, state, strict=True):
             variable.assign(value)
 
-    def _examples(self, batches: np.ndarray) -> tf.data.Dataset:
+    def _part_seed(self) -> int:
+        """From which this part of the training draws changes of its images."""
         seeds = np.random.SeedSequence((self._seed, self._part))
-        augmentation_seed = int(seeds.generate_state(1)[0] >> 1)
+        return int(seeds.generate_state(1)[0] >> 1)
+
+    def _examples(self, batches: np.ndarray) -> tf.data.Dataset:
+        part_seed = self._part_seed()
         # The number of steps so far: other draws for every batch of the training.
         first = int(self._fitted.optimizer.iterations.numpy())
         steps = tf.data.Dataset.from_tensor_slices(batches.astype(np.int32))
@@ -202,7 +218,7 @@ class ClassifierTrainer:
         def example_batch(step, indices):
             images = labelled_dataset.to_unit_range(tf.gather(self._images, indices))
             if self._augment:
-                images = augment_images(images, seed=(augmentation_seed, step))
+                images = augment_images(images, seed=(part_seed, step))
             return images, tf.gather(self._labels, indices)
 
         examples = (

@@ -234,19 +234,6 @@ class TrainingSettings:
             weight_decay=self.weight_decay,
         )
 
-    def trainer(self, dataset):
-        """A `classifier.ClassifierTrainer` with new weights."""
-        from keras_confusion.training import classifier as training_classifier
-
-        return training_classifier.ClassifierTrainer(
-            dataset,
-            self.model,
-            seed=self.seed,
-            dtype_policy=self.settled_dtype_policy(),
-            augment=self.augment,
-            **self.model_options,
-        )
-
     def settled_dtype_policy(self) -> str:
         """The policy for this machine. Imports TensorFlow."""
         from keras_confusion.execution import runtime
@@ -275,6 +262,65 @@ class TrainingSettings:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings(TrainingSettings):
+    """Everything that decides how one classifier is trained that is looked at alone.
+
+    Raises:
+        ValueError: If a value makes no sense with any data set.
+    """
+
+    adversarial: str | None = setting(
+        None,
+        "train on images that are changed so that the network errs, by at most --eps "
+        "of all pixels together (l2) or of any (linf)",
+        group="training",
+        unset="on images as they are",
+        choices=("l2", "linf"),
+    )
+    eps: float | None = setting(
+        None,
+        "largest change with --adversarial, of values in [0, 1]",
+        group="training",
+        metavar="E",
+        unset="0.5 for l2, 8 / 255 for linf",
+        above=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.adversarial is None:
+            if self.eps is not None:
+                raise ValueError(
+                    f"Expected `eps` with `adversarial` only. Received: {self.eps}. "
+                    "Use it with 'l2' or 'linf'."
+                )
+        elif self.eps is None:
+            usual = {"l2": 0.5, "linf": 8 / 255}[self.adversarial]
+            object.__setattr__(self, "eps", usual)
+
+    @property
+    def attack(self) -> tuple[str, float] | None:
+        """Norm and largest change of adversarial training."""
+        if self.adversarial is None or self.eps is None:
+            return None
+        return self.adversarial, self.eps
+
+    def trainer(self, dataset):
+        """A `classifier.ClassifierTrainer` with new weights."""
+        from keras_confusion.training import classifier as training_classifier
+
+        return training_classifier.ClassifierTrainer(
+            dataset,
+            self.model,
+            seed=self.seed,
+            dtype_policy=self.settled_dtype_policy(),
+            augment=self.augment,
+            attack=self.attack,
+            **self.model_options,
+        )
+
+
 class TrainingOptions(TypedDict, total=False):
     """The fields of `TrainingSettings` as keyword arguments of a function."""
 
@@ -292,3 +338,10 @@ class TrainingOptions(TypedDict, total=False):
     image_size: tuple[int, int] | None
     seed: int
     deterministic: bool
+
+
+class ClassifierOptions(TrainingOptions, total=False):
+    """The fields of `ClassifierSettings` as keyword arguments of a function."""
+
+    adversarial: str | None
+    eps: float | None

@@ -16,8 +16,12 @@ from keras_confusion.execution.progress import Progress, Verbose
 from keras_confusion.models import image_statistics, saving
 from keras_confusion.training import classifier as training_classifier
 from keras_confusion.training import intervals as training_intervals
-from keras_confusion.training.evaluation import TestResult, test_classifier
-from keras_confusion.training.settings import TrainingSettings
+from keras_confusion.training.evaluation import (
+    TestResult,
+    test_classifier,
+    test_robustness,
+)
+from keras_confusion.training.settings import ClassifierSettings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,12 +33,14 @@ class TrainedModel:
         tested: Its result on the test set.
         reports: One per epoch.
         seconds: Time of the training.
+        robustness: What `evaluation.test_robustness` returned, if it was asked.
     """
 
     classifier: keras.Model
     tested: TestResult
     reports: list[training_classifier.EpochReport]
     seconds: float
+    robustness: dict | None = None
 
 
 def train(
@@ -72,7 +78,7 @@ def train(
 
 
 def train_and_save(
-    directory: pathlib.Path, settings: TrainingSettings, *, data_dir=None
+    directory: pathlib.Path, settings: ClassifierSettings, *, data_dir=None
 ) -> tuple[TrainedModel, labelled_dataset.LabelledDataset]:
     """Trains a classifier with a progress bar, tests it and saves it.
 
@@ -100,6 +106,12 @@ def train_and_save(
     trainer = settings.trainer(dataset)
     trainer.begin(recipe, sum(map(len, epochs)))
     trained = train(trainer, epochs, unit="steps")
+    if settings.attack is not None:
+        norm, eps = settings.attack
+        trained = dataclasses.replace(
+            trained,
+            robustness=test_robustness(trained.classifier, dataset, norm=norm, eps=eps),
+        )
     save(trained, directory, dataset=dataset, settings=settings)
     return trained, dataset
 
@@ -120,7 +132,7 @@ def save(
     directory: pathlib.Path,
     *,
     dataset: labelled_dataset.LabelledDataset,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
     trained_percent: float = 100.0,
     trained_from: int | None = None,
     **more,
@@ -145,6 +157,7 @@ def save(
         test_accuracy=trained.tested.accuracy,
         test_class_accuracies=trained.tested.class_accuracies.tolist(),
         test_loss=trained.tested.loss,
+        test_robustness=trained.robustness,
         training={
             **settings.description(dataset.train.num_examples),
             "trained_percent": trained_percent,

@@ -221,21 +221,24 @@ def test_weights_are_a_function_of_the_seed(dataset):
     assert differ(first, weights(make_trainer(dataset, seed=2)))
 
 
-@pytest.mark.parametrize(("augment", "num_before"), [(False, 4), (True, 3)])
+@pytest.mark.parametrize(
+    ("options", "num_before"),
+    [({}, 4), ({"augment": True}, 3), ({"attack": ("linf", 0.1)}, 4)],
+)
 def test_training_that_was_interrupted_goes_on(
-    dataset, epochs, trained, augment, num_before
+    dataset, epochs, trained, options, num_before
 ):
     """Within an epoch, and between two."""
     steps = np.concatenate(epochs)
     before, after = steps[:num_before], steps[num_before:]
 
     def begin():
-        trainer = make_trainer(dataset, augment=augment)
+        trainer = make_trainer(dataset, **options)
         trainer.begin(find_recipe("momentum"), len(steps))
         return trainer
 
     whole = trained
-    if augment:
+    if options:
         whole = begin()
         whole.train(epochs)
     expected = weights(whole)

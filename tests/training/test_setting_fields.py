@@ -16,15 +16,20 @@ from keras_confusion.prototypes.optimizer import update_rules
 from keras_confusion.prototypes.settings import PrototypeOptions, PrototypeSettings
 from keras_confusion.prototypes.study import run_prototype_study
 from keras_confusion.training import recipes
-from keras_confusion.training.settings import TrainingOptions, TrainingSettings
+from keras_confusion.training.settings import (
+    ClassifierOptions,
+    ClassifierSettings,
+    TrainingOptions,
+    TrainingSettings,
+)
 
-CLASSES = [ConfusionSettings, PrototypeSettings, TrainingSettings]
+CLASSES = [ConfusionSettings, PrototypeSettings, ClassifierSettings]
 FILE = pathlib.Path("study.json")
 # Not settable by an option.
 IN_PYTHON_ONLY = {
     ConfusionSettings: {"augment"},
     PrototypeSettings: {"boundary_learning_rate", "gap_tolerance"},
-    TrainingSettings: set(),
+    ClassifierSettings: set(),
 }
 
 
@@ -36,6 +41,7 @@ def fields(settings_class):
     ("options", "settings_class"),
     [
         (TrainingOptions, TrainingSettings),
+        (ClassifierOptions, ClassifierSettings),
         (ConfusionOptions, ConfusionSettings),
         (PrototypeOptions, PrototypeSettings),
     ],

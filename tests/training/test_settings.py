@@ -7,7 +7,7 @@ import pytest
 
 from keras_confusion.execution import runtime
 from keras_confusion.training import recipes
-from keras_confusion.training.settings import TrainingSettings
+from keras_confusion.training.settings import ClassifierSettings, TrainingSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -77,7 +77,7 @@ def test_description_is_settled(monkeypatch):
 
 
 def test_trainer_is_the_one_of_the_settings(digits):
-    settings = TrainingSettings(
+    settings = ClassifierSettings(
         model="resnet18", width=2, seed=3, dtype_policy="mixed_bfloat16"
     )
     trainer = settings.trainer(digits)
@@ -91,19 +91,28 @@ def test_trainer_is_the_one_of_the_settings(digits):
     assert (kernel == again).all()
     assert (kernel != other.get_weights()[0]).any()
     # Without `width` a function that takes none is called without.
-    tiny = TrainingSettings(model=build_tiny, seed=3).trainer(digits)
+    tiny = ClassifierSettings(model=build_tiny, seed=3).trainer(digits)
     assert tiny.classifier().count_params() == 32 * 32 * 3 * 10 + 10
 
 
 def test_augmentation_is_asked_of_the_trainer(digits):
     for augment in (False, True):
-        settings = TrainingSettings(model=build_tiny, augment=augment)
+        settings = ClassifierSettings(model=build_tiny, augment=augment)
         trainer = settings.trainer(digits)
         trainer.begin(settings.recipe_for(1000), 1)
         batch = digits.train.labels[:20].argsort().reshape(1, 20)
         ((images, _),) = trainer._examples(batch)
         plain = digits.train.arrays()[0][batch[0]] / 255
         assert (abs(images - plain).numpy().max() > 0.1) == augment
+
+
+def test_eps_has_a_usual_size_of_its_norm():
+    assert ClassifierSettings().eps is None
+    assert ClassifierSettings(adversarial="l2").eps == 0.5
+    assert ClassifierSettings(adversarial="linf").eps == 8 / 255
+    assert ClassifierSettings(adversarial="l2", eps=0.25).eps == 0.25
+    with pytest.raises(ValueError, match=r"`eps` with `adversarial` only.*0\.1"):
+        ClassifierSettings(eps=0.1)
 
 
 @pytest.mark.parametrize(

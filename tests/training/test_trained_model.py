@@ -8,7 +8,7 @@ from keras_confusion import errors
 from keras_confusion.models import loading
 from keras_confusion.training import trained_model
 from keras_confusion.training.intervals import interval_epochs
-from keras_confusion.training.settings import TrainingSettings
+from keras_confusion.training.settings import ClassifierSettings
 
 
 def build_tiny(*, input_shape, num_classes, seed):
@@ -26,7 +26,7 @@ def build_diverging(**arguments):
     return keras.Model(tiny.input, keras.layers.Rescaling(1e38)(tiny.output))
 
 
-SETTINGS = TrainingSettings(
+SETTINGS = ClassifierSettings(
     model=build_tiny,
     recipe="momentum",
     epochs=2,
@@ -119,7 +119,7 @@ def test_training_that_fails_closes_its_progress_bar(digits, monkeypatch):
     monkeypatch.setattr(
         trained_model.Progress, "close", lambda progress: closed.append(progress)
     )
-    settings = TrainingSettings(
+    settings = ClassifierSettings(
         model=build_diverging, recipe="tutorial", dtype_policy="float32"
     )
     with pytest.raises(errors.NonFiniteLossError):

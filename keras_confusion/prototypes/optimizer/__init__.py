@@ -1,4 +1,4 @@
-"""Moves images toward objectives: update rules, drafts, frames, DeepFool.
+"""Moves images toward objectives: update rules, drafts, frames.
 
 Imports `models` and what is below it.
 """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_confusion.prototypes.optimizer.deepfool import deepfool
+from keras_confusion.models.attacks.deepfool import deepfool
 
 IMAGE_SHAPE = (4, 4, 3)
 
@@ -186,7 +186,7 @@ def test_agrees_with_a_slow_loop(logits, images, attacked):
 def test_result_does_not_depend_on_the_rest_of_the_batch(
     logits, images, attacked, monkeypatch
 ):
-    monkeypatch.setattr("keras_confusion.prototypes.optimizer.deepfool._BATCH_SIZE", 3)
+    monkeypatch.setattr("keras_confusion.models.attacks.deepfool._BATCH_SIZE", 3)
     made = deepfool(logits, images[4:11])
     np.testing.assert_array_equal(made.iterations, attacked.iterations[4:11])
     np.testing.assert_array_equal(made.labels_after, attacked.labels_after[4:11])
