@@ -41,6 +41,7 @@ PROGRAMS = {
     "-m benchmarks.validity.power_per_hour": [],
     "-m benchmarks.validity.poster_comparison": ["study"],
     "-m benchmarks.validity.readability": [],
+    "-m benchmarks.validity.robustness": [],
     "-m benchmarks.validity.variance": [],
 }
 
