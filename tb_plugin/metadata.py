@@ -209,6 +209,9 @@ PROTOTYPE_KEYS = (
     "image_scale",  # side of a cell of the overview / side of an image, at most 1
     "measures",  # columns of TAG_MEASURES
     "trends",  # columns of TAG_TRENDS
+    # Digits of its weights at the first interval: studies with the same ones show the
+    # same network. "" where unknown, as in studies of earlier versions.
+    "network",
     # What the study was asked for: names to JSON values. `accuracy_of`, "validation" or
     # "training", says what test_accuracy is measured on; without it, on test data.
     "settings",

@@ -64,7 +64,8 @@ def parse_study(text: bytes) -> dict:
 
     Returns:
         A dict with the keys of `metadata.CONFUSION_KEYS` or `PROTOTYPE_KEYS`; others
-        are left out. Without a `test` it is `metadata.EARLIER_TEST`.
+        are left out. Without a `test` it is `metadata.EARLIER_TEST`, without a
+        `network` "".
 
     Raises:
         DataError: If anything is missing or makes no sense.
@@ -79,6 +80,7 @@ def parse_study(text: bytes) -> dict:
         study = {"test": metadata.EARLIER_TEST} | study
     elif kind == metadata.KIND_PROTOTYPES:
         keys, checks = metadata.PROTOTYPE_KEYS, _PROTOTYPE_CHECKS
+        study = {"network": ""} | study
     else:
         raise DataError(
             f"Expected kind {metadata.KIND_CONFUSION!r} or "
@@ -210,5 +212,6 @@ _PROTOTYPE_CHECKS: dict[str, Callable[[dict], bool]] = {
     "image_scale": _image_scale,
     "measures": _columns("measures"),
     "trends": _columns("trends"),
+    "network": lambda study: _is_text(study["network"], MAX_NAME_LENGTH),
     "settings": _settings,
 }

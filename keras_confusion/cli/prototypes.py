@@ -17,7 +17,14 @@ from keras_confusion.prototypes.settings import PrototypeSettings
 def parse_arguments(given=None, *, prog: str | None = None) -> argparse.Namespace:
     """Reads the command line; see `main`."""
     parser = arguments.command_parser(__doc__, "prototypes", prog)
-    images = arguments.add_settings(parser, PrototypeSettings)["prototypes"]
+    groups = arguments.add_settings(parser, PrototypeSettings)
+    groups["training"].add_argument(
+        "--networks-of",
+        metavar="DIR",
+        help="a finished study of the same networks: they are copied, not trained "
+        "again, to compare two ways of making prototypes",
+    )
+    images = groups["prototypes"]
     images.add_argument(
         "--inits-at-a-time",
         type=int,

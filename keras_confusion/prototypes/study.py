@@ -16,7 +16,7 @@ import numpy as np
 from keras_confusion.datasets import given_data
 from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress, Verbose, check_verbose
-from keras_confusion.prototypes import mending
+from keras_confusion.prototypes import mending, taken_networks
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
 from keras_confusion.prototypes.plan import PrototypePlan
@@ -66,6 +66,7 @@ def run_prototype_study(
     settings: PrototypeSettings | None = None,
     *,
     data_dir=None,
+    networks_of=None,
     inits_at_a_time: int | None = None,
     images_at_a_time: int | None = None,
     listener: Listener | None = None,
@@ -81,6 +82,9 @@ def run_prototype_study(
         directory: The study's folder, a string or path.
         settings: What decides the result; `None` takes the defaults.
         data_dir: Where TensorFlow Datasets keeps its data.
+        networks_of: The folder of a study of the same networks: they are copied
+            instead of trained, so that its images and those of this study can be
+            compared.
         inits_at_a_time: Initialisations that are optimised and written together;
             `None` takes as many as fill the batches (of ten classes five, of a
             hundred one), or all of them on a GPU.
@@ -96,7 +100,8 @@ def run_prototype_study(
 
     Raises:
         ValueError: If a setting does not make sense.
-        study_folder.StudyFolderError: If the folder holds something else.
+        study_folder.StudyFolderError: If the folder holds something else, or
+            `networks_of` other networks.
         OSError: If results cannot be written, or data cannot be fetched.
     """
     check_verbose(verbose)
@@ -128,6 +133,12 @@ def run_prototype_study(
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
     )
     inits_at_a_time = inits_at_a_time or max(enough, 1)
+    description = plan.description()
+    taken = (
+        taken_networks.finished_networks(networks_of, description)
+        if networks_of is not None
+        else []
+    )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -137,11 +148,13 @@ def run_prototype_study(
     with locks.locked(directory) as hold:
         folder = prototype_store.open_study(
             directory,
-            plan.description(),
+            description,
             plan.sizes(networks.num_features),
             left_out=plan.left_out,
         )
         mending.mend_store(folder)
+        if taken:
+            taken_networks.take(folder, taken)
         networks.set_damaged_aside()
         for interval, percentage in enumerate(plan.settings.intervals):
             num_trained += networks.train(interval, hold)

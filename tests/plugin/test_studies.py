@@ -107,6 +107,7 @@ PROTOTYPE_CHANGES = {
     "image_scale": [0, -1, 1.1, float("inf"), "1", None],
     "measures": [["a", "a"], "a", [1], None, [str(k) for k in range(501)]],
     "trends": [["a", "a"], None],
+    "network": [0, None, ["0"], "0" * 201],
     "settings": ["x"],
 }
 
@@ -134,6 +135,11 @@ def test_bad_confusion_studies_are_refused(confusion, key, value):
 def test_bad_prototype_studies_are_refused(prototypes, key, value):
     with pytest.raises(DataError, match=key):
         parse({**prototypes.study, key: value})
+
+
+def test_prototype_studies_of_earlier_versions_do_not_name_their_network(prototypes):
+    study = {key: value for key, value in prototypes.study.items() if key != "network"}
+    assert parse(study)["network"] == ""
 
 
 def test_columns_of_later_packages_do_no_harm(confusion):

@@ -219,6 +219,7 @@ def write_prototype_run(
     image_scale=1.0,
     num_finished=None,
     seed=0,
+    network="",
     settings=None,
 ) -> PrototypeRun:
     """Writes a prototype study's event file.
@@ -233,6 +234,7 @@ def write_prototype_run(
         image_scale: At most 1; below, the rows are written in full size as well.
         num_finished: Parts (interval, initialisation), in order; all unless given.
         seed: Of the numbers.
+        network: Which one it is of; "" for unknown.
         settings: More of what the study was asked for.
     """
     rng = np.random.default_rng(seed)
@@ -251,6 +253,7 @@ def write_prototype_run(
         "image_scale": image_scale,
         "measures": list(metadata.PROTOTYPE_MEASURES),
         "trends": trend_names,
+        "network": network,
         "settings": {"dataset": "made up", "seed": seed, **(settings or {})},
     }
     num_finished = np.prod(parts) if num_finished is None else num_finished

@@ -136,6 +136,7 @@ class ImageSummaries:
             "image_scale": _cell_side(study) / max(height, width),
             "measures": list(measures),
             "trends": list(trends),
+            "network": _network(study, self._intervals),
             "settings": self._settings,
         }
 
@@ -245,6 +246,14 @@ class PrototypeSummaries:
         settings = dict(self._folder.settings)
         intervals = settings.pop("intervals")
         return ImageSummaries(self._folder.path, intervals, settings)
+
+
+def _network(study: xr.Dataset, intervals: list[float]) -> str:
+    """The network at the first interval, see `metadata.PROTOTYPE_KEYS`."""
+    if "network" not in study or study["interval"].values[0] != intervals[0]:
+        return ""
+    number = study["network"].values[study["finished"].values][0]
+    return f"{number:015x}"
 
 
 def _lacks_origins(study: xr.Dataset) -> bool:

@@ -49,6 +49,7 @@ def test_plugin_reads_what_the_tables_say(written):
     assert about["num_frames"] == 3
     assert about["image_scale"] == 1
     assert about["settings"] == {"dataset": "digits", "model": "resnet18", "width": 16}
+    assert int(about["network"], 16) == study["network"].values[0, 0]
     table = prototype_tables.by_initialisation(study)
     trends = prototype_tables.trends(table)
     assert about["trends"] == list(trends)
