@@ -47,6 +47,7 @@ const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
  * @property {Array<number>} [linked] [row or -1, column or -1], a band to point out.
  * @property {{rows: Array<number>, columns: Array<number>}} [found] Rows and columns that
  *   the reader looked for.
+ * @property {number} [labelSize] Of rows and columns, pixels.
  * @property {number} [largestCell] Pixels.
  * @property {number} [smallestCell]
  * @property {number} [largestHeight] Pixels, where cells may be wider than high.
@@ -100,6 +101,14 @@ export class Grid {
     this.node.setAttribute("aria-colcount", content.columns.length);
     this._drawnWidth = null;
     this._draw();
+  }
+
+  /** Shows other pictures in the same cells, and draws nothing else again. */
+  showPictures(url, subtitle) {
+    const { pictures } = this._content;
+    this._content = { ...this._content, subtitle, pictures: { ...pictures, url } };
+    this._svg?.querySelector(".cells > image").setAttribute("href", url);
+    if (this._svg) this._svg.querySelector(".subtitle").textContent = subtitle;
   }
 
   /** The drawing, to be saved as a file. */
@@ -258,6 +267,9 @@ export class Grid {
     const bar = document.querySelector(".prototype-bar");
     const isSticky = bar && getComputedStyle(bar).position === "sticky";
     const top = 8 + (isSticky ? bar.getBoundingClientRect().height : 0);
+    const frame = this.node.getBoundingClientRect();
+    if (rect.left < frame.left + this._plot.left) this.node.scrollLeft -= frame.left + this._plot.left - rect.left;
+    else if (rect.right > frame.right) this.node.scrollLeft += rect.right - frame.right;
     if (rect.top < top) scrollBy(0, rect.top - top - 40);
     else if (rect.bottom > innerHeight) scrollBy(0, rect.bottom - innerHeight + 40);
   }

@@ -2,6 +2,7 @@
 
 import "./colours.js";
 import { html, svg } from "./dom.js";
+import { isCrisp } from "./grid_frame.js";
 
 const d3 = globalThis.d3;
 
@@ -126,7 +127,8 @@ export function drawPictures(group, content, { left, top, width, height }, colou
       width: width * content.columns.length,
       height: height * content.rows.length,
       preserveAspectRatio: "none",
-      style: width > content.pictures.cell ? "image-rendering: pixelated" : "",
+      // Pixels that are not of one size would look like a pattern.
+      style: isCrisp(width, content.pictures.cell) ? "image-rendering: pixelated" : "",
     }),
   );
   if (width >= 12) {
@@ -135,7 +137,7 @@ export function drawPictures(group, content, { left, top, width, height }, colou
       ...content.columns.slice(1).map((_, at) => `M${left + (at + 1) * width},${top}V${bottom}`),
       ...content.rows.slice(1).map((_, at) => `M${left},${top + (at + 1) * height}H${right}`),
     ];
-    const thickness = width >= 24 ? 2 : 1;
+    const thickness = width >= 64 ? 4 : width >= 24 ? 2 : 1;
     group.append(svg("path", { d: lines.join(""), stroke: colours.background, "stroke-width": thickness }));
   }
   content.rows.forEach((_, row) => {

@@ -4,6 +4,9 @@ import { html, svg } from "./dom.js";
 
 const SMALLEST_LABEL = 9;
 const LEGEND_WIDTH = 180;
+const LABEL = 12;
+// Of the room, for pictures whose pixels are whole ones of the screen.
+const ENOUGH_ROOM = 0.85;
 const SLANT = Math.SQRT1_2; // of labels over columns, 45°
 const FONT = "Roboto, 'Helvetica Neue', Arial, sans-serif";
 const pen = html("canvas").getContext("2d");
@@ -40,6 +43,8 @@ function withoutMiddle(name) {
 /** Places and sizes of a grid's parts in so many pixels of width. */
 export function measure(content, available) {
   const [rows, columns] = [shortenAll(content.rows), shortenAll(content.columns)];
+  const labelSize = content.labelSize ?? LABEL;
+  const widest = (labels) => Math.max(6, ...labels.map((label) => textWidth(label, labelSize)));
   const rowSpace = 28 + widest(rows);
   const head = content.pictures ? 24 : 58;
   const subtitle = content.subtitle ? 16 : 0;
@@ -50,23 +55,32 @@ export function measure(content, available) {
   let width = Math.max(smallest, Math.min(largest, room));
   // Whole pixels stay crisp, where there is room for them.
   if (width >= 4) width = Math.floor(width);
+  if (content.pictures) width = crispWidth(width, content.pictures.cell);
   const aspect = content.pictures?.aspect ?? 1;
   const height = Math.min(width * aspect, content.largestHeight ?? Infinity);
   const areLevel = widest(columns) <= width - 4;
-  const columnSpace = areLevel ? 36 : 34 + SLANT * widest(columns);
+  const columnSpace = areLevel ? 12 + 2 * labelSize : 34 + SLANT * widest(columns);
   const left = Math.round(rowSpace);
   const top = Math.round(head + subtitle + columnSpace);
   const drawn = left + width * columns.length + (areLevel ? 4 : rightSpace);
   return {
-    plot: { left, top, width, height, areLevel },
+    plot: { left, top, width, height, areLevel, labelSize, columnSpace },
     subtitle,
     width: Math.ceil(Math.max(drawn, headWidth(content))),
     height: Math.ceil(top + height * rows.length + 6),
   };
 }
 
-function widest(labels) {
-  return Math.max(6, ...labels.map((label) => textWidth(label, 12)));
+/** The width for so many pixels of a picture: a multiple of theirs, where one is nearly as wide. */
+function crispWidth(width, pixels) {
+  const whole = (Math.floor((width * devicePixelRatio) / pixels) * pixels) / devicePixelRatio;
+  return whole >= ENOUGH_ROOM * width ? whole : width;
+}
+
+/** Whether every pixel of a picture is drawn in one and the same number of the screen's. */
+export function isCrisp(width, pixels) {
+  const times = (width * devicePixelRatio) / pixels;
+  return times >= 1 && Math.abs(times - Math.round(times)) < 1e-6;
 }
 
 /** So that a saved drawing holds its texts. */
@@ -82,7 +96,7 @@ export function drawHead(content, layout, colours) {
     svg("text", { x: 4, y: 16, "font-size": 14, "font-weight": "bold", text: content.title }),
   ];
   if (content.subtitle) {
-    head.push(svg("text", { x: 4, y: 33, fill: colours.muted, text: content.subtitle }));
+    head.push(svg("text", { class: "subtitle", x: 4, y: 33, fill: colours.muted, text: content.subtitle }));
   }
   if (content.scale) head.push(drawLegend(content, 27 + layout.subtitle, colours));
   return head;
@@ -155,12 +169,12 @@ export function columnLabel(text, column, { left, top, width, areLevel }, proper
 
 /** Labels of rows and columns, and what they are. */
 export function drawAxes(content, layout, colours) {
-  const { left, top, width, height, areLevel } = layout.plot;
+  const { left, top, width, height, areLevel, labelSize, columnSpace } = layout.plot;
   const group = svg("g", { fill: colours.text });
   // Slanted labels are further apart than they are high.
   const slanted = areLevel ? SMALLEST_LABEL : SMALLEST_LABEL / SLANT;
   const every = (size, least = SMALLEST_LABEL) => Math.max(1, Math.ceil(least / size));
-  const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(12, size * 0.95));
+  const fontSize = (size) => Math.max(SMALLEST_LABEL, Math.min(labelSize, size * 0.95));
   const [rows, columns] = [shortenAll(content.rows), shortenAll(content.columns)];
   rows.forEach((label, row) => {
     if (row % every(height)) return;
@@ -193,7 +207,8 @@ export function drawAxes(content, layout, colours) {
     }),
     svg("text", {
       x: left,
-      y: top - (areLevel ? 24 : 18 + SLANT * widest(columns)),
+      // Above the labels.
+      y: top - columnSpace + (areLevel ? 12 : 16),
       fill: colours.muted,
       text: content.columnTitle,
     }),

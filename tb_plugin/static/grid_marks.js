@@ -84,7 +84,7 @@ export function drawLabels(content, plot, [row, column]) {
   const found = content.found ?? { rows: [], columns: [] };
   const rows = [...apartBy(found.rows, height, LINE), ...(row >= 0 ? [row] : [])];
   const columns = [...apartBy(found.columns, width, LINE / Math.SQRT1_2), ...(column >= 0 ? [column] : [])];
-  const halo = { stroke: palette().background, "stroke-width": 4, "paint-order": "stroke" };
+  const halo = { "font-size": plot.labelSize, stroke: palette().background, "stroke-width": 4, "paint-order": "stroke" };
   const [ofRows, ofColumns] = [shortenAll(content.rows), shortenAll(content.columns)];
   return [
     ...rows.map((place) =>

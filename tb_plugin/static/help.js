@@ -8,6 +8,8 @@ const KEYS = [
   ["Enter", "open the cell"],
   ["Esc", "hide what is open"],
   ["[ and ]", "the interval before and after (prototypes)"],
+  ["p", "the same network's images made in the next way: pixels, fourier, maco (prototypes)"],
+  ["f", "play the way of all images from origin to target (prototypes)"],
   ["?", "this help"],
 ];
 const LOG_SNIPPET = [

@@ -33,6 +33,7 @@ export class Controls {
     this._play = html("button", { type: "button", onclick: () => this._togglePlay() });
     this._before = this._stepButton("‹", "Interval before ([)", -1);
     this._after = this._stepButton("›", "Interval after (])", 1);
+    this._ways = html("span", { class: "segments", role: "group", "aria-label": "Images made by" });
     this._init = choice({
       label: "Initialisation",
       options: [],
@@ -58,20 +59,22 @@ export class Controls {
       onchange: (scale) => store.set({ scale }),
     });
     this._note = html("p", { class: "warning", role: "status", hidden: true });
+    this._interval = html(
+      "span",
+      { class: "interval" },
+      html("span", { class: "muted", text: "Interval" }),
+      this._before,
+      html("span", { class: "slider" }, this._slider, this._labels, this._ticks),
+      this._after,
+      html("label", { class: "typed" }, this._typed, html("span", { class: "muted", text: "%" })),
+      this._play,
+      html("label", { class: "choice" }, this._follow, "follow the newest"),
+    );
     this.node = html(
       "div",
       { class: "prototype-bar", role: "group", "aria-label": "What is shown" },
-      html(
-        "span",
-        { class: "interval" },
-        html("span", { class: "muted", text: "Interval" }),
-        this._before,
-        html("span", { class: "slider" }, this._slider, this._labels, this._ticks),
-        this._after,
-        html("label", { class: "typed" }, this._typed, html("span", { class: "muted", text: "%" })),
-        this._play,
-        html("label", { class: "choice" }, this._follow, "follow the newest"),
-      ),
+      html("span", { class: "choice" }, html("span", { text: "Made by" }), this._ways),
+      this._interval,
       this._init,
       this._grid,
       this._scale,
@@ -85,7 +88,10 @@ export class Controls {
   update(choices) {
     this._choices = choices;
     const { study, finished, interval, init } = choices;
+    this._showWays(choices);
     this._showTicks(study.intervals, finished);
+    // One is no choice.
+    this._interval.hidden = study.intervals.length === 1;
     this._slider.max = study.intervals.length - 1;
     this._slider.value = Math.max(0, interval);
     this._slider.disabled = interval < 0;
@@ -119,6 +125,13 @@ export class Controls {
     return next !== null;
   }
 
+  /** Shows the same network's images as they are made in the next way. */
+  nextWay() {
+    const { ways, run } = this._choices;
+    const at = ways.findIndex((way) => way.run === run);
+    this._store.set({ run: ways[(at + 1) % ways.length].run });
+  }
+
   /** Ends the playback. */
   stop() {
     clearInterval(this._timer);
@@ -150,6 +163,22 @@ export class Controls {
     const percentage = this._typed.valueAsNumber;
     if (Number.isFinite(percentage)) this._go(nearestInterval(study.intervals, percentage));
     this._typed.value = study.intervals[this._choices.interval] ?? "";
+  }
+
+  /** A button a way; the only one is told in words. */
+  _showWays({ ways, run }) {
+    const signature = JSON.stringify(ways);
+    if (signature !== this._waysSignature) {
+      this._waysSignature = signature;
+      const make = ({ run: other, text, title }) =>
+        ways.length === 1
+          ? html("strong", { title, text })
+          : html("button", { type: "button", title, text, onclick: () => this._store.set({ run: other }) });
+      replace(this._ways, ...ways.map(make));
+    }
+    ways.forEach((way, at) => {
+      if (ways.length > 1) this._ways.children[at].setAttribute("aria-pressed", String(way.run === run));
+    });
   }
 
   _showTicks(intervals, finished) {

@@ -1,7 +1,8 @@
 /** What the prototype view knows without asking: choices, names, sentences, tables. */
 
 import { shortName } from "./class_names.js";
-import { fixed, signed } from "./numbers.js";
+import { shorten } from "./grid_frame.js";
+import { fixed, percent, signed } from "./numbers.js";
 
 /** Columns of a cell of `prototypes/cells`. */
 const CELL_COLUMNS = 4;
@@ -16,6 +17,8 @@ const SMALLEST_CHANGE = 0.005;
  * @property {string} run
  * @property {string} stamp
  * @property {string} name What files are called after.
+ * @property {Array<{run: string, text: string, title: string}>} ways The studies of the same
+ *   network, this one among them, by how their images were made.
  * @property {Object} study
  * @property {Array<Array<boolean>>} finished By interval and initialisation.
  * @property {number} interval Number of the interval, -1 while nothing is finished.
@@ -35,7 +38,7 @@ const SMALLEST_CHANGE = 0.005;
  * What an entry of `studies` and the address say together.
  * @return {Choices}
  */
-export function choicesOf(entry, state) {
+export function choicesOf(entry, state, studies) {
   const { study } = entry;
   const finished = study.intervals.map((_, interval) => entry.progress.finished[interval] ?? []);
   const size = study.class_names.length;
@@ -45,6 +48,7 @@ export function choicesOf(entry, state) {
     run: entry.run,
     stamp: entry.stamp,
     name: entry.name === "." ? "study" : entry.name,
+    ways: waysOf(entry, studies),
     study,
     finished,
     ...partOf(finished, state),
@@ -56,6 +60,40 @@ export function choicesOf(entry, state) {
     isShared: state.scale !== "own",
     isOfChanges: state.grid === "changes",
   };
+}
+
+// As `--parametrization` of the command names them.
+const PARAMETRIZATIONS = {
+  pixels: "pixels, changed until the network is sure: noise to a person",
+  fourier: "spectra in the colours of the training images: vivid objects",
+  maco: "phases of the training images' mean spectrum: natural colours",
+};
+
+/** How the images of a study were made; those of earlier versions do not say it. */
+export function parametrizationOf(study) {
+  const { parametrization: name } = study.settings;
+  return typeof name === "string" ? shorten(name) : "pixels";
+}
+
+/** The studies of the network that an entry of `studies` shows, by parametrisation. */
+function waysOf(entry, studies) {
+  const isOfSame = (one) =>
+    one.kind === entry.kind &&
+    !one.error &&
+    ["network", "class_names", "intervals"].every(
+      (key) => JSON.stringify(one.study[key]) === JSON.stringify(entry.study[key]),
+    );
+  const found = entry.study.network ? studies.filter(isOfSame) : [entry];
+  const names = found.map((one) => parametrizationOf(one.study));
+  const order = Object.keys(PARAMETRIZATIONS);
+  const placeOf = (way) => (order.includes(way.name) ? order.indexOf(way.name) : order.length);
+  return found
+    .map((one, at) => {
+      const name = names[at];
+      const isOnly = names.filter((other) => other === name).length === 1;
+      return { run: one.run, name, text: isOnly ? name : `${name} (${one.name})`, title: PARAMETRIZATIONS[name] ?? name };
+    })
+    .sort((one, other) => placeOf(one) - placeOf(other));
 }
 
 function labelOf(text, size) {
@@ -108,9 +146,14 @@ export function prototypeName(study, target, origin) {
   return `${shortName(study, target)} from ${shortName(study, origin)}`;
 }
 
-/** Which part of the study: "100 % of the training, initialisation 0". */
+/** Where an image began and what it became, as a caption. */
+export function wayName(study, target, origin) {
+  return `${target === origin ? "noise" : shortName(study, origin)} → ${shortName(study, target)}`;
+}
+
+/** Which part of the study: "made by fourier; 100 % of the training, initialisation 0". */
 export function partName(study, interval, init) {
-  return `${study.intervals[interval]} % of the training, initialisation ${init}`;
+  return `made by ${parametrizationOf(study)}; ${study.intervals[interval]} % of the training, initialisation ${init}`;
 }
 
 /** What `prototypes/cells` says of an image. */
@@ -140,7 +183,10 @@ export function factsOfImage(study, cell) {
   if (!cell.isMade) return [["image", "none was made"]];
   const taken = cell.predicted >= 0 ? shortName(study, cell.predicted) : "unknown";
   return [
+    ["made by", parametrizationOf(study)],
     ["loss", Number.isFinite(cell.loss) ? `${fixed(cell.loss, 4)} nats` : "–"],
+    // The loss is the cross-entropy toward the target.
+    ["probability", percent(Math.exp(-cell.loss))],
     ["iterations", fixed(cell.iterations, 0)],
     ["converged", cell.isConverged ? "yes" : "no: left out of C and R"],
     ["taken for", taken],

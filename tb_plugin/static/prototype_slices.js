@@ -9,6 +9,7 @@ import { shorten } from "./grid_frame.js";
 import { fixed } from "./numbers.js";
 import {
   largestOf,
+  parametrizationOf,
   prototypeName,
   prototypesOf,
   sharedLimit,
@@ -145,7 +146,7 @@ export class SlicePanel {
     const scale = sequentialScale([0, end], { clipped: largestOf(values) > end });
     this._grid.update({
       title: `${name}, ${text}: ${axis} ${shortName(study, index)}`,
-      subtitle: `Two ${compared}s of one ${axis}; self left out`,
+      subtitle: `Two ${compared}s of one ${axis}, made by ${parametrizationOf(study)}; self left out`,
       rows: names,
       columns: names,
       rowTitle: compared,
@@ -245,7 +246,7 @@ export class PairPanel {
       html(
         "button",
         { type: "button", class: "picture", title: "Open", onclick: () => this._listeners.onopen(...cell) },
-        enlarged(pictures[at], 88),
+        enlarged(pictures[at], 96),
         html("span", { text: prototypeName(study, ...cell) }),
       ),
     );

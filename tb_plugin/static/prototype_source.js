@@ -70,6 +70,19 @@ export class Source {
     );
   }
 
+  /** All images of a part on their way, a picture of the whole grid a frame. */
+  async ways(interval, init) {
+    const mosaic = await this.mosaic(interval, init);
+    const targets = Array.from({ length: this._size }, (_, target) => target);
+    const rows = await Promise.all(
+      // Not kept: there may be many.
+      targets.map((target) => loadImage("prototypes/frames", { ...this._names, interval, init, target })),
+    );
+    return Promise.all(
+      Array.from({ length: this._numFrames }, (_, frame) => frameOfAll(rows, frame, this._numFrames, mosaic)),
+    );
+  }
+
   _picture(route, parameters) {
     return this._keep(JSON.stringify([route, parameters]), () => loadImage(route, { ...this._names, ...parameters }));
   }
@@ -93,17 +106,37 @@ export function unreadable(what, error) {
   return `${what} could not be read: ${error.message}`;
 }
 
-async function loadImage(route, parameters) {
+/** One frame of all targets, whose pictures have origins as rows, in the size of the mosaic. */
+function frameOfAll(targets, frame, numFrames, { naturalWidth, naturalHeight }) {
+  const canvas = html("canvas", { width: naturalWidth, height: naturalHeight });
+  const context = canvas.getContext("2d");
+  const [width, height] = [naturalWidth, naturalHeight].map((side) => side / targets.length);
+  targets.forEach((picture, target) => {
+    const [fromWidth, fromHeight] = [picture.naturalWidth / numFrames, picture.naturalHeight / targets.length];
+    targets.forEach((_, origin) => {
+      const from = [frame * fromWidth, origin * fromHeight, fromWidth, fromHeight];
+      context.drawImage(picture, ...from, origin * width, target * height, width, height);
+    });
+  });
+  return decoded(canvas.toDataURL());
+}
+
+async function decoded(url) {
   const image = new Image();
-  image.src = urlOf(route, parameters);
+  image.src = url;
+  await image.decode();
+  return image;
+}
+
+async function loadImage(route, parameters) {
+  const url = urlOf(route, parameters);
   try {
-    await image.decode();
+    return await decoded(url);
   } catch {
     // An image does not tell why it failed: the answer does.
     await getBlob(route, parameters);
     throw new Error("The browser cannot decode it.");
   }
-  return image;
 }
 
 /** One cell of a picture of columns x rows cells, as a canvas in its own pixels. */

@@ -60,9 +60,10 @@ class PrototypeView {
     this._parts = [];
   }
 
-  update(entry, state) {
-    const choices = choicesOf(entry, state);
-    if (entry.run !== this._choices?.run) {
+  update(entry, state, studies) {
+    const choices = choicesOf(entry, state, studies);
+    // Of the same network all can stay where it is: only the images are others.
+    if (!choices.ways.some(({ run }) => run === this._choices?.run)) {
       this._controls.stop();
       this._build();
     }
@@ -93,6 +94,9 @@ class PrototypeView {
     // Where they need AltGr or Option, they come with the modifiers Alt and Control.
     const step = { "[": -1, "]": 1 }[event.key];
     if (step && !event.metaKey) this._controls.step(step);
+    if (event.metaKey || event.ctrlKey || event.altKey) return;
+    if (event.key === "p") this._controls.nextWay();
+    if (event.key === "f" && this._choices?.interval >= 0) this._images.togglePlay();
     // A dialog that this key has just closed is there until it has told so.
     const isForDialog = document.querySelector("dialog") !== null;
     if (event.key === "Escape" && this._choices?.pair && !isForDialog) this._store.set({ pair: "" });

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import struct
 import urllib.request
@@ -21,17 +20,6 @@ DEMO_CONFUSION = f"digits_confusion/{metadata.TRAINING_RUN}"
 DEMO_PROTOTYPES = f"digits_prototypes/{metadata.PROTOTYPES_RUN}"
 MANY = f"many/{metadata.TRAINING_RUN}"
 SECOND = 1000
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if browser.find_chromium() is None:
-        message = "no chromium on this machine; apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with browser.chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -69,45 +57,10 @@ def logdir_of(live):
     return live.directory.parent.parent.parent
 
 
-@pytest.fixture
-def watched(chromium, address):
-    context = chromium.new_context(
-        viewport=browser.SIZE, permissions=["clipboard-read", "clipboard-write"]
-    )
-    page = browser.Watched(context.new_page(), address)
-    # An alert would be a script from a class name.
-    page.page.on("dialog", lambda box: page.troubles.append(f"dialog: {box.message}"))
-    yield page
-    context.close()
-    assert page.troubles == []
-
-
 def get_json(address, route):
     url = f"{address}data/plugin/{metadata.PLUGIN_NAME}/{route}"
     with urllib.request.urlopen(url, timeout=30) as response:
         return json.loads(response.read())
-
-
-def cell_center(frame, row, column, grid=0):
-    """Where a cell of a grid is on the page, and what it is described as."""
-    node = frame.locator(".grid").nth(grid)
-    node.locator(".surface").wait_for()
-    rows = int(node.get_attribute("aria-rowcount"))
-    columns = int(node.get_attribute("aria-colcount"))
-    box, before = node.locator(".surface").bounding_box(), None
-    # What is above it may still be drawn, and move it.
-    while box != before:
-        frame.page.wait_for_timeout(50)
-        before, box = box, node.locator(".surface").bounding_box()
-    return (
-        box["x"] + (column + 0.5) * box["width"] / columns,
-        box["y"] + (row + 0.5) * box["height"] / rows,
-    )
-
-
-def wait_for_address(watched, text):
-    """Waits until the address holds a text: a browser tells of changes a bit later."""
-    watched.page.wait_for_function("text => location.hash.includes(text)", arg=text)
 
 
 def wait_for_cell(frame, text):
@@ -132,7 +85,7 @@ def test_confusion_view_shows_both_responses_and_explains_a_cell(watched, addres
         "&response=accuracy&row=1&target=4",
     )
     # Rows are targets.
-    watched.page.mouse.move(*cell_center(frame, 4, 1))
+    watched.page.mouse.move(*browser.cell_center(frame, 4, 1))
     tooltip = frame.locator(".tooltip")
     frame.wait_for_function(
         "() => document.querySelector('.tooltip').innerText.includes('df')"
@@ -143,7 +96,7 @@ def test_confusion_view_shows_both_responses_and_explains_a_cell(watched, addres
     assert f"{abs(statistics['difference_points']):.2f}" in text
     assert f"{100 * statistics['mean_confused']:.1f}" in text
     # Beside the cell, not over it.
-    x, y = cell_center(frame, 4, 1)
+    x, y = browser.cell_center(frame, 4, 1)
     box = tooltip.bounding_box()
     assert not (
         box["x"] < x < box["x"] + box["width"]
@@ -155,7 +108,7 @@ def test_confusion_view_shows_both_responses_and_explains_a_cell(watched, addres
 
 def test_a_click_opens_every_network_of_the_cell(watched, address):
     frame = watched.open(run=DEMO_CONFUSION, response="accuracy")
-    watched.page.mouse.click(*cell_center(frame, 4, 1))
+    watched.page.mouse.click(*browser.cell_center(frame, 4, 1))
     dialog = frame.locator("dialog[open]")
     answer = get_json(
         address,
@@ -168,12 +121,12 @@ def test_a_click_opens_every_network_of_the_cell(watched, address):
         answer["statistics"][key] for key in ("n_confused", "n_comparison")
     )
     dialog.locator("svg circle").nth(networks - 1).wait_for()
-    wait_for_address(watched, "cell=accuracy.1.4")
+    browser.wait_for_address(watched, "cell=accuracy.1.4")
     watched.page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     watched.page.wait_for_function("() => !location.hash.includes('cell=')")
     # So does the back button.
-    watched.page.mouse.click(*cell_center(frame, 1, 4))
+    watched.page.mouse.click(*browser.cell_center(frame, 1, 4))
     dialog.wait_for()
     watched.page.go_back()
     dialog.wait_for(state="detached")
@@ -221,7 +174,7 @@ def test_marks_can_be_left_out(watched):
     frame.get_by_label("Mark q ≤").select_option("none")
     marks.first.wait_for(state="detached")
     assert "q ≤" not in frame.locator(".grid svg").text_content()
-    wait_for_address(watched, "q=none")
+    browser.wait_for_address(watched, "q=none")
 
 
 def test_maps_and_cells_name_the_test_of_their_study(watched):
@@ -232,7 +185,7 @@ def test_maps_and_cells_name_the_test_of_their_study(watched):
     assert "moderated t" in texts.all_text_contents()
     measure = frame.get_by_label("Measure")
     assert "moderated t" in measure.locator("option").all_text_contents()
-    watched.page.mouse.click(*cell_center(frame, 2, 0))
+    watched.page.mouse.click(*browser.cell_center(frame, 2, 0))
     captions = frame.locator("dialog[open] caption")
     captions.first.wait_for()
     told = captions.all_text_contents()
@@ -272,12 +225,12 @@ def test_a_class_is_found_by_a_part_of_its_name(watched):
     ]
     wide = [box for box in boxes if box["width"] > 5 * box["height"]]
     high = [box for box in boxes if box["height"] > 5 * box["width"]]
-    x, y = cell_center(frame, 7, 7)
+    x, y = browser.cell_center(frame, 7, 7)
     assert wide
     assert all(box["y"] < y < box["y"] + box["height"] for box in wide)
     assert high
     assert all(box["x"] < x < box["x"] + box["width"] for box in high)
-    wait_for_address(watched, "find=NAME%2007")
+    browser.wait_for_address(watched, "find=NAME%2007")
     # Of many the reader is told how many.
     find.fill("name 1")
     frame.get_by_text("10 classes", exact=True).wait_for()
@@ -343,7 +296,7 @@ def test_order_by_hand_moves_the_rows(watched):
     dialog = frame.locator("dialog[open]")
     dialog.get_by_role("button", name="Down: a").click()
     watched.page.keyboard.press("Escape")
-    wait_for_address(watched, "hand=1.0.2.3")
+    browser.wait_for_address(watched, "hand=1.0.2.3")
     frame.wait_for_function(
         "before => document.querySelector('[role=gridcell]').textContent !== before",
         arg=before,
@@ -356,7 +309,7 @@ def test_two_runs_side_by_side_and_as_a_difference(watched):
     frame.locator(".grid svg").nth(1).wait_for()
     frame.get_by_label("As", exact=True).select_option("difference")
     frame.wait_for_function("() => document.querySelectorAll('.grid svg').length === 1")
-    wait_for_address(watched, "layout=difference")
+    browser.wait_for_address(watched, "layout=difference")
 
 
 @pytest.mark.parametrize("view", ["confusion", "prototypes"])
@@ -424,9 +377,9 @@ def test_hostile_names_are_text(watched, view):
     frame.locator(".grid svg").first.wait_for()
     shown = frame.locator(".grid svg text").all_text_contents()
     assert any(text.startswith("<img src=x") for text in shown)
-    watched.page.mouse.move(*cell_center(frame, 0, 1))
+    watched.page.mouse.move(*browser.cell_center(frame, 0, 1))
     frame.locator(".tooltip").wait_for()
-    watched.page.mouse.click(*cell_center(frame, 0, 1))
+    watched.page.mouse.click(*browser.cell_center(frame, 0, 1))
     dialog = frame.locator("dialog[open]")
     dialog.wait_for()
     assert "<img src=x" in dialog.text_content()
@@ -439,7 +392,7 @@ def test_prototypes_follow_slider_keys_and_choice(watched):
     frame.get_by_text("Prototypes at 100 % of the training").wait_for()
     watched.page.keyboard.press("[")
     frame.get_by_text("Prototypes at 60 % of the training").wait_for()
-    wait_for_address(watched, "interval=1")
+    browser.wait_for_address(watched, "interval=1")
     watched.page.keyboard.press("]")
     frame.get_by_text("Prototypes at 100 % of the training").wait_for()
     frame.get_by_label("Interval of the training").fill("0")
@@ -449,14 +402,14 @@ def test_prototypes_follow_slider_keys_and_choice(watched):
     frame.get_by_label("Grid", exact=True).select_option("changes")
     frame.get_by_text("Changes of prototypes at 25 % of the training").wait_for()
     # A cell opens, and its slices are shown.
-    watched.page.mouse.click(*cell_center(frame, 3, 5))
+    watched.page.mouse.click(*browser.cell_center(frame, 3, 5))
     dialog = frame.locator("dialog[open]")
     dialog.get_by_text("25 %").first.wait_for()
     watched.page.keyboard.press("Escape")
     frame.get_by_text("C, between targets: origin 5").wait_for()
     frame.get_by_text("R, within a target: target 3").wait_for()
     for part in ("interval=0", "init=1", "target=3", "origin=5"):
-        wait_for_address(watched, part)
+        browser.wait_for_address(watched, part)
 
 
 def test_frames_lead_from_the_first_image_to_the_last(watched):
@@ -492,7 +445,7 @@ def test_the_shown_study_stays_when_another_comes(watched, live):
     frame = watched.open()
     frame.locator(".grid svg").first.wait_for()
     shown = frame.get_by_label("Study", exact=True).input_value()
-    wait_for_address(watched, f"run={shown.replace('/', '%2F')}")
+    browser.wait_for_address(watched, f"run={shown.replace('/', '%2F')}")
     # First in the order of the names.
     plugin_logdir.write_confusion_run(logdir_of(live) / "0 first", list("xyz"))
     option = frame.locator("option", has_text="0 first").first
@@ -509,7 +462,7 @@ def test_back_leads_past_closed_cells(watched):
     # Both views have grids: a click must not meet the one that is leaving.
     frame.locator(".grid svg image").first.wait_for(state="detached")
     for column in (1, 2, 3):
-        watched.page.mouse.click(*cell_center(frame, 4, column))
+        watched.page.mouse.click(*browser.cell_center(frame, 4, column))
         dialog.wait_for()
         watched.page.keyboard.press("Escape")
         dialog.wait_for(state="detached")

@@ -83,6 +83,28 @@ class Watched:
             self.troubles.append(f"failed request: {request.url} {request.failure}")
 
 
+def cell_center(frame, row, column, grid=0):
+    """Where a cell of a grid is on the page, and what it is described as."""
+    node = frame.locator(".grid").nth(grid)
+    node.locator(".surface").wait_for()
+    rows = int(node.get_attribute("aria-rowcount"))
+    columns = int(node.get_attribute("aria-colcount"))
+    box, before = node.locator(".surface").bounding_box(), None
+    # What is above it may still be drawn, and move it.
+    while box != before:
+        frame.page.wait_for_timeout(50)
+        before, box = box, node.locator(".surface").bounding_box()
+    return (
+        box["x"] + (column + 0.5) * box["width"] / columns,
+        box["y"] + (row + 0.5) * box["height"] / rows,
+    )
+
+
+def wait_for_address(watched, text):
+    """Waits until the address holds a text: a browser tells of changes a bit later."""
+    watched.page.wait_for_function("text => location.hash.includes(text)", arg=text)
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator:
     """Runs a headless Chromium; yields a Playwright browser."""
