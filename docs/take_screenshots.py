@@ -1,7 +1,8 @@
 r"""Takes the pictures of the TensorBoard plugin in docs/images/.
 
     python -m docs.take_screenshots \
-        --confusion studies/cifar10 --prototypes studies/digits_prototypes \
+        --confusion studies/cifar10 \
+        --prototypes studies/fourier studies/pixels studies/maco \
         --cell accuracy.5.3
 
 Needs Chromium and the packages of the extra `test`.
@@ -46,15 +47,21 @@ def main() -> None:
     )
     parser.add_argument("--confusion", required=True, help="a confusion study's folder")
     parser.add_argument(
-        "--prototypes", required=True, help="a prototype study's folder"
+        "--prototypes",
+        required=True,
+        nargs="+",
+        help="folders of prototype studies of one network; the first is shown",
     )
     parser.add_argument("--cell", default="", help="the confusion cell to open")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, browser.chromium() as chromium:
         logdir = pathlib.Path(temporary)
-        for kind in ("confusion", "prototypes"):
-            folder = pathlib.Path(getattr(arguments, kind)).absolute()
-            (logdir / folder.name).symlink_to(folder)
+        folders = [
+            pathlib.Path(arguments.confusion),
+            *map(pathlib.Path, arguments.prototypes),
+        ]
+        for folder in folders:
+            (logdir / folder.name).symlink_to(folder.absolute())
         with tensorboard(logdir) as address:
             for dark in (False, True):
                 take(
@@ -71,11 +78,9 @@ def main() -> None:
                     address,
                     "prototypes",
                     dark=dark,
-                    height=1000,
+                    height=1200,
                     view=metadata.KIND_PROTOTYPES,
-                    grid="changes",
-                    target="3",
-                    origin="5",
+                    run=f"{folders[1].name}/{metadata.PROTOTYPES_RUN}",
                 )
             if arguments.cell:
                 take(

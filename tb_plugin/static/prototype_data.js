@@ -1,7 +1,6 @@
 /** What the prototype view knows without asking: choices, names, sentences, tables. */
 
 import { shortName } from "./class_names.js";
-import { shorten } from "./grid_frame.js";
 import { fixed, percent, signed } from "./numbers.js";
 
 /** Columns of a cell of `prototypes/cells`. */
@@ -63,16 +62,17 @@ export function choicesOf(entry, state, studies) {
 }
 
 // As `--parametrization` of the command names them.
-const PARAMETRIZATIONS = {
-  pixels: "pixels, changed until the network is sure: noise to a person",
-  fourier: "spectra in the colours of the training images: vivid objects",
-  maco: "phases of the training images' mean spectrum: natural colours",
-};
+const PARAMETRIZATIONS = new Map([
+  ["pixels", "pixels, changed until the network is sure: noise to a person"],
+  ["fourier", "spectra in the colours of the training images: vivid objects"],
+  ["maco", "phases of the training images' mean spectrum: natural colours"],
+]);
 
 /** How the images of a study were made; those of earlier versions do not say it. */
 export function parametrizationOf(study) {
-  const { parametrization: name } = study.settings;
-  return typeof name === "string" ? shorten(name) : "pixels";
+  const name = study.settings.parametrization ?? "pixels";
+  // A later version may have more of them; event files may hold anything.
+  return /^\w{1,20}$/.test(name) ? String(name) : "unknown means";
 }
 
 /** The studies of the network that an entry of `studies` shows, by parametrisation. */
@@ -85,13 +85,13 @@ function waysOf(entry, studies) {
     );
   const found = entry.study.network ? studies.filter(isOfSame) : [entry];
   const names = found.map((one) => parametrizationOf(one.study));
-  const order = Object.keys(PARAMETRIZATIONS);
+  const order = [...PARAMETRIZATIONS.keys()];
   const placeOf = (way) => (order.includes(way.name) ? order.indexOf(way.name) : order.length);
   return found
     .map((one, at) => {
       const name = names[at];
       const isOnly = names.filter((other) => other === name).length === 1;
-      return { run: one.run, name, text: isOnly ? name : `${name} (${one.name})`, title: PARAMETRIZATIONS[name] ?? name };
+      return { run: one.run, name, text: isOnly ? name : `${name} (${one.name})`, title: PARAMETRIZATIONS.get(name) ?? name };
     })
     .sort((one, other) => placeOf(one) - placeOf(other));
 }

@@ -40,6 +40,7 @@ def runs(tmp_path_factory):
         # Another network, and one that does not say which it is.
         "other": write("other", "0b", made_by="maco"),
         "unknown": write("unknown", "", made_by="fourier"),
+        "strange": write("strange", "0d", made_by="<b>\u202e"),
         "longer": write("longer", "0a", num_intervals=4, made_by="maco"),
         "many": write("many", "0c", names=MANY, image_scale=0.5),
     }
@@ -117,7 +118,12 @@ def test_an_opened_image_says_how_it_was_made_and_stays_open(watched):
 
 @pytest.mark.parametrize(
     ("name", "made_by"),
-    [("other", "maco"), ("unknown", "fourier"), ("longer", "maco")],
+    [
+        ("other", "maco"),
+        ("unknown", "fourier"),
+        ("strange", "unknown means"),
+        ("longer", "maco"),
+    ],
 )
 def test_studies_of_other_networks_are_not_offered(watched, name, made_by):
     frame = watched.open(view="prototypes", run=run_of(name))
