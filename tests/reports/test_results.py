@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.formatters import PNGFormatter
@@ -103,6 +104,26 @@ def test_strongest_cells_stand_first_and_features_choose_them():
     assert len(right.collections[0].get_segments()) == 2
     drawn = {line.get_mfc(): sorted(line.get_xdata()) for line in left.lines[:2]}
     assert drawn == {findings_figure._LEARNED["features"][1]: [], "white": [-0.2, 0.3]}
+
+
+def test_a_quarter_of_the_cells_is_of_competition():
+    """Cells that the accuracy finds and features do not, in the order of their q."""
+    effects, q_values = np.linspace(-1, 0, 12), np.full(12, 0.04)
+    q_values[6:] = 0.9
+    of_features = cells(effects, q_values, "reading", "features")
+    by_points = cells(effects, np.linspace(0.1, 0, 12), "response", "accuracy")
+    by_points.loc[2, "q_value"] = 0
+    figure = findings_figure.draw(
+        {
+            "target_by_class": pd.concat([by_points, cells(effects, q_values)]),
+            "discriminability_by_class": of_features,
+        },
+        test="welch",
+        most=8,
+    )
+    shown = [name.split(",")[0] for name in lines_of(figure)]
+    assert shown == ["t0", "t1", "t2", "t3", "t4", "t5", "t10", "t11"]
+    assert figure.get_suptitle() == "6 of 12 cells found by features"
 
 
 def test_prototypes(write_prototype_study):

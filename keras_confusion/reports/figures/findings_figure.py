@@ -36,7 +36,8 @@ def draw(
             network has it, by accuracy without the pair.
         test: One of `findings.TESTS`.
         most: Cells that are shown at most: those with q <= 0.05, or, if there are
-            fewer, those with the smallest p-values.
+            fewer, those with the smallest p-values; a quarter of them, if there are so
+            many, have q <= 0.05 by accuracy alone, which is competition.
 
     Returns:
         A Matplotlib figure: a row a cell, on the left the readings of d', on the right
@@ -62,7 +63,11 @@ def draw(
     num_found = int((tested["q_value"] <= comparison_findings.SIGNIFICANCE).sum())
     # All cells with the same q are as significant: their t says which is first.
     order = np.lexsort((-tested["t"].abs(), tested["q_value"]))
-    shown = tested.iloc[order[:most]].sort_values(difference, kind="stable")
+    competing = _found_by_accuracy_alone(tested, points, keys)[: most // 4]
+    others = [row for row in order if row not in competing]
+    shown = tested.iloc[[*competing, *others[: most - len(competing)]]]
+    shown = shown.sort_values(difference, kind="stable")
+    num_shown = int((shown["q_value"] <= comparison_findings.SIGNIFICANCE).sum())
     rank = {
         key: row
         for row, key in enumerate(shown[keys].itertuples(index=False, name=None))
@@ -81,7 +86,7 @@ def draw(
         figure.suptitle(
             f"{num_found} of {len(tested)} cells found by {what}"
             + ("" if num_found else ": the strongest of them")
-            + (f", {len(shown)} of them" if num_found > len(shown) else "")
+            + (f", {num_shown} of them" if num_found > num_shown else "")
         )
         figure.supxlabel(
             f"Lines: 95 % intervals of each cell ({comparison_findings.TITLES[test]}, "
@@ -92,6 +97,25 @@ def draw(
             color="0.35",
         )
     return figure
+
+
+def _found_by_accuracy_alone(tested, points, keys) -> list[int]:
+    """Numbers of rows that only the accuracy finds, the most significant one first."""
+    limit = comparison_findings.SIGNIFICANCE
+    accuracy = points[(points["response"] == "accuracy") & (points["q_value"] <= limit)]
+    evidence = dict(
+        zip(
+            _keys(accuracy, keys),
+            zip(accuracy["q_value"], -accuracy["t"].abs(), strict=True),
+            strict=True,
+        )
+    )
+    cells = list(_keys(tested, keys))
+    is_found = (tested["q_value"] <= limit).tolist()
+    rows = [
+        row for row, cell in enumerate(cells) if cell in evidence and not is_found[row]
+    ]
+    return sorted(rows, key=lambda row: evidence[cells[row]])
 
 
 def _draw_panel(axis, table, column, styles, unit, keys, rank) -> None:
