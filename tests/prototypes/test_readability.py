@@ -107,6 +107,23 @@ def test_high_frequencies_of_noise_and_of_waves(rng):
         assert readability.high_frequency_share(wave + 5) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("waves", "expected"), [(3, 0), (12, 1)])
+def test_from_grey_a_network_asks_for_its_own_waves(waves, expected):
+    x = 2 * np.pi * np.arange(32, dtype=np.float32) / 32
+    wave = np.sin(waves * x)[:, None]
+
+    def logits(images):
+        return 100 * tf.reduce_mean(images * wave, axis=(1, 2))
+
+    probe = Probe(logits, None, (32, 32, 3), ("r", "g", "b"), "waves")
+    share = readability.high_frequency_from_grey(probe)
+    assert share == pytest.approx(expected, abs=0.01)
+
+
+def test_what_asks_for_one_colour_has_no_frequencies():
+    assert np.isnan(readability.high_frequency_from_grey(channel_probe()))
+
+
 def test_measures_agree_with_the_single_ones():
     probe = channel_probe()
     judges = {"same": probe, "blind": dataclasses.replace(probe, logits=_blind)}
