@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,27 @@ def test_retrieval_finds_the_origin_while_it_is_nearer_than_others():
             # Nothing is left of the origin: the first of equals is taken.
             images = images + np.float32(1e-9)
         assert readability.retrieval(flat, images) == pytest.approx(expected, abs=0.01)
+
+
+def test_retrieval_agrees_with_a_slow_loop_and_needs_little_memory(rng):
+    prototypes = rng.random((300, 768), np.float32)
+    # One target's images, seen 300 times: all of them would take 280 MB.
+    images = prototypes + 2 * rng.standard_normal((300, 768), np.float32)
+    intermediary = np.broadcast_to(images, (300, 300, 768))
+    tracemalloc.start()
+    found = readability.retrieval(prototypes, intermediary)
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+    exact = prototypes.astype(np.float64)
+    distances = [np.linalg.norm(exact - image, axis=1) for image in images]
+    nearest = []
+    for target in range(300):
+        for origin in set(range(300)) - {target}:
+            others = distances[origin].copy()
+            others[target] = np.inf
+            nearest.append(others.argmin() == origin)
+    assert found == np.mean(nearest)
+    assert 0.5 < found < 0.99
 
 
 def test_diversity_is_the_mean_dissimilarity():
