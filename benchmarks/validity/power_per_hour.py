@@ -55,6 +55,7 @@ CIFAR10 = Question(
         Design("3 epochs", "cifar10", 3, 5),
         Design("2 epochs", "cifar10", 2, 5),
         Design("3 epochs, batches of 64", "cifar10", 3, 5, batch_size=64),
+        Design("3 epochs, twice the rate", "cifar10", 3, 5, learning_rate=4e-3),
         Design("3 epochs, half the filters", "cifar10", 3, 5, model=NARROW),
     ),
     is_of_study=True,
