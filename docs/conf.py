@@ -34,7 +34,16 @@ include_patterns = [
     *("benchmarks/README.md", "saved_models/README.md", "tb_plugin/http_api.md"),
     *("docs/*.md", "docs/*.ipynb", "docs/api/*.rst", "docs/results/**.md"),
 ]
-exclude_patterns = [".*", "build", "dist", "models", "probes", "studies", "tests"]
+exclude_patterns = [
+    ".*",
+    "build",
+    "dist",
+    "models",
+    "probes",
+    "sheets",
+    "studies",
+    "tests",
+]
 
 # What the pages at the side show, in this order; a page that is in none is an error.
 site_contents = {

@@ -47,6 +47,14 @@ left of the origins ([each number](prototype_study.md#can-others-read-them))."""
         """\
 keras-confusion judge studies/few_prototypes models/digits_cnn""",
     ),
+    "blind-sheet": (
+        "scripts/make_blind_sheet.py",
+        """\
+Mixes prototypes of studies with real images, without labels, for a person to name, and
+scores the answers ([how](prototype_study.md#can-a-person-read-them)).""",
+        """\
+keras-confusion blind-sheet studies/few_prototypes --out sheets/few""",
+    ),
     "plan": (
         "scripts/plan_study.py",
         """\
@@ -91,7 +99,7 @@ nothing else.""",
 HEAD = """\
 # Every command
 
-Nine commands, with their options as `--help` prints them. pip installs them as
+Ten commands, with their options as `--help` prints them. pip installs them as
 `keras-confusion`; `python -m keras_confusion` is the same, and in a checkout all but
 the last have a script. This page is written by `python docs/write_commands.py`, and a
 test compares it with the commands.

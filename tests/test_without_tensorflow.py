@@ -46,6 +46,7 @@ def imported(code):
             "keras_confusion.reports.confusion_report "
             "keras_confusion.reports.prototype_report "
             "keras_confusion.reports.readings_report "
+            "keras_confusion.reports.blind_sheet "
             "keras_confusion.confusion.worker "
             "keras_confusion.cli.commands keras_confusion.cli.exit_codes",
             TENSORFLOW,

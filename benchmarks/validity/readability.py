@@ -49,6 +49,7 @@ JUDGES = {
         "seed": 13,
     },
 }
+QUICK_JUDGES = {"cnn, 1 epoch": {"model": "cnn", "epochs": 1, "seed": 11}}
 # By the labels of another image each; as the network, but for its width and length.
 SHUFFLED = {"model": "resnet18", "width": 8, "epochs": 3, "seed": 14}
 COLUMNS = {
@@ -74,6 +75,22 @@ def trained(name: str, dataset, settings: Mapping) -> Probe:
             directory, ClassifierSettings(dataset=dataset, **settings)
         )
     return loading.load_probe(directory, is_own=True)
+
+
+def all_judges(*, quick: bool) -> tuple[dict[str, Probe], dict[str, float]]:
+    """The networks that are asked, and their test accuracies, by name."""
+    wanted = QUICK_JUDGES if quick else JUDGES
+    judges = {"cnn of saved_models/": loading.load_probe(SHIPPED_JUDGE, is_own=True)}
+    judges |= {
+        name: trained(name, "cifar10", settings) for name, settings in wanted.items()
+    }
+    accuracies = {
+        name: json.loads((pathlib.Path(judge.source) / "model.json").read_text())[
+            "test_accuracy"
+        ]
+        for name, judge in judges.items()
+    }
+    return judges, accuracies
 
 
 def shuffled_labels(dataset) -> pathlib.Path:
@@ -233,15 +250,10 @@ def main() -> int:
     matplotlib.use("agg")
     runtime.start_tensorflow()
     dataset = dataset_loading.load_dataset("cifar10")
-    wanted, shuffled = JUDGES, SHUFFLED
-    initialisations = INITIALISATIONS
+    shuffled, initialisations = SHUFFLED, INITIALISATIONS
     if options.quick:
-        wanted = {"cnn, 1 epoch": {"model": "cnn", "epochs": 1, "seed": 11}}
         shuffled, initialisations = {"model": "cnn", "epochs": 1, "seed": 14}, 2
-    judges = {"cnn of saved_models/": loading.load_probe(SHIPPED_JUDGE, is_own=True)}
-    judges |= {
-        name: trained(name, "cifar10", settings) for name, settings in wanted.items()
-    }
+    judges, accuracies = all_judges(quick=options.quick)
     of_shuffled = trained(
         f"shuffled, {shuffled['model']}", str(shuffled_labels(dataset)), shuffled
     )
@@ -256,12 +268,6 @@ def main() -> int:
         dataset,
         initialisations=initialisations,
     )
-    accuracies = {
-        name: json.loads((pathlib.Path(judge.source) / "model.json").read_text())[
-            "test_accuracy"
-        ]
-        for name, judge in judges.items()
-    }
     header = timing.header()
     text = report(rows, accuracies, header)
     print(text)

@@ -41,6 +41,10 @@ COMMANDS = {
         "keras_confusion.cli.judge",
         "Asks other networks what they take the prototypes of a study for.",
     ),
+    "blind-sheet": (
+        "keras_confusion.cli.blind_sheet",
+        "Has a person look at the prototypes of a study without labels.",
+    ),
     "plan": (
         "keras_confusion.cli.plan",
         "Says how many repeats a confusion study needs.",

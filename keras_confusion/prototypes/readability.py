@@ -13,12 +13,18 @@ import pandas as pd
 from keras_confusion.models import loading
 from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import dissimilarity
+from keras_confusion.prototypes import images as prototype_images
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.grid import ask
+from keras_confusion.prototypes.optimizer.settings import OptimizerSettings
 from keras_confusion.prototypes.pair import probabilities
 
 # Places on the line between two images at which the network is asked.
 _PLACES = 65
+# Of the power of the mean, what rounding makes of an image of one colour.
+_ROUNDING = 1e-12
+# Long steps: how far they go matters, and not where exactly they end.
+_FROM_GREY = OptimizerSettings(learning_rate=0.1, max_iterations=200)
 
 
 def transfer(
@@ -117,9 +123,12 @@ def retrieval(prototypes: np.ndarray, intermediary: np.ndarray) -> float:
     num_classes = len(prototypes)
     each = np.arange(num_classes)
     num_found = 0
-    # Target by target: all at once, 100 classes of small images would take 12 GB.
+    exact = np.asarray(prototypes, np.float64)
+    norms = (exact**2).sum(axis=-1)
+    # Target by target, and |x - p|^2 less |x|^2 by a product of matrices: differences
+    # of 1,000 classes of small images would take 3 GB for each target.
     for target, images in enumerate(intermediary):
-        squares = ((images[:, None] - prototypes) ** 2).sum(axis=-1)
+        squares = norms - 2 * np.asarray(images, np.float64) @ exact.T
         squares[:, target] = np.inf
         is_origin = squares.argmin(axis=-1) == each
         num_found += int(is_origin[each != target].sum())
@@ -147,20 +156,40 @@ def high_frequency_share(images: np.ndarray) -> np.ndarray:
     """Share of an image's spectral power above half of the Nyquist frequency.
 
     Args:
-        images: float array `(..., height, width, channels)`: of changes of pixels from
-            grey it says how much of them a person would take for noise; of `fourier`
-            and `maco` it is rather what these parametrisations are made for.
+        images: float array `(..., height, width, channels)`.
 
     Returns:
         float array `(...)` in [0, 1]; the mean of the image does not count. White noise
-        has 0.80.
+        has 0.80, an image of one colour NaN.
     """
     height, width = images.shape[-3:-1]
     power = (np.abs(np.fft.fft2(images, axes=(-3, -2))) ** 2).sum(axis=-1)
+    flat = _ROUNDING * power[..., 0, 0]
     power[..., 0, 0] = 0
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     high = power[..., frequencies > 0.25].sum(axis=-1)
-    return high / power.sum(axis=(-2, -1))
+    total = power.sum(axis=(-2, -1))
+    return np.divide(high, total, out=np.full_like(total, np.nan), where=total > flat)
+
+
+def high_frequency_from_grey(probe: Probe) -> float:
+    """How much of what a network asks for is what a person would take for noise.
+
+    Args:
+        probe: The network.
+
+    Returns:
+        The mean `high_frequency_share`, in [0, 1], of what the poster's rule changes in
+        grey pixels until the network is sure of a class, over classes. It is a measure
+        of the network: the shares of `fourier` and `maco` images are their prior's, and
+        those of images that began as noise are that of the noise. NaN where nothing is
+        changed but the colour of the whole.
+    """
+    grey = np.full((len(probe.class_names), *probe.input_shape), 0.5, np.float32)
+    made = prototype_images.class_prototypes(probe, grey, _FROM_GREY)
+    shares = high_frequency_share(made.images - grey)
+    known = shares[~np.isnan(shares)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def measures(
@@ -183,8 +212,9 @@ def measures(
         of intermediary prototypes off the diagonal `p_transfer`, `p_probability` and
         `p_origin_probability`, the mean probabilities of target and origin;
         `distance` and `cross_over`, means over them; `retrieval_pixels` and
-        `retrieval_features`, means over initialisations; `diversity`. What needs
-        judges is NaN without.
+        `retrieval_features`, means over initialisations; `diversity`; of the network,
+        `high_frequency`, see `high_frequency_from_grey`. What needs judges is NaN
+        without.
     """
     num_classes = prototypes.shape[-4]
     off_diagonal = ~np.eye(num_classes, dtype=bool)
@@ -222,6 +252,7 @@ def measures(
         "distance": distances(prototypes, intermediary)[:, off_diagonal].mean(),
         "cross_over": np.nanmean(cross_over(probe, prototypes, intermediary)),
         "retrieval_pixels": mean_retrieval(prototypes, intermediary),
+        "high_frequency": high_frequency_from_grey(probe),
     }
     if features is not None and moved_features is not None:
         values["retrieval_features"] = mean_retrieval(features, moved_features)

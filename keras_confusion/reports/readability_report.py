@@ -25,6 +25,7 @@ _LINES = (
     ("origin of P found by pixels, share", "retrieval_pixels", "{:.2f}"),
     ("  by features", "retrieval_features", "{:.2f}"),
     ("diversity of class prototypes", "diversity", "{:.2f}"),
+    ("high frequencies of pixels from grey", "high_frequency", "{:.2f}"),
     ("updates of an image", "mean_iterations", "{:.0f}"),
 )
 

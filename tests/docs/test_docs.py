@@ -31,10 +31,12 @@ PROGRAMS = {
     "scripts/analyse_study.py": ["study"],
     "scripts/plan_study.py": ["study", "--effect", "1"],
     "scripts/judge_prototypes.py": ["study"],
+    "scripts/make_blind_sheet.py": shlex.split("study --out sheet"),
     "scripts/probe_saved_model.py": shlex.split("model --from 1 --to 2 --out probe"),
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],
     "-m benchmarks.speed.head_cost": [],
+    "-m benchmarks.validity.against_xplique": [],
     "-m benchmarks.validity.learned_features": [],
     "-m benchmarks.validity.null_calibration": [],
     "-m benchmarks.validity.planted_truth": [],
@@ -165,7 +167,7 @@ def test_commands_page_is_what_the_commands_print(tmp_path):
     assert path.read_text().split() == (tmp_path / "page.md").read_text().split(), (
         "Run: python docs/write_commands.py"
     )
-    named = set(re.findall(r"^## (\w+)$", path.read_text(), re.M))
+    named = set(re.findall(r"^## ([\w-]+)$", path.read_text(), re.M))
     assert named == main.COMMANDS.keys()
 
 

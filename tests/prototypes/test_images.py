@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -280,6 +283,48 @@ def test_keras_model_is_compiled_once_and_its_new_weights_are_seen(rng):
     np.testing.assert_allclose(
         other.logits, other.images.reshape(3, 16) @ -kernel + bias, atol=1e-5
     )
+
+
+# Bytes by which the peak grows from 100 classes at a time to 1,000.
+GROWTH = """
+import resource
+import numpy as np
+import tensorflow as tf
+from keras_confusion.models.probe import Probe
+from keras_confusion.prototypes import images, readability
+from keras_confusion.prototypes.optimizer import parametrizations, settings
+
+kernel = tf.random.stateless_normal((3, 3, 3, 64), (0, 0))
+weights = tf.random.stateless_normal((64, 1000), (0, 1))
+
+def logits(batch):
+    units = tf.nn.relu(tf.nn.conv2d(batch, kernel, 1, "SAME"))
+    return tf.reduce_mean(units, axis=(1, 2)) @ weights
+
+fourier = parametrizations.parametrization("fourier", (16, 16, 3))
+chosen = settings.settled(fourier, until_threshold=("normalized", 0.1), steps=4)
+probe = Probe(logits, None, (16, 16, 3), tuple(map(str, range(1000))), "wide")
+
+def peak(num_classes):
+    start = images.starts([0], num_classes, fourier)
+    made = images.class_prototypes(logits, start, chosen)
+    readability.transfer(made.images, np.arange(num_classes), {"itself": probe})
+    assert made.images.shape == (1, num_classes, 16, 16, 3)
+    assert made.iterations.min() == 4
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+few = peak(100)
+print(peak(1000) - few)
+"""
+
+
+def test_a_thousand_classes_take_hardly_more_memory_than_a_hundred():
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # 45 MB; 230 MB where 1,000 images are optimised at a time.
+    assert int(done.stdout) < 100e6
 
 
 def test_noise_is_a_function_of_the_seed():

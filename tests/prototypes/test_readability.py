@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,27 @@ def test_retrieval_finds_the_origin_while_it_is_nearer_than_others():
         assert readability.retrieval(flat, images) == pytest.approx(expected, abs=0.01)
 
 
+def test_retrieval_agrees_with_a_slow_loop_and_needs_little_memory(rng):
+    prototypes = rng.random((300, 768), np.float32)
+    # One target's images, seen 300 times: all of them would take 280 MB.
+    images = prototypes + 2 * rng.standard_normal((300, 768), np.float32)
+    intermediary = np.broadcast_to(images, (300, 300, 768))
+    tracemalloc.start()
+    found = readability.retrieval(prototypes, intermediary)
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+    exact = prototypes.astype(np.float64)
+    distances = [np.linalg.norm(exact - image, axis=1) for image in images]
+    nearest = []
+    for target in range(300):
+        for origin in set(range(300)) - {target}:
+            others = distances[origin].copy()
+            others[target] = np.inf
+            nearest.append(others.argmin() == origin)
+    assert found == np.mean(nearest)
+    assert 0.5 < found < 0.99
+
+
 def test_diversity_is_the_mean_dissimilarity():
     features = np.zeros((3, 2, 2))
     features[:, 0] = [1, 0]
@@ -105,6 +127,23 @@ def test_high_frequencies_of_noise_and_of_waves(rng):
             np.sin(2 * np.pi * waves * x)[:, None, None], (32, 32, 1)
         )
         assert readability.high_frequency_share(wave + 5) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("waves", "expected"), [(3, 0), (12, 1)])
+def test_from_grey_a_network_asks_for_its_own_waves(waves, expected):
+    x = 2 * np.pi * np.arange(32, dtype=np.float32) / 32
+    wave = np.sin(waves * x)[:, None]
+
+    def logits(images):
+        return 100 * tf.reduce_mean(images * wave, axis=(1, 2))
+
+    probe = Probe(logits, None, (32, 32, 3), ("r", "g", "b"), "waves")
+    share = readability.high_frequency_from_grey(probe)
+    assert share == pytest.approx(expected, abs=0.01)
+
+
+def test_what_asks_for_one_colour_has_no_frequencies():
+    assert np.isnan(readability.high_frequency_from_grey(channel_probe()))
 
 
 def test_measures_agree_with_the_single_ones():

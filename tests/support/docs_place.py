@@ -43,6 +43,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     _PROBE: {"--inits": "1", "--max-iterations": "2"},
     _EXPLAIN: {"--repeats": "1", "--units": "1"},
     _JUDGE: {},
+    "scripts/make_blind_sheet.py": {},
     "docs/write_commands.py": {"--out": "commands.md"},
     "-m docs.draw_architecture": {"--out": "architecture.svg"},
     "-m benchmarks": {"--only": "d", "--rounds": "1", "--quick": ""},
@@ -68,7 +69,7 @@ _MADE_BY_FILES = {
 }
 _MADE = ("study", "prototypes")
 _STUDY = "studies/planted"
-_PLACES = re.compile(r"(studies|models|probes|saved_models|demo_logdir)(/|$)")
+_PLACES = re.compile(r"(studies|models|probes|sheets|saved_models|demo_logdir)(/|$)")
 
 
 class Place:
@@ -208,7 +209,9 @@ class Place:
         """Runs the documented commands that make the folders among `words`."""
         for path in words:
             there = self.directory / path
-            if not _PLACES.match(path) or (there.exists() and os.listdir(there)):
+            if not _PLACES.match(path) or there.is_file():
+                continue
+            if there.exists() and os.listdir(there):
                 continue
             if path == "studies":
                 path = _STUDY
