@@ -101,19 +101,19 @@ def report(rows: Sequence[dict], header: dict) -> str:
         f"{robustness_networks.NUM_ATTACKED} test images; robustness: the mean of "
         f"eps {', '.join(f'{eps:g}' for eps in EPS)}",
         f"- checks, n = {robustness_networks.NUM_CHECKED}, eps {EPS[2]:g}: PGD, the "
-        f"worst of {robustness_networks.RESTARTS} starts, Square attack with "
-        f"{robustness_networks.QUERIES} queries; PGD at eps "
-        f"{robustness_networks.LARGE_EPS:g}",
+        f"worst of {robustness_networks.RESTARTS} starts; PGD at eps "
+        f"{robustness_networks.LARGE_EPS:g}; linf, eps 4 / 255: PGD, and without "
+        f"gradients, the Square attack with {robustness_networks.QUERIES} queries",
         "",
     ]
     titles = ["network", "epochs", "trained with eps", "accuracy"]
     titles += [f"eps {eps:g}" for eps in EPS]
-    titles += ["PGD", "restarts", "Square", "large eps"]
+    titles += ["PGD", "restarts", "large eps", "linf PGD", "linf Square"]
     titles += [MEASURES[name] for name in _PANELS]
     lines += _row(titles) + _row(["---"] * len(titles))
     for row in rows:
         shares = [row["accuracy"], *row["robust_accuracy"]]
-        checks = ("checked", "restarted", "without_gradients", "large_eps")
+        checks = ("checked", "restarted", "large_eps", "linf", "without_gradients")
         shares += [row[name] for name in (*checks, *_PANELS)]
         begin = [row["architecture"], str(row["epochs"]), f"{row['eps']:g}"]
         lines += _row(begin + [f"{share:.2f}" for share in shares])
