@@ -69,6 +69,7 @@ def test_fit_is_attack_and_step_by_hand(batches):
     assert reported == pytest.approx(np.mean(means), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_adversarial_training_makes_a_network_more_robust(
     digits, digits_classifier, tmp_path, monkeypatch
 ):
