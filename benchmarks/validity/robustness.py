@@ -41,7 +41,7 @@ PRIMARY = "cross_over"
 MEASURES = {
     "cross_over": "cross-over distance",
     "distance": "distance travelled",
-    "high_frequencies": "high frequencies, from grey",
+    "high_frequency": "high frequencies, from grey",
     "C": "C",
     "R": "R",
     "boundary": "boundary dissimilarity",
@@ -52,7 +52,7 @@ MEASURES = {
     "probability": "probability by judges",
     "iterations": "iterations",
 }
-_PANELS = ("cross_over", "high_frequencies", "C", "R")
+_PANELS = ("cross_over", "high_frequency", "C", "R")
 _COLOURS = {"cnn": "#1b6ca8", "resnet18": "#d95f02"}
 
 

@@ -115,21 +115,10 @@ def measured(network: Network) -> dict:
     """
     from keras_confusion.datasets import loading
     from keras_confusion.models import probe as model_probe
-    from keras_confusion.training import intervals, trained_model
+    from keras_confusion.training import trained_model
 
     dataset = loading.load_dataset(network.dataset)
-    settings = network.settings()
-    recipe = settings.recipe_for(dataset.train.num_examples)
-    (epochs,) = intervals.interval_epochs(
-        dataset.train.labels,
-        (100.0,),
-        epochs=settings.epochs,
-        batch_size=recipe.batch_size,
-        seed=settings.seed,
-    )
-    trainer = settings.trainer(dataset)
-    trainer.begin(recipe, sum(map(len, epochs)))
-    trained = trained_model.train(trainer, epochs, unit="steps", verbose=0)
+    trained = trained_model.train_once(network.settings(), dataset, verbose=0)
     probe = model_probe.probe_of(trained.classifier, dataset.class_names)
     images, labels = (part[:NUM_ATTACKED] for part in dataset.test.arrays())
     return (
@@ -225,7 +214,7 @@ def of_prototypes(probe, judges: Mapping) -> dict:
         `cross_over` and `distance`, l2 norms of the changes of intermediary
         prototypes; `C` and `R`, means; `boundary` and `boundary_sd`, mean and sd of
         the dissimilarity of boundary prototypes and their two class prototypes; `M_g`;
-        `M_adv`; `high_frequencies`, of class prototypes from grey; `transfer` and
+        `M_adv`; `high_frequency`, of class prototypes from grey; `transfer` and
         `probability`, of judges; `iterations`; `converged` and `boundary_converged`,
         shares of images.
     """
@@ -240,8 +229,6 @@ def of_prototypes(probe, judges: Mapping) -> dict:
     each = np.arange(num_classes)
     prototypes = made["image"][:, each, each]
     of_judges = readability.measures(probe, prototypes, made["image"], judges)
-    grey = np.full((num_classes, *probe.input_shape), 0.5, np.float32)
-    from_grey = grid.probe_class_prototypes(probe, grey, images)["image"]
     features = made["features"]
     inter = dissimilarity.trend(dissimilarity.inter_class(features), "inter")
     intra = dissimilarity.trend(dissimilarity.intra_class(features), "intra")
@@ -262,9 +249,7 @@ def of_prototypes(probe, judges: Mapping) -> dict:
                 )
             )
         ),
-        "high_frequencies": float(
-            readability.high_frequency_share(from_grey - 0.5).mean()
-        ),
+        "high_frequency": of_judges["high_frequency"],
         "transfer": of_judges["transfer"],
         "probability": of_judges["probability"],
         "iterations": float(made["iterations"].mean()),

@@ -77,6 +77,32 @@ def train(
     return TrainedModel(classifier, tested, reports, seconds)
 
 
+def train_once(
+    settings: ClassifierSettings,
+    dataset: labelled_dataset.LabelledDataset,
+    *,
+    verbose: Verbose = 1,
+) -> TrainedModel:
+    """Trains new weights for all epochs, and tests them.
+
+    Args:
+        settings: How it is trained, settled.
+        dataset: The data set.
+        verbose: See `progress.Progress`.
+    """
+    recipe = settings.recipe_for(dataset.train.num_examples)
+    (epochs,) = training_intervals.interval_epochs(
+        dataset.train.labels,
+        (100.0,),
+        epochs=settings.epochs,
+        batch_size=recipe.batch_size,
+        seed=settings.seed,
+    )
+    trainer = settings.trainer(dataset)
+    trainer.begin(recipe, sum(map(len, epochs)))
+    return train(trainer, epochs, unit="steps", verbose=verbose)
+
+
 def train_and_save(
     directory: pathlib.Path, settings: ClassifierSettings, *, data_dir=None
 ) -> tuple[TrainedModel, labelled_dataset.LabelledDataset]:
@@ -95,17 +121,7 @@ def train_and_save(
         settings.dataset, data_dir=data_dir, image_size=settings.image_size
     )
     settings = settings.settled(dataset)
-    recipe = settings.recipe_for(dataset.train.num_examples)
-    (epochs,) = training_intervals.interval_epochs(
-        dataset.train.labels,
-        (100.0,),
-        epochs=settings.epochs,
-        batch_size=recipe.batch_size,
-        seed=settings.seed,
-    )
-    trainer = settings.trainer(dataset)
-    trainer.begin(recipe, sum(map(len, epochs)))
-    trained = train(trainer, epochs, unit="steps")
+    trained = train_once(settings, dataset)
     if settings.attack is not None:
         norm, eps = settings.attack
         trained = dataclasses.replace(

@@ -126,7 +126,7 @@ def test_measures_of_prototypes(monkeypatch):
     assert found["distance"] > found["cross_over"] > 0
     assert found["converged"] == 1
     # From row to row the gradient grows slowly.
-    assert found["high_frequencies"] < 0.3
+    assert found["high_frequency"] < 0.3
     # Logits of twice the size are reached in half the way.
     twice = robustness_networks.of_prototypes(linear_probe(2), {"one": linear_probe()})
     assert twice["distance"] < 0.8 * found["distance"]
