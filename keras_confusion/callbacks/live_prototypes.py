@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 import xarray as xr
 
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import grid
 from keras_confusion.prototypes import images as prototype_images
@@ -22,6 +23,10 @@ from keras_confusion.prototypes.optimizer.settings import (
 # the same C, R and M_g within a fiftieth.
 UPDATE_RULE = "polyak"
 _USUAL_SHAPE = (32, 32, 3)
+# To check settings with before images are known.
+_ANY_STATISTICS = ImageStatistics(
+    np.eye(3, dtype=np.float32), np.ones((32, 17, 3), np.float32)
+)
 # Of so many classes, intermediary prototypes take four times as long as of ten.
 MOST_INTERMEDIARY_CLASSES = 20
 
@@ -37,10 +42,10 @@ class LiveSettings:
         input_range: The values of black and white that the model expects; `None` finds
             them.
         parametrization: "pixels": noise that the network is sure of, in a few updates;
-            "fourier": images that a person can read, in `STEPS` updates.
+            "fourier" and "maco": images that a person can read, in `STEPS` updates.
         learning_rate: Longest step of an image, see `UPDATE_RULE`; `None` takes 1, and
             more for images larger than 32 x 32 x 3, by the square root of the size. Of
-            "fourier" Adam's; `None` takes its usual one.
+            the others Adam's; `None` takes its usual one.
         max_iterations: Updates after which an image is given up as not converged. They
             bound the time. Of "pixels" only.
         loss_threshold: An image is done when its loss, in nats, is below.
@@ -71,13 +76,24 @@ class LiveSettings:
                 "Expected `input_range` of two numbers, black below white. Received: "
                 f"{limits}. Use for example (0, 255)."
             )
-        _ = self.optimizer(_USUAL_SHAPE)
+        _ = self.optimizer(_USUAL_SHAPE, _ANY_STATISTICS)
 
-    def optimizer(self, image_shape: tuple[int, int, int]) -> OptimizerSettings:
-        """How images (height, width, channels) are optimised."""
+    def optimizer(
+        self,
+        image_shape: tuple[int, int, int],
+        statistics: ImageStatistics | None = None,
+    ) -> OptimizerSettings:
+        """How images are optimised.
+
+        Args:
+            image_shape: (height, width, channels).
+            statistics: Of the training images, see `parametrizations.parametrization`.
+        """
         longest = max(1.0, math.sqrt(math.prod(image_shape) / math.prod(_USUAL_SHAPE)))
         return optimizer_settings.settled(
-            parametrizations.parametrization(self.parametrization, image_shape),
+            parametrizations.parametrization(
+                self.parametrization, image_shape, statistics
+            ),
             until_threshold=(UPDATE_RULE, longest),
             learning_rate=self.learning_rate,
             max_iterations=self.max_iterations,
@@ -117,7 +133,7 @@ class LivePrototypes:
 
     def __init__(self, probe: Probe, settings: LiveSettings):
         self._probe, self._settings = probe, settings
-        self.optimizer = settings.optimizer(probe.input_shape)
+        self.optimizer = settings.optimizer(probe.input_shape, probe.image_statistics)
         self._start = prototype_images.starts(
             [
                 np.random.SeedSequence((settings.seed, number))

@@ -7,6 +7,7 @@ The training is the same, bit for bit, with and without it.
 """
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -21,13 +22,16 @@ import xarray as xr
 from keras_confusion.callbacks import moments
 from keras_confusion.callbacks.live_prototypes import LiveOptions, LiveSettings
 from keras_confusion.callbacks.logged_training import LoggedTraining
-from keras_confusion.models import live_probe
+from keras_confusion.models import image_statistics, live_probe
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.models.probe import Probe
 from keras_confusion.reports.tensorboard.prototype_events import MAX_ROW_PIXELS
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 600
+# For a mean spectrum and colours.
+_FEWEST_IMAGES = 100
 
 
 def _without_ending_training(method: Callable) -> Callable:
@@ -74,9 +78,10 @@ class PrototypeCallback(keras.callbacks.Callback):
             `None` takes what goes into the last layer with weights.
         example_batch: Some images as the model takes them, `(batch, height, width,
             channels)`, for a model that does not tell their size, and to check
-            `input_range`.
+            `input_range`. From 100 training images on, colours of "fourier" and
+            "maco" and the mean spectrum, which "maco" needs, are taken from them.
         **options: Fields of `LiveSettings`: initialisations, intermediary, input_range,
-            learning_rate, max_iterations, loss_threshold, seed.
+            parametrization, learning_rate, max_iterations, loss_threshold, seed.
 
     Raises:
         ValueError: If an argument makes no sense with any model.
@@ -111,6 +116,12 @@ class PrototypeCallback(keras.callbacks.Callback):
         self._every, self._at = every or 1, at
         self._settings = LiveSettings(**options)
         self._example = None if example_batch is None else np.asarray(example_batch)
+        if self._settings.parametrization == "maco" and not self._has_statistics():
+            raise ValueError(
+                f"Expected `example_batch` of at least {_FEWEST_IMAGES} training "
+                "images for `maco`, which needs their mean spectrum. Received: "
+                f"{'none' if self._example is None else len(self._example)}."
+            )
         self._epoch = 0
         # Between trainings, and after an error, there is none.
         self._training: LoggedTraining | None = None
@@ -179,10 +190,24 @@ class PrototypeCallback(keras.callbacks.Callback):
             features=self._features,
         )
         self._check(probe)
+        if self._settings.parametrization != "pixels":
+            probe = dataclasses.replace(probe, image_statistics=self._statistics(probe))
         for sentence in probe.assumed:
             _log.warning(sentence)
         self._found = self.model, probe
         return probe
+
+    def _has_statistics(self) -> bool:
+        return self._example is not None and len(self._example) >= _FEWEST_IMAGES
+
+    def _statistics(self, probe: Probe) -> ImageStatistics | None:
+        if self._example is None or not self._has_statistics():
+            return None
+        black, white = probe.input_range
+        images = self._example[: image_statistics.num_images(probe.input_shape)]
+        return ImageStatistics.of_images(
+            (images.astype(np.float32) - black) / (white - black)
+        )
 
     def _check(self, probe: Probe) -> None:
         height, width, _ = probe.input_shape

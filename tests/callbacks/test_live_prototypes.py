@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import tensorflow as tf
 
 from keras_confusion.callbacks import live_prototypes
 from keras_confusion.callbacks.live_prototypes import LivePrototypes, LiveSettings
+from keras_confusion.models.image_statistics import ImageStatistics
 from keras_confusion.models.probe import Probe
 from keras_confusion.prototypes import dissimilarity, tables
 
@@ -60,9 +62,15 @@ def test_readable_prototypes_begin_afresh_every_time(probe, intermediary):
     assert "parameters" not in first
 
 
-def test_what_needs_statistics_of_the_images_is_refused():
-    with pytest.raises(ValueError, match="Use a model that `save_model`"):
-        LiveSettings(parametrization="maco")
+def test_statistics_of_the_images_are_those_of_the_probe(probe):
+    settings = LiveSettings(parametrization="maco", intermediary=False)
+    with pytest.raises(ValueError, match="mean spectrum of the training images"):
+        LivePrototypes(probe, settings)
+    images = np.random.default_rng(0).random((20, *probe.input_shape))
+    known = ImageStatistics.of_images(images)
+    live = LivePrototypes(dataclasses.replace(probe, image_statistics=known), settings)
+    assert live.optimizer.parametrization.statistics is known
+    assert live.make(100.0, np.nan)["iterations"].min() == 128
 
 
 def test_of_many_classes_only_class_prototypes_are_made(probe):

@@ -9,6 +9,7 @@ import pytest
 import keras_confusion
 from keras_confusion.callbacks import live_prototypes
 from keras_confusion.callbacks.prototype_callback import PrototypeCallback
+from keras_confusion.models.image_statistics import ImageStatistics
 from tb_plugin import metadata
 from tests.support import live_models
 from tests.support.plugin_site import PluginSite
@@ -252,9 +253,36 @@ def test_images_that_the_model_does_not_expect_are_told(tmp_path, caplog):
     assert "Use `input_range=`" in caplog.text
 
 
+def test_readable_prototypes_have_the_statistics_of_the_example(tmp_path):
+    images, _ = live_models.examples(white=255)
+    callback = PrototypeCallback(
+        tmp_path,
+        example_batch=np.tile(images, (3, 1, 1, 1)),
+        input_range=(0, 255),
+        parametrization="maco",
+        intermediary=False,
+    )
+    live_models.train(live_models.dense, [callback], **QUICK)
+    assert callback.error is None
+    made = callback.prototypes.image.values.reshape(-1, *images.shape[1:])
+    # Before the sigmoid the spectrum is that of the examples, up to a factor; first and
+    # last column are of real images only if they are symmetric.
+    known = ImageStatistics.of_images(np.float32(images) / 255)
+    inner = np.log(made / (1 - made)) @ np.linalg.inv(known.colours).T
+    magnitudes = np.abs(np.fft.rfft2(inner, axes=(1, 2)))
+    factors = (magnitudes / known.spectrum)[:, :, 1:-1]
+    middle = np.median(factors, axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(factors / middle, 1, atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"parametrization": "maco"}, "at least 100 training images.*Received: none"),
+        (
+            {"parametrization": "maco", "example_batch": np.zeros((8, 4, 4, 3))},
+            "at least 100 training images.*Received: 8",
+        ),
         ({"every": 2, "at": (100,)}, "Leave one of them out"),
         ({"every": 0}, "`every` to be a number of epochs"),
         ({"initialisations": 0}, "`initialisations` of at least 1"),
