@@ -26,6 +26,13 @@ def parse_arguments(given=None, *, prog: str | None = None) -> argparse.Namespac
     )
     images = groups["prototypes"]
     images.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes, for initialisations that are not made together (default: one "
+        "per core, or one on a GPU)",
+    )
+    images.add_argument(
         "--inits-at-a-time",
         type=int,
         metavar="N",

@@ -7,11 +7,9 @@ the row is sent back and written there.
 """
 
 import dataclasses
-import functools
 import os
 import socket
 import threading
-import time
 from collections.abc import Sequence
 
 from keras_confusion.confusion import networks as confusion_networks
@@ -24,8 +22,6 @@ from keras_confusion.storage.locks import Hold
 
 # Modules that import TensorFlow are imported in the functions that need them: a worker
 # process reads this module before it has started TensorFlow.
-
-SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +80,7 @@ def train(
     with _one_at_a_time:
         if assignment.run not in _current:
             if assignment.parent is not None:
-                _watch(assignment.parent)
+                runtime.end_with(assignment.parent)
             deterministic = assignment.plan.settings.deterministic
             runtime.start_tensorflow(threads=1, deterministic=deterministic)
             _check_same(assignment)
@@ -145,15 +141,3 @@ def _versions() -> dict[str, str]:
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
     }
-
-
-@functools.cache
-def _watch(parent: int) -> None:
-    """Ends this process when its parent is gone, killed and unable to say so."""
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

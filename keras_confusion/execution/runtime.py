@@ -5,10 +5,13 @@ Importing this module does not import TensorFlow; `start_tensorflow` does.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 
 import joblib
@@ -18,6 +21,7 @@ import joblib
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 _KERAS_BACKEND = "tensorflow"
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextlib.contextmanager
@@ -109,6 +113,18 @@ def choose_keras_backend() -> None:
         )
     # Keras reads it at import.
     os.environ["KERAS_BACKEND"] = _KERAS_BACKEND
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, killed and unable to say so."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_single_threaded() -> bool:

@@ -89,7 +89,7 @@ class PrototypeSettings(ClassifierSettings):
         None,
         "how images follow the gradient; boundaries have a rule of their own",
         group="prototypes",
-        choices=("normalized", "sgd", "adam", "polyak"),
+        choices=("normalized", "sgd", "adam", "polyak", "growing"),
         unset="normalized, and adam for a number of steps",
     )
     prototype_learning_rate: float | None = setting(
@@ -97,7 +97,8 @@ class PrototypeSettings(ClassifierSettings):
         "learning rate of the images",
         group="prototypes",
         metavar="R",
-        unset="of pixels 0.01, and 0.1 from 100 classes on; fourier 0.03, maco 0.1",
+        unset="of pixels 0.01, and 0.1 from 100 classes on; growing 0.5; fourier 0.03, "
+        "maco 0.1",
         above=0,
     )
     loss_threshold: float = setting(

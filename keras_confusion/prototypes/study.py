@@ -6,7 +6,6 @@ with a warning.
 """
 
 import dataclasses
-import functools
 import pathlib
 import time
 from typing import Unpack
@@ -16,7 +15,7 @@ import numpy as np
 from keras_confusion.datasets import given_data
 from keras_confusion.execution import runtime
 from keras_confusion.execution.progress import Progress, Verbose, check_verbose
-from keras_confusion.prototypes import mending, taken_networks
+from keras_confusion.prototypes import mending, parts, taken_networks
 from keras_confusion.prototypes import store as prototype_store
 from keras_confusion.prototypes.networks import IntervalNetworks
 from keras_confusion.prototypes.plan import PrototypePlan
@@ -67,6 +66,7 @@ def run_prototype_study(
     *,
     data_dir=None,
     networks_of=None,
+    workers: int | None = None,
     inits_at_a_time: int | None = None,
     images_at_a_time: int | None = None,
     listener: Listener | None = None,
@@ -85,6 +85,8 @@ def run_prototype_study(
         networks_of: The folder of a study of the same networks: they are copied
             instead of trained, so that its images and those of this study can be
             compared.
+        workers: Processes that make the prototypes of initialisations which are not
+            made together; `None` takes one per core, or one on a GPU.
         inits_at_a_time: Initialisations that are optimised and written together;
             `None` takes as many as fill the batches (of ten classes five, of a
             hundred one), or all of them on a GPU.
@@ -103,11 +105,13 @@ def run_prototype_study(
         study_folder.StudyFolderError: If the folder holds something else, or
             `networks_of` other networks.
         OSError: If results cannot be written, or data cannot be fetched.
+        errors.WorkersKilledError: If a worker process was killed.
     """
     check_verbose(verbose)
     start = time.perf_counter()
     directory = pathlib.Path(directory).absolute()
     for name, value in (
+        ("workers", workers),
         ("inits_at_a_time", inits_at_a_time),
         ("images_at_a_time", images_at_a_time),
     ):
@@ -133,6 +137,7 @@ def run_prototype_study(
         settings.inits if has_gpu else _ENOUGH_IMAGES // plan.dataset.num_classes**2
     )
     inits_at_a_time = inits_at_a_time or max(enough, 1)
+    workers = workers or runtime.default_num_workers()
     description = plan.description()
     taken = (
         taken_networks.finished_networks(networks_of, description)
@@ -160,7 +165,7 @@ def run_prototype_study(
             num_trained += networks.train(interval, hold)
             listener.network(percentage)
             num_parts += _make_prototypes(
-                networks, interval, inits_at_a_time, hold, verbose
+                networks, interval, inits_at_a_time, workers, hold, verbose
             )
             listener.interval(percentage)
     return PrototypeSummary(
@@ -176,13 +181,12 @@ def _make_prototypes(
     networks: IntervalNetworks,
     interval: int,
     inits_at_a_time: int,
+    workers: int,
     hold: Hold,
     verbose: Verbose,
 ) -> int:
     """Makes the prototypes of an interval that are missing; of how many inits."""
-    from keras_confusion.models import loading
     from keras_confusion.prototypes import grid
-    from keras_confusion.prototypes.optimizer import drafting
 
     plan = networks.plan
     percentage = plan.settings.intervals[interval]
@@ -202,11 +206,15 @@ def _make_prototypes(
     if not groups:
         return 0
     network = prototype_store.read_network_number(plan.directory, percentage)
-    probe = loading.load_probe(
-        prototype_store.model_directory(plan.directory, percentage), is_own=True
-    )
-    if networks.has_draft:
-        probe = drafting.with_draft(probe, networks.classifier(interval))
+    tasks = [
+        parts.Task(
+            plan,
+            interval,
+            inits=tuple(group.tolist()),
+            start=np.stack([_start(plan, interval, init) for init in group.tolist()]),
+        )
+        for group in groups
+    ]
     one = grid.num_images(plan.start(0), plan.probing)
     num_before = one * (plan.settings.inits - sum(map(len, groups)))
     progress = Progress(
@@ -216,35 +224,21 @@ def _make_prototypes(
         verbose=verbose,
     )
     try:
-        for inits in groups:
-            begun = time.perf_counter()
-            values = grid.probe_classifier(
-                probe,
-                np.stack([_start(plan, interval, int(init)) for init in inits]),
-                plan.probing,
-                seeds=np.array([plan.image_seed(int(init)) for init in inits]),
-                on_progress=functools.partial(_show, progress, num_before),
-            )
-            seconds = (time.perf_counter() - begun) / len(inits)
+        for made in parts.make_all(
+            tasks, networks, workers=workers, progress=progress, num_before=num_before
+        ):
             hold.check()
-            for number, init in enumerate(inits.tolist()):
+            for number, init in enumerate(made.inits):
                 if finished[init]:
                     continue
-                part = {name: value[number] for name, value in values.items()}
+                part = {name: value[number] for name, value in made.values.items()}
+                about = {"seconds": made.seconds, "network": network}
                 prototype_store.write_part(
-                    plan.directory,
-                    interval,
-                    init,
-                    {**part, "seconds": seconds, "network": network},
+                    plan.directory, interval, init, {**part, **about}
                 )
-            num_before += one * len(inits)
     finally:
         progress.close()
     return int((~finished).sum())
-
-
-def _show(progress: Progress, num_before: int, number: int) -> None:
-    progress.show(num_before + number)
 
 
 def _start(plan: PrototypePlan, interval: int, init: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from keras_confusion.prototypes.optimizer.parametrizations import (
 STEPS = 128
 # Of Adam, for a number of steps, by parametrisation.
 _LEARNING_RATES = {"pixels": 0.01, "fourier": 0.03, "maco": 0.1}
+# Of "growing", at the first update, whatever the number of classes.
+_GROWING_RATE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +25,10 @@ class OptimizerSettings:
             pixels of the image (Dean & Sarkar, arXiv 2305.15563); "sgd": the same
             without the division; "adam": Adam's step, then clip; "polyak": as
             "normalized", with steps of length min(rate, loss / |g|), Polyak's for a
-            loss whose minimum is 0 (Introduction to Optimization, 1987).
-        learning_rate: 0.01 for CIFAR-10, 0.1 for CIFAR-100.
+            loss whose minimum is 0 (Introduction to Optimization, 1987); "growing": the
+            same with half of that length, and a rate that grows by 2 % an update. It is
+            for networks that need hundreds of updates otherwise.
+        learning_rate: 0.01 for CIFAR-10, 0.1 for CIFAR-100; 0.5 for "growing".
         loss_threshold: An image is done when its loss, in nats, is below.
         max_iterations: Updates after which an image is given up as not converged.
         batch_size: Images that are optimised at a time.
@@ -73,6 +77,12 @@ class OptimizerSettings:
             raise ValueError(
                 "Expected `steps` where images are transformed. Received: None. Use "
                 "for example 128."
+            )
+        if self.steps is not None and self.update_rule in update_rules.TO_ZERO:
+            raise ValueError(
+                "Expected another `update_rule` with `steps`: they follow log-odds, "
+                f"which have no smallest value. Received: {self.update_rule!r}. Use "
+                "'adam'."
             )
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"Expected `steps` of at least 1. Received: {self.steps}.")
@@ -132,6 +142,8 @@ def settled(
     stops = is_pixels and steps is None and transformations in (None, "none")
     if stops:
         usual_rule, usual_rate = until_threshold
+        if update_rule == "growing":
+            usual_rate = _GROWING_RATE
     else:
         usual_rule, usual_rate = "adam", _LEARNING_RATES[parametrization.name]
     return OptimizerSettings(

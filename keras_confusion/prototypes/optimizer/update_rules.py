@@ -8,7 +8,12 @@ import tensorflow as tf
 
 from keras_confusion.prototypes.optimizer import transformations
 
-UPDATE_RULES = ("normalized", "sgd", "adam", "polyak")
+UPDATE_RULES = ("normalized", "sgd", "adam", "polyak", "growing")
+# Their steps are as long as it is to a loss of 0.
+TO_ZERO = ("polyak", "growing")
+# Of Polyak's length, so that images end as near as by many small steps; and by how much
+# the longest step grows with each, so that flat landscapes are crossed.
+_SHARE, _GROWTH, _MOST_GROWTH = 0.5, 1.02, 500
 _ADAM_BETA_1, _ADAM_BETA_2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 # Classifiers, settings and objectives whose programs are kept: all of one network's.
 _NUM_PROGRAMS = 8
@@ -111,8 +116,12 @@ def _update(settings, losses, gradients, iterations, moment_1, moment_2):
     directions = tf.math.divide_no_nan(gradients, norms)
     if settings.update_rule == "normalized":
         step = rate * directions
-    elif settings.update_rule == "polyak":
+    elif settings.update_rule in TO_ZERO:
         lengths = tf.math.divide_no_nan(losses[:, None, None, None], norms)
+        if settings.update_rule == "growing":
+            before = tf.minimum(iterations - 1, _MOST_GROWTH)
+            longest = rate * _GROWTH ** tf.cast(before, tf.float32)
+            lengths, rate = _SHARE * lengths, longest[:, None, None, None]
         step = tf.minimum(lengths, rate) * directions
     elif settings.update_rule == "sgd":
         step = rate * gradients

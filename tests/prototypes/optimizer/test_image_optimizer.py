@@ -77,6 +77,22 @@ def test_first_step_by_hand():
     np.testing.assert_allclose(
         one_step("polyak", learning_rate=1), [0.534657] * 2 + [0.465343] * 2, rtol=1e-5
     )
+    # Half of that, unless the rate is less.
+    np.testing.assert_allclose(
+        one_step("growing", 1), [0.517329] * 2 + [0.482671] * 2, rtol=1e-5
+    )
+    np.testing.assert_allclose(one_step("growing", 0.04), [0.51] * 2 + [0.49] * 2)
+
+
+def test_growing_steps_cross_a_flat_landscape():
+    # Far from the target the loss is as high as the way is long.
+    start = images_at_distances([0.8])
+    settings = OptimizerSettings(
+        update_rule="growing", learning_rate=1e-3, max_iterations=100
+    )
+    made = optimize_images(lambda x: 0.1 * linear_logits(x), start, [0], settings)
+    way = np.linalg.norm(made.images - start)
+    assert way == pytest.approx(1e-3 * (1.02**100 - 1) / 0.02, rel=1e-4)
 
 
 @pytest.mark.parametrize("rule", update_rules.UPDATE_RULES)
@@ -271,7 +287,11 @@ def test_progress_counts_up_to_all_images(probe, noise):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"update_rule": "newton"}, "'normalized', 'sgd', 'adam', 'polyak'"),
+        ({"update_rule": "newton"}, "'normalized', 'sgd', 'adam', 'polyak', 'growing'"),
+        (
+            {"update_rule": "growing", "steps": 9},
+            "Received: 'growing'. Use 'adam'",
+        ),
         ({"learning_rate": 0.0}, "`learning_rate` above 0"),
         ({"loss_threshold": -1.0}, "`loss_threshold` above 0"),
         ({"max_iterations": -1}, "`max_iterations` of 0 or more"),
