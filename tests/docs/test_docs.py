@@ -36,6 +36,7 @@ PROGRAMS = {
     "scripts/explain_generalization.py": shlex.split("study --target 1 --pair 2-3"),
     "-m benchmarks": [],
     "-m benchmarks.speed.head_cost": [],
+    "-m benchmarks.speed.many_classes": [],
     "-m benchmarks.validity.against_xplique": [],
     "-m benchmarks.validity.learned_features": [],
     "-m benchmarks.validity.null_calibration": [],
