@@ -9,6 +9,7 @@ import { duration } from "./numbers.js";
 import { store } from "./state.js";
 import { hideTooltip } from "./tooltip.js";
 
+const TITLE = "Confusion: what classifiers learned";
 const SECONDS_BETWEEN_POLLS = 5;
 const VIEWS = {
   confusion: { text: "Confusion", load: () => import("./confusion_view.js") },
@@ -22,7 +23,8 @@ class Page {
     this._isPaused = false;
     this._shown = null; // what the view shows: kind, and whether it is a notice
     this._view = null;
-    this._bar = html("div", { class: "bar" });
+    document.title = TITLE;
+    this._bar = html("header", { class: "bar" });
     this._main = html("main");
     this._buildBar();
     document.body.append(this._bar, this._main);
@@ -70,6 +72,7 @@ class Page {
     });
     replace(
       this._bar,
+      html("h1", { class: "visually-hidden", text: TITLE }),
       this._tabs,
       this._study,
       this._progress,
